@@ -1,0 +1,1 @@
+"""Train and use the DPED photo enhancer: patch shards in, models and enhanced photos out."""
