@@ -167,9 +167,7 @@ def initialise(module: nn.Module, seed: int) -> None:
         for part in module.modules():
             if isinstance(part, nn.Conv2d | nn.Linear):
                 drawn = torch.empty_like(part.weight, device="cpu", dtype=torch.float32)
-                nn.init.trunc_normal_(
-                    drawn, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD, generator=generator
-                )
+                nn.init.trunc_normal_(drawn, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD, generator=generator)
                 part.weight.copy_(drawn)
                 if part.bias is not None:
                     part.bias.fill_(INIT_BIAS)

@@ -1,0 +1,123 @@
+"""A trained enhancer as one safetensors file: written whole, checked when read, never unpickled.
+
+The convention, for everyone who stores an enhancer: tensors named as in `Enhancer.state_dict()`, and the metadata
+keys `architecture` ("dped-enhancer"), `format_version`, `normalisation` and `sha256` (of names, shapes and values).
+Further metadata (recipe, dataset digest, metrics) may stand beside them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dped_data.errors import InputError
+from dped_data.files import atomic_write_bytes
+from dped_train.networks import Enhancer, Normalisation
+
+ARCHITECTURE = "dped-enhancer"
+FORMAT_VERSION = "1"
+_RESERVED = ("architecture", "format_version", "normalisation", "sha256")
+
+
+def save_enhancer(enhancer: Enhancer, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write `enhancer` to `path` as safetensors, whole or not at all.
+
+    Args:
+        enhancer: its weights are stored as float32, on whatever device they are.
+        path: the file to write; an existing one is replaced.
+        metadata: further text fields to store. The four reserved names are the convention's own.
+
+    Raises:
+        ValueError: when `metadata` uses a reserved name.
+    """
+    extra = dict(metadata or {})
+    taken = sorted(set(extra) & set(_RESERVED))
+    if taken:
+        raise ValueError(f"metadata names {taken} are reserved")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in enhancer.state_dict().items()}
+    extra["architecture"] = ARCHITECTURE
+    extra["format_version"] = FORMAT_VERSION
+    extra["normalisation"] = enhancer.normalisation
+    extra["sha256"] = digest_of_tensors(tensors)
+    atomic_write_bytes(path, save(tensors, extra))
+
+
+def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> Enhancer:
+    """Read the enhancer that `save_enhancer` wrote, in evaluation mode, on `device`.
+
+    Raises:
+        InputError: the file is missing, truncated, altered, not safetensors, or holds another architecture.
+    """
+    metadata, tensors = _read_safetensors(Path(path))
+    normalisation = _checked_normalisation(Path(path), metadata)
+    enhancer = Enhancer(normalisation)
+    expected = enhancer.state_dict()
+    problem = _first_difference(expected, tensors)
+    if problem is not None:
+        raise InputError(f"{path}: not the weights of a {normalisation} enhancer: {problem}")
+    if digest_of_tensors(tensors) != metadata.get("sha256"):
+        raise InputError(f"{path}: the weights do not match the file's own sha256; it was altered, fetch it again")
+    enhancer.load_state_dict(tensors)
+    return enhancer.to(device).eval()
+
+
+def enhancer_metadata(path: str | Path) -> dict[str, str]:
+    """Return the text fields stored with the enhancer at `path`; raises InputError as `load_enhancer` does."""
+    metadata, _ = _read_safetensors(Path(path))
+    _checked_normalisation(Path(path), metadata)
+    return metadata
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Sha256 over the names, types, shapes and values of CPU `tensors`, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file; `dped train` or `dped import-checkpoint` makes one")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
+
+
+def _checked_normalisation(path: Path, metadata: Mapping[str, str]) -> Normalisation:
+    architecture = metadata.get("architecture", "none given")
+    if architecture != ARCHITECTURE:
+        raise InputError(f"{path}: architecture {architecture!r}, needed {ARCHITECTURE!r}; give a model file of dped")
+    version = metadata.get("format_version", "none given")
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: model format version {version}, this program reads {FORMAT_VERSION}; update dped")
+    match metadata.get("normalisation"):
+        case "instance":
+            return "instance"
+        case "batch":
+            return "batch"
+        case other:
+            raise InputError(f"{path}: normalisation {other!r}, allowed are 'instance' and 'batch'")
+
+
+def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    """Say in a few words where `found` departs from the `expected` names, shapes and types; None where nowhere."""
+    for name in sorted(set(expected) | set(found)):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} does not belong there"
+        if found[name].shape != expected[name].shape or found[name].dtype != expected[name].dtype:
+            allowed = f"{tuple(expected[name].shape)} {expected[name].dtype}"
+            return f"{name} is {tuple(found[name].shape)} {found[name].dtype}, needed {allowed}"
+        if not torch.isfinite(found[name]).all():
+            return f"{name} holds values that are not finite"
+    return None
