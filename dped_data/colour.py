@@ -1,0 +1,38 @@
+"""Colour arithmetic on sRGB photos (leaf)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_XYZ_FROM_ADOBE = np.array(  # Adobe RGB (1998) Color Image Encoding, section 4.3.5.3 (D65)
+    [[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]]
+)
+_SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
+    [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
+)
+_ADOBE_GAMMA = 563 / 256
+
+
+def srgb_encode(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return sRGB code values in [0, 1] for linear light in [0, 1] (IEC 61966-2-1)."""
+    low = linear * np.float32(12.92)
+    high = np.float32(1.055) * np.power(np.maximum(linear, np.float32(1e-8)), np.float32(1 / 2.4)) - np.float32(0.055)
+    return np.where(linear <= 0.0031308, low, high).astype(np.float32)
+
+
+def srgb_decode(code: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return linear light in [0, 1] for sRGB code values in [0, 1] (IEC 61966-2-1)."""
+    high = np.power((code + np.float32(0.055)) / np.float32(1.055), np.float32(2.4))
+    return np.where(code <= 0.04045, code / np.float32(12.92), high).astype(np.float32)
+
+
+def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert (H, W, 3) uint8 Adobe RGB (1998) to sRGB; colours outside sRGB are clipped."""
+    linear_of_code = ((np.arange(256) / 255.0) ** _ADOBE_GAMMA).astype(np.float32)
+    matrix = (_SRGB_FROM_XYZ @ _XYZ_FROM_ADOBE).astype(np.float32)
+    result = np.empty_like(pixels)
+    for start in range(0, len(pixels), 256):  # strips keep the memory small
+        linear = linear_of_code[pixels[start : start + 256]] @ matrix.T
+        result[start : start + 256] = np.rint(srgb_encode(np.clip(linear, 0, 1)) * 255)
+    return result

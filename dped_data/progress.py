@@ -1,0 +1,16 @@
+"""Progress on stderr, silent when it is no terminal (leaf)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def progress(items: Iterable[T], *, total: int | None = None, label: str, unit: str) -> Iterable[T]:
+    """Yield `items` while a bar on stderr shows count, rate and time left."""
+    return tqdm(items, total=total, desc=label, unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True)

@@ -1,0 +1,163 @@
+"""The types that pass between stages, and the conventions they follow (leaf).
+
+Conventions, stated once:
+- Photos: (H, W, 3) uint8, RGB, sRGB, upright (EXIF orientation applied, embedded ICC profile converted).
+- Points: (N, 2), x then y, pixels; the centre of the top-left pixel is (0, 0). Rectangles are half-open.
+- Transforms are named `target_from_source`; `dslr_from_phone` maps phone pixels to DSLR pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One scene taken by phone and DSLR at the same moment.
+
+    Attributes:
+        capture_id: the phone photo's path below its camera folder, without suffix, with "/" between folders.
+        phone_file, dslr_file: paths relative to the captures folder, with "/" between folders.
+        time_s: capture time by the phone's clock, seconds since 1970 without a time zone; None if unknown.
+    """
+
+    capture_id: str
+    phone_file: str
+    dslr_file: str
+    time_s: float | None
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """A photo without a partner: its path relative to the captures folder, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ClockFit:
+    """dslr_time = phone_time + offset_s + drift * (phone_time - reference_s), and how well pairs obey it.
+
+    Attributes:
+        offset_s: the DSLR clock's lead over the phone clock at `reference_s`, seconds.
+        drift: seconds gained per second.
+        reference_s: phone time at which the offset holds.
+        residual_s: median absolute difference of the pairs after the fit, seconds.
+        pairs: pairs that support the fit.
+    """
+
+    offset_s: float
+    drift: float
+    reference_s: float
+    residual_s: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The captures of a rig, sorted by capture_id, and every photo that found no partner."""
+
+    captures: tuple[Capture, ...]
+    unpaired: tuple[Unpaired, ...]
+    method: Literal["name", "time"]
+    clock: ClockFit | None
+
+
+@dataclass(frozen=True)
+class Features:
+    """SIFT keypoints of one photo: `xy` (N, 2) float64 in full-resolution pixels, `descriptors` (N, 128) float32."""
+
+    xy: NDArray[np.float64]
+    descriptors: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Matched keypoints: row i of `phone_xy` (N, 2) and of `dslr_xy` (N, 2) show the same thing."""
+
+    phone_xy: NDArray[np.float64]
+    dslr_xy: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Homography:
+    """A homography that passed its tests.
+
+    Attributes:
+        dslr_from_phone: (3, 3) float64, [2, 2] = 1; maps phone pixels to DSLR pixels.
+        inlier: (N,) bool, which of the matches agree with it.
+        residual_px: root mean square distance of the inliers, phone pixels.
+    """
+
+    dslr_from_phone: NDArray[np.float64]
+    inlier: NDArray[np.bool_]
+    residual_px: float
+
+
+WINDOW_REASONS: tuple[str, ...] = ("kept", "texture", "error", "quadrant", "ncc", "outside")
+"""Why a window was dropped: no texture and no neighbours to tell where it lies; predicted error too large; a part of it
+moves on its own (depth edge); correlation too low; not inside the DSLR photo."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The matched patches of one capture, in reading order, and the verdict on every window.
+
+    N kept patches of side S, W windows in all.
+
+    Attributes:
+        phone: (N, S, S, 3) uint8, cut from the phone photo at whole pixels, never resampled.
+        dslr: (N, S, S, 3) uint8, sampled once, anti-aliased, from the full-resolution DSLR photo.
+        phone_xy: (N, 2) int32, top-left corner in the phone photo.
+        dslr_xy: (N, 5, 5, 2) float64, where the patch pixels at rows and columns
+            linspace(0, S-1, 5) lie in the DSLR photo.
+        shift_px: (N, 2) float32, displacement beyond the global homography at the patch centre, phone pixels.
+        angle_deg: (N,) float32, rotation beyond the global homography, degrees, positive from x towards y.
+        ncc: (N,) float32, zero-mean normalised cross-correlation of the luminance of `phone` and `dslr`.
+        error_px: (N,) float32, predicted remaining misalignment, phone pixels (standard deviation of the distance).
+        window_xy: (W, 2) int32, top-left corners of every window that was considered.
+        window_reason: (W,) uint8, index into WINDOW_REASONS.
+    """
+
+    phone: NDArray[np.uint8]
+    dslr: NDArray[np.uint8]
+    phone_xy: NDArray[np.int32]
+    dslr_xy: NDArray[np.float64]
+    shift_px: NDArray[np.float32]
+    angle_deg: NDArray[np.float32]
+    ncc: NDArray[np.float32]
+    error_px: NDArray[np.float32]
+    window_xy: NDArray[np.int32]
+    window_reason: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class AlignedCapture:
+    """What `align_capture` finds in one capture: its patches and the figures of its row in captures.csv.
+
+    Attributes:
+        keypoints: keypoints in the phone photo and in the DSLR photo, the smaller count.
+        matches, inliers: matches, and those that agree with the homography.
+        residual_px: root mean square distance of the inliers to the homography, phone pixels.
+        overlap: share of the phone photo that the DSLR photo covers, 0 to 1.
+        dslr_from_phone: (3, 3) float64 homography.
+        phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels.
+    """
+
+    patches: Patches
+    keypoints: int
+    matches: int
+    inliers: int
+    residual_px: float
+    overlap: float
+    dslr_from_phone: NDArray[np.float64]
+    phone_size_wh: tuple[int, int]
+    dslr_size_wh: tuple[int, int]

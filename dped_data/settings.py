@@ -1,0 +1,176 @@
+"""Cameras, rigs and the settings of every stage: typed, checked, documented on the field (leaf).
+
+Precedence: default < TOML file < command-line flag. The flags of `dped build-dataset` and the page
+docs/settings.md are generated from the fields below, so default, type and help are stated once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dped_data.errors import UsageError
+from dped_data.settings_machinery import setting
+
+FORMAT_VERSION = 1
+"""Version of the shard and manifest layout (docs/format.md); part of every digest."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera of a rig.
+
+    Attributes:
+        name: the camera's folder below the captures folder.
+        width_px, height_px: size of its photos, upright. Used to render simulated rigs and stated in the
+            manifest; a build reads the size of every photo from the photo.
+    """
+
+    name: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Cameras mounted together; one of them, the DSLR, gives the target photos.
+
+    Attributes:
+        name: free text for the manifest.
+        dslr: name of the target camera; every other camera counts as a phone.
+        cameras: all cameras, in the order of the file.
+    """
+
+    name: str
+    dslr: str
+    cameras: tuple[Camera, ...]
+
+    def camera(self, name: str) -> Camera:
+        """Return the camera called `name`; UsageError names the known ones."""
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        known = ", ".join(camera.name for camera in self.cameras)
+        raise UsageError(
+            f"camera '{name}' is not part of rig '{self.name}' (it has: {known}); "
+            "describe your rig in a TOML file and pass --rig FILE"
+        )
+
+    def phone(self, name: str) -> Camera:
+        """Return the phone called `name`; UsageError if it is unknown or the DSLR itself."""
+        camera = self.camera(name)
+        if camera.name == self.dslr:
+            phones = ", ".join(c.name for c in self.cameras if c.name != self.dslr)
+            raise UsageError(f"camera '{name}' is the DSLR of rig '{self.name}'; choose a phone: {phones}")
+        return camera
+
+
+PAPER_RIG = Rig(
+    name="DPED",
+    dslr="canon",
+    cameras=(  # Table 1 of the paper
+        Camera("iphone", 2048, 1536),
+        Camera("blackberry", 4160, 3120),  # as listed; the photos that were released are 2080x1560
+        Camera("sony", 2592, 1944),
+        Camera("canon", 3648, 2432),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class PairingSettings:
+    """How the photos of the two cameras become captures."""
+
+    pairing: Literal["auto", "name", "time"] = setting(
+        "auto",
+        "pair photos by equal file stem (name), by capture time (time), or decide by the share of equal stems (auto)",
+    )
+    max_time_residual_s: float = setting(
+        2.0,
+        "largest time between two paired photos after the clocks' offset and drift are removed, seconds",
+        minimum=0.01,
+    )
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How whole shooting sessions are divided into train, val and test."""
+
+    session_gap_s: float = setting(
+        1800.0, "a gap this long between two captures ends a shooting session, seconds", minimum=1
+    )
+    session_block: int = setting(
+        20, "captures in a session when there are no capture times (blocks of consecutive names)", minimum=1
+    )
+    test_captures: int = setting(
+        100, "captures to reserve for testing in a large set (the paper: around 100)", minimum=0
+    )
+    test_share: float = setting(0.15, "largest share of the captures to reserve for testing", minimum=0, maximum=0.9)
+    val_share: float = setting(0.05, "share of the captures to reserve for validation", minimum=0, maximum=0.9)
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """SIFT keypoints and their matches (section 2, "Matching algorithm")."""
+
+    detect_megapixels: float = setting(
+        0.25, "photos are shrunk to this size for keypoint detection, megapixels", minimum=0.05
+    )
+    keypoints: int = setting(1000, "keypoints kept per photo, strongest first", minimum=50)
+    match_ratio: float = setting(
+        0.8, "a match counts when its distance is below this share of the second best's", minimum=0.1, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class HomographySettings:
+    """Robust homography from matches, and the tests it must pass."""
+
+    inlier_threshold: float = setting(
+        0.003, "inlier distance in the DSLR photo, share of its width", minimum=1e-4, maximum=0.05
+    )
+    min_inliers: int = setting(16, "fewer inliers than this reject the capture", minimum=4)
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """The sliding windows and what they must pass (section 2)."""
+
+    patch_size: int = setting(100, "side of a patch, pixels (the paper: 100)", minimum=16, maximum=1024)
+    stride: int = setting(
+        0, "step of the sliding window, pixels; 0 means the patch size, so that windows do not overlap", minimum=0
+    )
+    min_ncc: float = setting(
+        0.9, "keep patches whose cross-correlation, as stored, is above this (the paper: 0.9)", minimum=-1, maximum=1
+    )
+    max_error_px: float = setting(
+        0.3, "keep patches whose predicted misalignment is below this, phone pixels", minimum=0.01
+    )
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """How patches are stored."""
+
+    captures_per_shard: int = setting(4, "captures in one shard, the unit of work that is resumed", minimum=1)
+    compression: Literal["none", "gzip", "lzf"] = setting(
+        "none", "HDF5 compression; only uncompressed shards can be memory-mapped"
+    )
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """Everything that decides what `build-dataset` writes; its digest marks every output."""
+
+    rig: Rig = PAPER_RIG
+    pairing: PairingSettings = field(default_factory=PairingSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    homography: HomographySettings = field(default_factory=HomographySettings)
+    patches: PatchSettings = field(default_factory=PatchSettings)
+    shards: ShardSettings = field(default_factory=ShardSettings)
+    alignment: Literal["refined", "paper"] = setting(
+        "refined",
+        "refined: sub-pixel alignment; paper: one homography, then whole-pixel shifts and rotations, to the letter",
+    )
+    seed: int = setting(0, "seed of everything random in the build", minimum=0)
