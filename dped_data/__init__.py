@@ -1,0 +1,1 @@
+"""Photos in, shards out: the DPED dataset construction and alignment toolkit."""

@@ -1,0 +1,295 @@
+"""Write and read HDF5 shards, the contract with everyone (stage 7). docs/format.md describes every field."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.errors import InputError
+from dped_data.files import atomic_path
+from dped_data.manifest import Manifest, ShardEntry, read_manifest
+from dped_data.records import Patches, Split
+from dped_data.settings import FORMAT_VERSION
+
+PATCH_COLUMNS: Mapping[str, type] = {
+    "phone": np.uint8,
+    "dslr": np.uint8,
+    "phone_xy": np.int32,
+    "dslr_xy": np.float64,
+    "shift_px": np.float32,
+    "angle_deg": np.float32,
+    "ncc": np.float32,
+    "error_px": np.float32,
+}
+"""Datasets with one row per patch, besides `capture`; each is a field of records.Patches."""
+
+_MAPS_OPEN = 200
+"""Ours: shards mapped at once; each costs a file descriptor, and systems allow 1,024 of them by default."""
+
+
+@dataclass(frozen=True)
+class ShardCapture:
+    """A capture of a shard and what it yielded.
+
+    Attributes:
+        capture_id, phone_file, dslr_file: as in records.Capture; "" where unknown.
+        phone_sha256, dslr_sha256: of the photo files as they were read; "" where unknown.
+        phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels; (0, 0) where unknown.
+        dslr_from_phone: (3, 3) float64 homography; NaN where unknown.
+        patches: the kept patches and the verdict on every window.
+    """
+
+    capture_id: str
+    phone_file: str
+    dslr_file: str
+    phone_sha256: str
+    dslr_sha256: str
+    phone_size_wh: tuple[int, int]
+    dslr_size_wh: tuple[int, int]
+    dslr_from_phone: NDArray[np.float64]
+    patches: Patches
+
+
+def write_shard(
+    path: Path,
+    captures: Sequence[ShardCapture],
+    attributes: Mapping[str, str],
+    compression: Literal["none", "gzip", "lzf"] = "none",
+) -> None:
+    """Write one shard, whole or not at all; the same input gives the same bytes.
+
+    Args:
+        path: final file; its folder exists.
+        captures: the shard's captures in order, at least one patch among them.
+        attributes: text stored on the file (digest, settings as JSON, phone, dslr, unit, alignment).
+        compression: "none" leaves `phone` and `dslr` contiguous, so that readers can map them into memory.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        file.attrs["format"] = "dped-shard"
+        file.attrs["format_version"] = FORMAT_VERSION
+        for key in sorted(attributes):
+            file.attrs[key] = attributes[key]
+        for name, dtype in PATCH_COLUMNS.items():
+            parts = [np.asarray(getattr(c.patches, name)) for c in captures]
+            _write_column(file, name, parts, dtype, compression if name in ("phone", "dslr") else "none")
+        for name, field in (("capture", "phone_xy"), ("window_capture", "window_xy")):
+            counts = [len(getattr(c.patches, field)) for c in captures]
+            file[name] = np.repeat(np.arange(len(captures), dtype=np.int32), counts)
+        _write_column(file, "window_xy", [c.patches.window_xy for c in captures], np.int32)
+        _write_column(file, "window_reason", [c.patches.window_reason for c in captures], np.uint8)
+        text = h5py.string_dtype("utf-8")
+        file.create_dataset("captures", data=[c.capture_id for c in captures], dtype=text)
+        for name in ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256"):
+            file.create_dataset(name, data=[getattr(c, name) for c in captures], dtype=text)
+        file["phone_size_wh"] = np.array([c.phone_size_wh for c in captures], np.int32)
+        file["dslr_size_wh"] = np.array([c.dslr_size_wh for c in captures], np.int32)
+        file["homography"] = np.stack([c.dslr_from_phone for c in captures]).astype(np.float64)
+
+
+def _write_column(
+    file: h5py.File, name: str, parts: Sequence[NDArray[Any]], dtype: type, compression: str = "none"
+) -> None:
+    """Write the captures' rows one after another without joining them in memory first."""
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    options = {} if compression == "none" else {"compression": compression, "chunks": (1, *shape[1:])}
+    dataset = file.create_dataset(name, shape, dtype, **options)
+    start = 0
+    for part in parts:
+        if len(part):
+            dataset[start : start + len(part)] = part
+        start += len(part)
+
+
+@contextmanager
+def open_shard(path: Path) -> Iterator[h5py.File]:
+    """Open a shard for reading and check that it is one.
+
+    Raises:
+        InputError: missing, damaged, of another format version, incomplete, of inconsistent length, or referring to
+            data in other files (external or virtual datasets, soft or external links), which is refused.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: shard is missing; run dped build-dataset again, it rebuilds what is missing"
+        ) from None
+    except OSError:
+        raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
+    with file:
+        check_shard(file, path)
+        yield file
+
+
+def check_shard(file: h5py.File, path: Path) -> None:
+    """Raise InputError unless `file` has the layout of a shard (see `open_shard`)."""
+    if file.attrs.get("format") != "dped-shard":
+        raise InputError(f"{path}: an HDF5 file, but not a dped shard")
+    if file.attrs.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format version {file.attrs.get('format_version')}, this program reads version {FORMAT_VERSION}; "
+            "build the dataset again"
+        )
+    for name in (*PATCH_COLUMNS, "capture", "captures", "window_xy", "window_reason", "window_capture"):
+        link = file.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+            raise InputError(f"{path}: damaged shard, dataset '{name}' is missing or a link")
+        if file[name].external or file[name].is_virtual:
+            raise InputError(f"{path}: dataset '{name}' refers to another file, which is refused")
+    rows, size = file["phone"].shape[0], file["phone"].shape[1:2]
+    for name, dtype in PATCH_COLUMNS.items():
+        if file[name].dtype != dtype or file[name].shape[0] != rows:
+            raise InputError(f"{path}: damaged shard, '{name}' is {file[name].dtype} {file[name].shape}")
+    if file["phone"].shape != (rows, *size, *size, 3) or file["dslr"].shape != file["phone"].shape:
+        raise InputError(f"{path}: damaged shard, patches are {file['phone'].shape} and {file['dslr'].shape}")
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """Where the two patch arrays of a shard lie: byte offsets, or None when they must be read through HDF5."""
+
+    phone_offset: int | None
+    dslr_offset: int | None
+
+
+class PatchStore:
+    """The patches of one split of a dataset, readable in any order.
+
+    Uncompressed shards are mapped into memory, so that a random batch costs no more than copying it. Shards are opened
+    when first read; a pickled copy carries no open file, and opens its own in the process that receives it.
+
+    Attributes:
+        folder: the dataset of one phone (OUT/<phone>).
+        split: "train", "val" or "test".
+        manifest: the dataset's manifest.
+        patch_size: side of the patches, pixels.
+    """
+
+    def __init__(self, folder: Path | str, split: Split) -> None:
+        """Open a split; reads only dataset.json. InputError if there is no such dataset or it is damaged."""
+        self.folder = Path(folder)
+        self.split = split
+        self.manifest: Manifest = read_manifest(self.folder)
+        self.patch_size = self.manifest.patch_size
+        self.shards: tuple[ShardEntry, ...] = self.manifest.splits[split].shards
+        self._starts = np.cumsum([0, *(entry.patches for entry in self.shards)])
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pixels: dict[int, _Pixels] = {}
+        self._maps: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Number of patches in the split."""
+        return int(self._starts[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_pixels", "_maps")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    @property
+    def digest(self) -> str:
+        """Digest of the settings the dataset was built with."""
+        return self.manifest.digest
+
+    def read(self, indices: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return copies of the patches at `indices`: phone and dslr, each (n, S, S, 3) uint8 RGB.
+
+        Raises:
+            IndexError: an index outside 0 .. len - 1.
+            InputError: a shard is missing or damaged.
+        """
+        wanted = np.asarray(indices, np.int64)
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise IndexError(f"patch indices must lie in 0 .. {len(self) - 1}")
+        shape = (len(wanted), self.patch_size, self.patch_size, 3)
+        phone, dslr = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        for shard in np.unique(shard_of):
+            where = np.flatnonzero(shard_of == shard)
+            rows = wanted[where] - self._starts[shard]
+            arrays = self._arrays(int(shard))
+            if arrays is not None:
+                phone[where], dslr[where] = arrays[0][rows], arrays[1][rows]
+                continue
+            with open_shard(self.folder / self.shards[shard].file) as file:
+                for row, target in zip(rows, where, strict=True):
+                    phone[target], dslr[target] = file["phone"][row], file["dslr"][row]
+        return phone, dslr
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a per-patch dataset of the whole split, such as "ncc" or "phone_xy", in the order of the indices."""
+        parts = []
+        for entry in self.shards:
+            with open_shard(self.folder / entry.file) as file:
+                parts.append(file[name][:])
+        if not parts:
+            return np.empty((0,))
+        return np.concatenate(parts)
+
+    def capture_ids(self) -> list[str]:
+        """Return for every patch the id of the capture it was cut from."""
+        ids: list[str] = []
+        for entry in self.shards:
+            with open_shard(self.folder / entry.file) as file:
+                names = file["captures"].asstr()[:]
+                ids += [str(name) for name in names[file["capture"][:]]]
+        return ids
+
+    def patch_id(self, index: int) -> str:
+        """Return where patch `index` comes from: shard, row, capture and position, as one line for people."""
+        shard = int(np.searchsorted(self._starts, index, side="right") - 1)
+        row = index - int(self._starts[shard])
+        entry = self.shards[shard]
+        with open_shard(self.folder / entry.file) as file:
+            capture = file["captures"].asstr()[int(file["capture"][row])]
+            x, y = file["phone_xy"][row]
+        return f"{entry.file}:{row} capture {capture} at x={x} y={y}"
+
+    def settings_json(self) -> str:
+        """Return the settings of the build as JSON text, for records of what a model was trained on."""
+        return json.dumps(self.manifest.settings, sort_keys=True)
+
+    def _arrays(self, shard: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+        """Map a shard's two patch arrays, least recently used ones closed; None if it is compressed."""
+        if shard in self._maps:
+            self._maps.move_to_end(shard)
+            return self._maps[shard]
+        path = self.folder / self.shards[shard].file
+        pixels = self._pixels.get(shard)
+        if pixels is None:
+            pixels = self._pixels[shard] = self._locate(shard, path)
+        if pixels.phone_offset is None or pixels.dslr_offset is None:
+            return None
+        shape = (self.shards[shard].patches, self.patch_size, self.patch_size, 3)
+        arrays = (
+            np.memmap(path, np.uint8, "r", pixels.phone_offset, shape),
+            np.memmap(path, np.uint8, "r", pixels.dslr_offset, shape),
+        )
+        self._maps[shard] = arrays
+        if len(self._maps) > _MAPS_OPEN // 2:
+            self._maps.popitem(last=False)
+        return arrays
+
+    def _locate(self, shard: int, path: Path) -> _Pixels:
+        entry = self.shards[shard]
+        expected = (entry.patches, self.patch_size, self.patch_size, 3)
+        with open_shard(path) as file:
+            if file["phone"].shape != expected:
+                raise InputError(
+                    f"{path}: holds patches {file['phone'].shape}, the manifest says {expected}; "
+                    "run dped build-dataset again"
+                )
+            return _Pixels(file["phone"].id.get_offset(), file["dslr"].id.get_offset())
