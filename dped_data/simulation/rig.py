@@ -1,0 +1,153 @@
+"""Render the captures of a rig whose geometry is known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from joblib import Parallel, delayed
+
+from dped_data.errors import InputError, UsageError
+from dped_data.photos import exif_with_time, write_photo
+from dped_data.progress import progress
+from dped_data.settings import Rig
+from dped_data.simulation.geometry import draw_geometry
+from dped_data.simulation.optics import CameraLook, develop, draw_phone, dslr_look
+from dped_data.simulation.render import render_light
+from dped_data.simulation.scenes import list_photos, make_scene
+from dped_data.simulation.settings import SimulationSettings
+from dped_data.simulation.truth import CAPTURES_FOLDER, TRUTH_FOLDER, Truth, write_truth
+
+FIRST_SHOT_S = 1497258000.0  # 12 June 2017, 9:00 by the phone's clock
+SESSION_GAP_S = 7200.0
+SHOT_INTERVAL_S = (15.0, 60.0)
+TRIGGER_JITTER_S = 0.25
+"""Ours: both cameras are released together, by hand or by remote control."""
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """What `simulate_rig` wrote.
+
+    Attributes:
+        captures: captures rendered; photos: scene photos they were rendered from.
+        phone, dslr: camera names; phone_wh, dslr_wh: sizes of the rendered photos.
+        magnification: DSLR pixels covered by the side of one scene photo's pixel, (median, largest) over the captures;
+            far above 1 the photos hold little texture, and a smaller `scale` is the cure.
+        walls: captures whose scene is a wall of several photos, because one alone would be too coarse.
+    """
+
+    captures: int
+    photos: int
+    phone: str
+    dslr: str
+    phone_wh: tuple[int, int]
+    dslr_wh: tuple[int, int]
+    magnification: tuple[float, float]
+    walls: int
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """One capture to render."""
+
+    index: int
+    phone_file: str
+    dslr_file: str
+    phone_time_s: float
+    dslr_time_s: float
+
+
+def simulate_rig(
+    photos: Path, out: Path, rig: Rig, phone: str, settings: SimulationSettings, *, jobs: int = -1
+) -> SimulationReport:
+    """Render `settings.count` captures of the photos in a folder, as the rig's phone and DSLR would take them.
+
+    Writes `out/captures/<phone>/*.jpg`, `out/captures/<dslr>/*.jpg` and `out/truth/*.json` with the exact map of each
+    capture. The same settings, photos and library versions give the same bytes, for any `jobs`.
+
+    Args:
+        photos: folder of scene photos, used in the order of their names, again and mirrored if there are too few.
+        out: folder to write to; it must not hold a simulated rig yet.
+        rig: gives the names and sizes of the cameras.
+        phone: the phone to simulate.
+        settings: see SimulationSettings.
+        jobs: captures rendered at the same time; -1 means one per core.
+    Raises:
+        InputError: no photos, an unreadable one, or `out` already holds captures; UsageError: unknown phone.
+    """
+    cameras = (rig.phone(phone), rig.camera(rig.dslr))
+    if settings.min_view > settings.max_view:
+        raise UsageError(f"--min-view {settings.min_view:g} is above --max-view {settings.max_view:g}; swap them")
+    scene_photos = list_photos(photos)
+    for folder in (CAPTURES_FOLDER, TRUTH_FOLDER):
+        if (out / folder).exists() and any((out / folder).iterdir()):
+            raise InputError(f"{out / folder}: not empty; choose another --out or remove it")
+    for folder in (f"{CAPTURES_FOLDER}/{cameras[0].name}", f"{CAPTURES_FOLDER}/{cameras[1].name}", TRUTH_FOLDER):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    phone_wh, dslr_wh = ((round(c.width_px * settings.scale), round(c.height_px * settings.scale)) for c in cameras)
+    count = settings.count or len(scene_photos)
+    shots = _plan(count, cameras[0].name, cameras[1].name, settings)
+    tasks = (delayed(_render_shot)(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots)
+    results: Iterable[Truth] = Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    truths = list(progress(results, total=count, label="rendering", unit="capture"))
+    magnifications = [t.magnification for t in truths]
+    return SimulationReport(
+        captures=count,
+        photos=len(scene_photos),
+        phone=cameras[0].name,
+        dslr=cameras[1].name,
+        phone_wh=phone_wh,
+        dslr_wh=dslr_wh,
+        magnification=(float(np.median(magnifications)), max(magnifications)),
+        walls=sum(len(t.scene_photos) > 1 for t in truths),
+    )
+
+
+def _plan(count: int, phone: str, dslr: str, settings: SimulationSettings) -> list[_Shot]:
+    """Name and time every capture; each session is a run of consecutive captures."""
+    rng = np.random.default_rng([settings.seed, 0])
+    digits = max(4, len(str(count)))
+    shots = []
+    time_s, session = FIRST_SHOT_S, 0
+    for i in range(count):
+        time_s += rng.uniform(*SHOT_INTERVAL_S)
+        if i * settings.sessions // count > session:
+            session += 1
+            time_s += SESSION_GAP_S
+        dslr_time_s = time_s + settings.clock_offset_s + rng.uniform(-TRIGGER_JITTER_S, TRIGGER_JITTER_S)
+        names = (f"{i + 1:0{digits}d}",) * 2
+        if settings.file_names == "camera":
+            names = (f"IMG_{i + 1:0{digits}d}", f"DSC{i + 3001:0{digits + 1}d}")
+        shots.append(_Shot(i, f"{phone}/{names[0]}.jpg", f"{dslr}/{names[1]}.jpg", time_s, dslr_time_s))
+    return shots
+
+
+def _render_shot(
+    shot: _Shot,
+    photos: list[Path],
+    out: Path,
+    phone_wh: tuple[int, int],
+    dslr_wh: tuple[int, int],
+    settings: SimulationSettings,
+) -> Truth:
+    cv2.setNumThreads(1)  # one capture per core is faster than threads inside one
+    rng = np.random.default_rng([settings.seed, shot.index + 1])
+    geometry = draw_geometry(rng, phone_wh, dslr_wh, settings)
+    scene = make_scene(photos, shot.index, geometry, rng)
+    looks = (draw_phone(rng, settings.full_well), dslr_look())
+    for look, is_phone in zip(looks, (True, False), strict=True):
+        light = render_light(geometry, scene, phone=is_phone, blur_px=look.blur_px)
+        pixels = develop(light, look, rng)
+        file, time_s = (shot.phone_file, shot.phone_time_s) if is_phone else (shot.dslr_file, shot.dslr_time_s)
+        _save(out / CAPTURES_FOLDER / file, pixels, look, time_s)
+    truth = Truth(shot.phone_file, shot.dslr_file, scene.photos, scene.magnification, geometry, looks[0])
+    write_truth(out, truth)
+    return truth
+
+
+def _save(path: Path, pixels: np.ndarray, look: CameraLook, time_s: float) -> None:
+    write_photo(path, pixels, quality=look.quality, subsampling=look.subsampling, exif=exif_with_time(time_s))
