@@ -26,12 +26,14 @@ class Capture:
         capture_id: the phone photo's path below its camera folder, without suffix, with "/" between folders.
         phone_file, dslr_file: paths relative to the captures folder, with "/" between folders.
         time_s: capture time by the phone's clock, seconds since 1970 without a time zone; None if unknown.
+        folder_split: the split that the folders prescribe (CAPTURES/train|test/<camera>), None if they do not.
     """
 
     capture_id: str
     phone_file: str
     dslr_file: str
     time_s: float | None
+    folder_split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,16 @@ class ClockFit:
 
 @dataclass(frozen=True)
 class Pairing:
-    """The captures of a rig, sorted by capture_id, and every photo that found no partner."""
+    """The captures of a rig, sorted by capture_id, and every photo that found no partner.
+
+    `notes` are lines for the person: files that were ignored, doubts about the pairing.
+    """
 
     captures: tuple[Capture, ...]
     unpaired: tuple[Unpaired, ...]
     method: Literal["name", "time"]
     clock: ClockFit | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
