@@ -79,7 +79,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
     Raises:
         PhotoError: the file cannot be read, is no photo, is truncated or damaged, or has more than MAX_PIXELS pixels.
     """
-    return decode_photo(_read_bytes(path), path.name)
+    return decode_photo(read_bytes(path), path.name)
 
 
 def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -104,7 +104,7 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
     return np.array(pixels)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:

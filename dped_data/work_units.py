@@ -1,0 +1,201 @@
+"""The plan of a build and what of it is already done: units of captures, their records, resuming (leaf).
+
+A unit is a fixed group of captures that becomes one shard. Its key is the sha256 of the settings digest and of the
+captures' files and sizes, so that a unit is reused exactly when nothing that decides its content has changed.
+Groups end where a hash of the capture's id says so, not by counting: a capture that is added or removed changes its
+own group only, wherever it sorts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import h5py
+
+from dped_data.capture_table import CaptureRow, row_from_json
+from dped_data.files import atomic_write_text, remove_temporaries, sha256_of_file
+from dped_data.records import SPLITS, Capture, Split
+
+WORK_FOLDER = ".build"
+_UNFINISHED = ".unit-"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A group of captures that becomes one shard of `split`."""
+
+    key: str
+    split: Split
+    captures: tuple[Capture, ...]
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """What a finished unit yielded; its file in the work folder is what makes the unit count as done.
+
+    Attributes:
+        key: of the unit.
+        patches: patches in its shard; 0 means that there is no shard.
+        bytes, sha256: of the shard file.
+        photo_sha256: file -> sha256 of the photos as they were read; "" for one that could not be read.
+        rows: the captures' rows, their split left empty.
+    """
+
+    key: str
+    patches: int
+    bytes: int
+    sha256: str
+    photo_sha256: dict[str, str]
+    rows: tuple[CaptureRow, ...]
+
+
+def plan_units(
+    captures: Sequence[Capture], splits: Sequence[Split], root: Path, digest: str, captures_per_shard: int
+) -> list[Unit]:
+    """Group the captures of each split, in order, into units of `captures_per_shard` on average, at most twice that."""
+    units: list[Unit] = []
+    for split in SPLITS:
+        group: list[Capture] = []
+        members = [c for c, s in zip(captures, splits, strict=True) if s == split]
+        for index, capture in enumerate(members):
+            group.append(capture)
+            boundary = _hash(capture.capture_id) % captures_per_shard == 0 or len(group) == 2 * captures_per_shard
+            if boundary or index == len(members) - 1:
+                units.append(Unit(_key(group, root, digest), split, tuple(group)))
+                group = []
+    return units
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _key(captures: Iterable[Capture], root: Path, digest: str) -> str:
+    members = [
+        [c.capture_id, c.phone_file, c.dslr_file, _size(root / c.phone_file), _size(root / c.dslr_file)]
+        for c in captures
+    ]
+    return hashlib.sha256(json.dumps([digest, members]).encode()).hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def unfinished_path(folder: Path, unit: Unit) -> Path:
+    """Where a worker leaves the unit's shard until all are done and get their numbers."""
+    return folder / unit.split / f"{_UNFINISHED}{unit.key}.h5"
+
+
+def record_path(folder: Path, key: str) -> Path:
+    """The record of a finished unit."""
+    return folder / WORK_FOLDER / f"{key}.json"
+
+
+def write_record(folder: Path, record: UnitRecord) -> None:
+    """Declare a unit done. Call after its shard has been written."""
+    atomic_write_text(record_path(folder, record.key), json.dumps(asdict(record)) + "\n")
+
+
+def read_record(folder: Path, key: str) -> UnitRecord | None:
+    """Return the record of a unit, or None if it has none that can be read."""
+    try:
+        table = json.loads(record_path(folder, key).read_text(encoding="utf-8"))
+        return UnitRecord(**{**table, "rows": tuple(row_from_json(row) for row in table["rows"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what killed workers left. Call under the dataset's lock."""
+    for name in (*SPLITS, WORK_FOLDER):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        remove_temporaries(folder / name)
+    remove_temporaries(folder)
+
+
+def shards_by_key(folder: Path) -> dict[str, Path]:
+    """Find the shards on disk, numbered or not, by the unit key they carry; unreadable ones are left out."""
+    found: dict[str, Path] = {}
+    for path in all_shards(folder):
+        try:
+            with h5py.File(path, "r") as file:
+                found[str(file.attrs["unit"])] = path
+        except (OSError, KeyError):
+            continue
+    return found
+
+
+def all_shards(folder: Path) -> Iterator[Path]:
+    """Yield every HDF5 file in the split folders, unnumbered ones included, sorted."""
+    for split in SPLITS:
+        yield from sorted((folder / split).glob("*.h5"))
+        yield from sorted((folder / split).glob(".*.h5"))
+
+
+def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed: bool) -> dict[str, UnitRecord]:
+    """Return the records of the units that need no work: recorded, shard in place, photos unchanged.
+
+    A photo that is newer than the record is read and compared by its sha256. With `retry_failed`, units that hold a
+    failed capture count as not done.
+    """
+    shards = shards_by_key(folder)
+    done: dict[str, UnitRecord] = {}
+    for unit in units:
+        record = read_record(folder, unit.key)
+        if record is None or (record.patches and unit.key not in shards):
+            continue
+        if record.patches and shards[unit.key].stat().st_size != record.bytes:
+            continue
+        if retry_failed and any(row.status == "failed" for row in record.rows):
+            continue
+        if _photos_changed(record, record_path(folder, unit.key), root):
+            continue
+        done[unit.key] = record
+    return done
+
+
+def _photos_changed(record: UnitRecord, path: Path, root: Path) -> bool:
+    written = path.stat().st_mtime_ns
+    for file, sha256 in record.photo_sha256.items():
+        try:
+            if (root / file).stat().st_mtime_ns >= written and sha256_of_file(root / file) != sha256:
+                return True
+        except OSError:
+            continue  # the plan has seen the same: sizes are part of the key
+    return False
+
+
+def number_shards(folder: Path, units: Sequence[Unit], records: dict[str, UnitRecord]) -> dict[str, str]:
+    """Give the shards of `units` their final names and remove all others; return key -> file relative to `folder`.
+
+    Interrupted at any point, a second call ends in the same state, since shards are known by the key they carry.
+    """
+    shards = shards_by_key(folder)
+    names: dict[str, str] = {}
+    for split in SPLITS:
+        filled = [u for u in units if u.split == split and records[u.key].patches]
+        names |= {unit.key: f"{split}/{index:05d}.h5" for index, unit in enumerate(filled)}
+    for path in all_shards(folder):
+        if path not in shards.values():
+            path.unlink()
+    for key, path in shards.items():
+        if key not in names:
+            path.unlink()
+        elif path != folder / names[key]:  # out of the way first: its number may be another's place still
+            path.rename(folder / names[key].split("/")[0] / f"{_UNFINISHED}{key}.h5")
+    for key, name in names.items():
+        waiting = folder / name.split("/")[0] / f"{_UNFINISHED}{key}.h5"
+        if waiting.exists():
+            waiting.rename(folder / name)
+    for path in sorted((folder / WORK_FOLDER).glob("*.json")):
+        if path.stem not in records:
+            path.unlink()
+    return names
