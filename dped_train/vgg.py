@@ -78,10 +78,17 @@ class Vgg(nn.Module):
 
         (N, 3, H, W) RGB, nominally in [0, 1], to (N, 512, ceil(H/16), ceil(W/16)). Gradients flow to `photos` only.
         """
-        x = (photos - self.mean) * self.scale
-        convolutions = iter(self.convolutions)
-        for channels in _LAYOUTS[self.name]:
-            x = F.max_pool2d(x, 2, ceil_mode=True) if channels is None else F.relu(next(convolutions)(x), inplace=True)
+        # always in the weights' own precision: bf16 changes the gradient of the content loss by 14 to 22 % (genuine
+        # patches, VGG-16), far beyond the 1 % that mixed precision may cost here
+        with torch.autocast(photos.device.type, enabled=False):
+            x = (photos.to(self.mean.dtype) - self.mean) * self.scale
+            convolutions = iter(self.convolutions)
+            for channels in _LAYOUTS[self.name]:
+                x = (
+                    F.max_pool2d(x, 2, ceil_mode=True)
+                    if channels is None
+                    else F.relu(next(convolutions)(x), inplace=True)
+                )
         return x
 
     def forward(self, photos: Tensor) -> Tensor:
