@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from dped_data.capture_table import CaptureRow
 from dped_data.captures import find_captures
 from dped_data.dataset_folder import check_place, finish, locked, prepare
-from dped_data.errors import CaptureRejected, InputError, PhotoError
+from dped_data.errors import CaptureRejected, InputError, PhotoError, UsageError
 from dped_data.files import sha256_of_file
 from dped_data.manifest import Manifest
 from dped_data.parallel import Backend, run_parallel
 from dped_data.photos import decode_photo, read_bytes
 from dped_data.progress import progress_bar
 from dped_data.records import AlignedCapture, Capture, Pairing, Split
-from dped_data.settings import BuildSettings
+from dped_data.settings import BuildSettings, Rig
 from dped_data.settings_machinery import settings_dict
 from dped_data.shards import ShardCapture, write_shard
 from dped_data.split import assign_splits
@@ -56,6 +56,30 @@ class BuildReport:
     rows: tuple[CaptureRow, ...]
     reused: int
     seconds: float
+
+
+def choose_phone(captures: Path, rig: Rig) -> str:
+    """Return the only phone of the rig that has a folder below `captures`.
+
+    Raises:
+        InputError: there is no captures folder or no phone's folder in it; UsageError: there are several.
+    """
+    phones = [camera.name for camera in rig.cameras if camera.name != rig.dslr]
+    if not captures.is_dir():
+        raise InputError(
+            f"{captures}: no such folder; put each camera's photos into a folder of its own "
+            f"({captures}/{phones[0]}, {captures}/{rig.dslr}) or name another place with --captures"
+        )
+    present = [name for name in phones if (captures / name).is_dir()]
+    if len(present) > 1:
+        raise UsageError(f"{captures}: holds photos of {', '.join(present)}; choose one with --phone")
+    if not present:
+        found = ", ".join(sorted(path.name for path in captures.iterdir() if path.is_dir())) or "no folder"
+        raise InputError(
+            f"{captures}: has no folder of a phone of rig '{rig.name}' ({', '.join(phones)}), it has: {found}; "
+            "describe your cameras in a TOML file and pass --rig FILE"
+        )
+    return present[0]
 
 
 def plan_dataset(captures: Path, phone: str, settings: BuildSettings) -> Plan:

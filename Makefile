@@ -1,0 +1,34 @@
+# `make demo` and `make test` work from a bare clone: they create the virtual environment and install into it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Tests run in two processes; one thread each keeps them from fighting over the cores.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(INSTALLED)
+	$(BIN)/dped demo
+
+test: $(INSTALLED) lint
+	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadfile
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy cli.py dped_data dped_train
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/alignment.py
+
+docs: $(INSTALLED)
+	$(BIN)/python docs/generate_settings.py
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info demo

@@ -1,0 +1,189 @@
+"""Every command of `dped`: parse, call one library function, print. The only file that imports click.
+
+Heavy imports (torch, OpenCV) stay inside the commands, so that `dped --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dped_data.errors import InputError, UsageError
+from dped_data.settings import BuildSettings
+from dped_data.settings_machinery import SettingField, load_settings, setting_fields
+from dped_data.simulation.settings import SimulationSettings
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+ANY_PATH = click.Path(path_type=Path)
+
+
+def main() -> None:
+    """Run the command line: one line on stderr for an error; status 0 done, 1 bad input or verdict, 2 wrong usage."""
+    try:
+        sys.exit(dped.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "dped"
+        _fail(f"{error.format_message()} Try '{command} --help'.", error.exit_code)
+    except UsageError as error:
+        _fail(str(error), 2)
+    except InputError as error:
+        _fail(str(error), 1)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _fail("interrupted; run the same command again to go on", 1)
+    except BrokenPipeError:  # the reader of a pipe has left
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror or error}", 1)
+    except ImportError as error:
+        _fail(_missing_library(error), 1)
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"dped: {' '.join(message.split())}", err=True)
+    sys.exit(status)
+
+
+def _missing_library(error: ImportError) -> str:
+    """Say what to install when a library cannot be loaded; raise the error again when it is none of those known."""
+    text = str(error)
+    if any(name in text for name in ("libGL", "libgthread", "libglib", "libxcb", "libSM", "libXext")):
+        return (
+            f"OpenCV cannot be loaded ({text.split(':')[0]} is missing); install it with 'apt-get install libgl1 "
+            "libglib2.0-0' (Debian, Ubuntu) or 'dnf install mesa-libGL glib2' (Fedora)"
+        )
+    raise error
+
+
+def _click_type(field: SettingField) -> Any:
+    if field.choices:
+        return click.Choice(field.choices)
+    return {int: int, float: float, str: str}[field.type]
+
+
+def settings_options(cls: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command one option per setting of `cls`; not given is None, so that a TOML file can speak."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for field in reversed(list(setting_fields(cls))):
+            flag = f"--{field.name.replace('_', '-')}"
+            text = f"{field.help} [default: {field.default}]"
+            if field.type is bool:
+                command = click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text)(command)
+            else:
+                command = click.option(flag, type=_click_type(field), default=None, help=text)(command)
+        return command
+
+    return decorate
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(dataclasses.asdict(value), indent=1, default=str))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="dped")
+def dped() -> None:
+    """Build aligned phone-DSLR patch datasets from rig photos, look at them, and train photo enhancers on them."""
+
+
+@dped.command("build-dataset")
+@click.option("--phone", help="Phone of the rig; may be left out when the captures folder holds one phone only.")
+@click.option("--captures", type=FOLDER, default="captures", show_default=True, help="One folder of photos per camera.")
+@click.option("--out", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--rig", "rig_file", type=FILE, help="TOML file with the rig and with settings (docs/settings.md).")
+@click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
+@click.option(
+    "--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True, help="Who runs them."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a dataset that was built with other settings.")
+@click.option("--retry-failed", is_flag=True, help="Try captures with unreadable photos again.")
+@click.option("--dry-run", is_flag=True, help="Print pairing and split; touch no pixel, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@settings_options(BuildSettings)
+def build_dataset_command(
+    phone: str | None,
+    captures: Path,
+    out: Path,
+    rig_file: Path | None,
+    jobs: int,
+    backend: Any,
+    overwrite: bool,
+    retry_failed: bool,
+    dry_run: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
+    from dped_data import build
+    from dped_data.build_report import build_text, plan_text
+    from dped_data.rigs import load_build_settings
+
+    settings = load_build_settings(rig_file, flags)
+    phone = phone or build.choose_phone(captures, settings.rig)
+    if dry_run:
+        plan = build.plan_dataset(captures, phone, settings)
+        if as_json:
+            _print_json(plan)
+        else:
+            click.echo(plan_text(plan))
+        return
+    report = build.build_dataset(
+        captures, out, phone, settings, jobs=jobs, backend=backend, overwrite=overwrite, retry_failed=retry_failed
+    )
+    if as_json:
+        _print_json(report)
+    else:
+        click.echo(build_text(str(report.folder), report.manifest, report.reused, report.seconds))
+    if not report.manifest.totals["patches"]:
+        raise InputError(
+            f"{report.folder}: no patch was kept of {len(report.rows)} captures; captures.csv there has the reasons"
+        )
+
+
+@dped.command("simulate-rig")
+@click.option("--photos", type=FOLDER, help="Photos to render the scenes from.")
+@click.option("--out", type=FOLDER, help="Folder for captures/ and truth/.")
+@click.option("--score", type=FOLDER, help="Dataset to score against the truth, instead of rendering.")
+@click.option("--rig", type=FOLDER, help="With --score: the rendered rig's folder (its --out).")
+@click.option("--phone", help="Phone to simulate, or whose dataset to score.  [default: sony, or the only one]")
+@click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@settings_options(SimulationSettings)
+def simulate_rig_command(
+    photos: Path | None,
+    out: Path | None,
+    score: Path | None,
+    rig: Path | None,
+    phone: str | None,
+    jobs: int,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Render rig captures with exactly known geometry, or score a dataset that was built from them."""
+    from dped_data import simulation
+    from dped_data.settings import PAPER_RIG
+
+    if score is not None:
+        if rig is None:
+            raise UsageError("--score needs --rig: the folder that simulate-rig wrote")
+        result = simulation.score_dataset(score, rig, phone)
+        _print_json(result) if as_json else click.echo(simulation.score_table(result))
+        return
+    if photos is None or out is None:
+        raise UsageError("simulate-rig needs --photos and --out (or --score and --rig)")
+    settings = load_settings(SimulationSettings(), {}, "settings", flags)
+    report = simulation.simulate_rig(photos, out, PAPER_RIG, phone or "sony", settings, jobs=jobs)
+    _print_json(report) if as_json else click.echo(report.text())
+
+
+if __name__ == "__main__":
+    main()
