@@ -1,4 +1,4 @@
-"""A simulated rig: captures rendered from any photos with exactly known geometry, and the score of a dataset against it."""
+"""A simulated rig: captures rendered from any photos with exactly known geometry, and a dataset's score against it."""
 
 from __future__ import annotations
 

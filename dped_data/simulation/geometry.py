@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError
-from dped_data.simulation import maps
+from dped_data.simulation import kernels
 from dped_data.simulation.settings import SimulationSettings
 
 FOCAL_WIDTHS = 1.07
@@ -47,7 +47,7 @@ BASELINE_DEG = 20.0
 
 @dataclass(frozen=True)
 class Lens:
-    """A camera with radial distortion: ideal q goes to photo pixel c + (q - c) (1 + k1 (|q - c| / focal)^2), c the photo's centre."""
+    """A camera whose radial distortion takes ideal q to c + (q - c) (1 + k1 (|q - c| / focal)^2), c its centre."""
 
     width_px: int
     height_px: int
@@ -57,7 +57,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class Wave:
-    """A displacement amplitude_px * sin(frequency_x * x + frequency_y * y + phase); frequencies in radians per pixel."""
+    """A displacement amplitude_px * sin(frequency_x * x + frequency_y * y + phase); frequencies in radians per px."""
 
     amplitude_px: float
     frequency_x: float
@@ -78,7 +78,8 @@ class Ramp:
 class NearObject:
     """A flat object with a rippled outline, u = v + shift inside it.
 
-    It covers the ideal DSLR pixels whose distance from (x, y) is below radius_px * (1 + sum of ripple[m] cos((m + 2) angle + phase[m])).
+    It covers the ideal DSLR pixels whose distance from (x, y) is below
+    radius_px * (1 + sum of ripple[m] cos((m + 2) angle + phase[m])).
     """
 
     x: float
@@ -112,35 +113,32 @@ class PairGeometry:
     ramp: Ramp
     objects: tuple[NearObject, ...]
 
-    def packed(self) -> maps.Packed:
-        """Return the numbers as arrays for the compiled maps."""
-        objects = np.array([_flat(o) for o in self.objects], np.float64).reshape(len(self.objects), 13)
-        lenses = [((c.width_px - 1) / 2, (c.height_px - 1) / 2, c.focal_px, c.k1) for c in (self.phone, self.dslr)]
-        return maps.Packed(
-            np.array(lenses[0]),
-            np.array(lenses[1]),
-            np.array(self.homography).reshape(3, 3),
-            np.array([_flat(self.warp_x), _flat(self.warp_y)]),
-            np.array(_flat(self.ramp)),
-            objects,
-        )
+    def packed(self) -> NDArray[np.float64]:
+        """Return the numbers as the compiled maps want them (kernels.py)."""
+        numbers: list[float] = []
+        for lens in (self.phone, self.dslr):
+            numbers += [(lens.width_px - 1) / 2, (lens.height_px - 1) / 2, lens.focal_px, lens.k1]
+        numbers += self.homography
+        for part in (self.warp_x, self.warp_y, self.ramp, *self.objects):
+            numbers += _flat(part)
+        return np.array(numbers, np.float64)
 
     def dslr_from_phone(self, phone_xy: NDArray[np.float64]) -> TruePoints:
         """Map (N, 2) phone pixels, fractions allowed, to the DSLR photo."""
-        dslr_xy, surface, hidden = maps.dslr_from_phone(self.packed(), np.ascontiguousarray(phone_xy, np.float64))
+        dslr_xy, surface, hidden = kernels.dslr_from_phone(self.packed(), np.ascontiguousarray(phone_xy, np.float64))
         x, y = dslr_xy.T
         inside = (x >= 0) & (y >= 0) & (x <= self.dslr.width_px - 1) & (y <= self.dslr.height_px - 1)
         return TruePoints(dslr_xy, surface, inside & ~hidden)
 
     def local_scale(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how many DSLR pixels one phone pixel spans at (N, 2) phone points: the root of the map's Jacobian determinant."""
-        return maps.local_scale(self.packed(), np.ascontiguousarray(phone_xy, np.float64))
+        """Return how many DSLR pixels one phone pixel spans at (N, 2) phone points: from the map's Jacobian."""
+        return kernels.local_scale(self.packed(), np.ascontiguousarray(phone_xy, np.float64))
 
     def ideal_bounds(self) -> tuple[float, float, float, float]:
         """Return (left, top, right, bottom) of what both photos together show, in ideal DSLR pixels."""
         packed = self.packed()
-        phone = maps.surface_points(packed, _outline(self.phone), True)
-        dslr = maps.surface_points(packed, _outline(self.dslr), False)
+        phone = kernels.surface_points(packed, _outline(self.phone), True)
+        dslr = kernels.surface_points(packed, _outline(self.dslr), False)
         points = np.concatenate([phone, dslr])
         left, top = points.min(axis=0)
         right, bottom = points.max(axis=0)
@@ -169,7 +167,7 @@ def _draw_lens(rng: np.random.Generator, size_wh: tuple[int, int], k1: tuple[flo
 def _draw_homography(
     rng: np.random.Generator, phone: Lens, dslr: Lens, scale: float, settings: SimulationSettings
 ) -> NDArray[np.float64]:
-    """Ideal phone pixels to ideal DSLR pixels: centre, tilt, turn and scale, then centre on the DSLR with a small miss."""
+    """Ideal phone pixels to ideal DSLR pixels: centre, tilt, turn, scale, then the DSLR's centre with a small miss."""
     angle = math.radians(rng.uniform(ROTATION_LEAST_SHARE, 1.0) * settings.rotation_deg * rng.choice([-1, 1]))
     tilt_angle = rng.uniform(0, 2 * math.pi)
     tilt = settings.perspective / (phone.width_px / 2)
@@ -177,9 +175,8 @@ def _draw_homography(
     tilted = np.array([[1, 0, 0], [0, 1, 0], [tilt * math.cos(tilt_angle), tilt * math.sin(tilt_angle), 1.0]])
     c, s = scale * math.cos(angle), scale * math.sin(angle)
     miss_x, miss_y = rng.uniform(-OFFSET_SHARE, OFFSET_SHARE, 2) * dslr.width_px
-    placed = np.array(
-        [[c, -s, (dslr.width_px - 1) / 2 + miss_x], [s, c, (dslr.height_px - 1) / 2 + miss_y], [0, 0, 1.0]]
-    )
+    centre_x, centre_y = (dslr.width_px - 1) / 2 + miss_x, (dslr.height_px - 1) / 2 + miss_y
+    placed = np.array([[c, -s, centre_x], [s, c, centre_y], [0, 0, 1.0]])
     return np.asarray(placed @ tilted @ to_centre)
 
 
@@ -204,11 +201,13 @@ def _with_parallax(rng: np.random.Generator, flat: PairGeometry, parallax: float
 def _draw_object(rng: np.random.Generator, flat: PairGeometry, shift: NDArray[np.float64]) -> NearObject:
     """Place an object where the phone sees it."""
     phone_xy = rng.uniform(0.15, 0.85, 2) * (flat.phone.width_px, flat.phone.height_px)
-    x, y = maps.surface_points(flat.packed(), phone_xy[None], True)[0] + shift
+    x, y = kernels.surface_points(flat.packed(), phone_xy[None], True)[0] + shift
     ripple = rng.uniform(-1, 1, 4) * (0.25, 0.15, 0.1, 0.05)
     phase = rng.uniform(0, 2 * math.pi, 4)
     radius = rng.uniform(*OBJECT_RADIUS) * flat.dslr.width_px
-    return NearObject(float(x), float(y), radius, *shift.tolist(), tuple(ripple.tolist()), tuple(phase.tolist()))
+    return NearObject(
+        float(x), float(y), radius, float(shift[0]), float(shift[1]), tuple(ripple.tolist()), tuple(phase.tolist())
+    )
 
 
 def geometry_from_dict(values: dict[str, Any]) -> PairGeometry:
@@ -221,13 +220,14 @@ def geometry_from_dict(values: dict[str, Any]) -> PairGeometry:
             Wave(**values["warp_x"]),
             Wave(**values["warp_y"]),
             Ramp(**values["ramp"]),
-            tuple(
-                NearObject(**{k: tuple(v) if isinstance(v, list) else v for k, v in o.items()})
-                for o in values["objects"]
-            ),
+            tuple(_object_from_dict(o) for o in values["objects"]),
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"not the geometry of a simulated capture ({error}); render the rig again") from None
+
+
+def _object_from_dict(values: dict[str, Any]) -> NearObject:
+    return NearObject(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})  # type: ignore[arg-type]
 
 
 def _flat(part: Any) -> list[float]:
@@ -242,10 +242,6 @@ def _outline(lens: Lens, points: int = 65) -> NDArray[np.float64]:
     """Points along the outer edge of a photo's corner pixels, (4 * points, 2)."""
     x = np.linspace(-0.5, lens.width_px - 0.5, points)
     y = np.linspace(-0.5, lens.height_px - 0.5, points)
-    sides = [
-        (x, np.full(points, y[0])),
-        (x, np.full(points, y[-1])),
-        (np.full(points, x[0]), y),
-        (np.full(points, x[-1]), y),
-    ]
-    return np.concatenate([np.stack(side, axis=1) for side in sides])
+    flat = [np.stack([x, np.full(points, edge)], axis=1) for edge in (y[0], y[-1])]
+    upright = [np.stack([np.full(points, edge), y], axis=1) for edge in (x[0], x[-1])]
+    return np.concatenate(flat + upright)

@@ -6,6 +6,7 @@ Every step keeps the geometry: all filters are symmetric about the pixel's centr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ class CameraLook:
     sharpen: float
     contrast: float
     quality: int
-    subsampling: str
+    subsampling: Literal["4:2:2", "4:2:0"]
 
 
 def draw_phone(rng: np.random.Generator, full_well: int) -> CameraLook:

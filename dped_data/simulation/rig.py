@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from joblib import Parallel, delayed
+from numpy.typing import NDArray
 
 from dped_data.errors import InputError, UsageError
+from dped_data.parallel import run_parallel
 from dped_data.photos import exif_with_time, write_photo
 from dped_data.progress import progress
 from dped_data.settings import Rig
@@ -91,9 +90,8 @@ def simulate_rig(
     phone_wh, dslr_wh = ((round(c.width_px * settings.scale), round(c.height_px * settings.scale)) for c in cameras)
     count = settings.count or len(scene_photos)
     shots = _plan(count, cameras[0].name, cameras[1].name, settings)
-    tasks = (delayed(_render_shot)(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots)
-    results: Iterable[Truth] = Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    truths = list(progress(results, total=count, label="rendering", unit="capture"))
+    calls = [(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots]
+    truths = list(progress(run_parallel(_render_shot, calls, jobs), total=count, label="rendering", unit="capture"))
     magnifications = [t.magnification for t in truths]
     return SimulationReport(
         captures=count,
@@ -134,7 +132,6 @@ def _render_shot(
     dslr_wh: tuple[int, int],
     settings: SimulationSettings,
 ) -> Truth:
-    cv2.setNumThreads(1)  # one capture per core is faster than threads inside one
     rng = np.random.default_rng([settings.seed, shot.index + 1])
     geometry = draw_geometry(rng, phone_wh, dslr_wh, settings)
     scene = make_scene(photos, shot.index, geometry, rng)
@@ -149,5 +146,5 @@ def _render_shot(
     return truth
 
 
-def _save(path: Path, pixels: np.ndarray, look: CameraLook, time_s: float) -> None:
+def _save(path: Path, pixels: NDArray[np.uint8], look: CameraLook, time_s: float) -> None:
     write_photo(path, pixels, quality=look.quality, subsampling=look.subsampling, exif=exif_with_time(time_s))

@@ -17,9 +17,9 @@ from dped_data.simulation.geometry import NearObject, PairGeometry
 MARGIN_PX = 4.0
 """Scene kept beyond what the cameras see, for the interpolation's neighbours."""
 MAX_MAGNIFICATION = 1.6
-"""Ours: a scene pixel that covers more DSLR pixels than this leaves the photos blurred; then a wall of photos is laid."""
+"""Ours: a scene pixel that covers more DSLR pixels than this blurs the photos; a wall of photos is laid then."""
 MAX_OVERSIZE = 1.25
-"""A scene with more pixels per DSLR pixel than this is shrunk first: what the cameras cannot resolve only costs time."""
+"""A scene with more pixels per DSLR pixel than this is shrunk first: what no camera can resolve only costs time."""
 WALL_SIDES = (2, 3, 4)
 TEXTURE_TRIES = 12
 
@@ -59,7 +59,7 @@ def list_photos(folder: Path) -> list[Path]:
 
 
 def make_scene(photos: list[Path], index: int, geometry: PairGeometry, rng: np.random.Generator) -> Scene:
-    """Lay out the scene of capture `index`: its photo alone, or a wall of several photos where that would be too coarse."""
+    """Lay out the scene of capture `index`: its photo, or a wall of several photos where one alone is too coarse."""
     left, top, right, bottom = geometry.ideal_bounds()
     need_w, need_h = right - left + 2 * MARGIN_PX, bottom - top + 2 * MARGIN_PX
     first = index % len(photos)
@@ -126,7 +126,7 @@ def _fill(photo: NDArray[np.uint8], cell_wh: tuple[int, int]) -> tuple[NDArray[n
 def _object_texture(
     thing: NearObject, pixels: NDArray[np.float32], zoom: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Dress a near object with a textured part of the scene, mirrored: no feature detector takes it for the original."""
+    """Dress a near object with a textured part of the scene, mirrored: no detector takes it for the original."""
     radius = thing.radius_px * (1 + sum(abs(r) for r in thing.ripple)) * zoom + MARGIN_PX
     height, width = pixels.shape[:2]
     room = np.array([max(0.0, width - 1 - 2 * radius), max(0.0, height - 1 - 2 * radius)])

@@ -10,43 +10,34 @@ from dped_data.settings_machinery import setting
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """How hard the rendered captures are. The ranges that no setting names are constants of geometry.py and optics.py."""
+    """How hard the rendered captures are. Ranges that no setting names are constants of geometry.py and optics.py."""
 
     count: int = setting(0, "captures to render; 0 means one per scene photo", minimum=0)
     seed: int = setting(0, "seed of everything random in the rendering", minimum=0)
     scale: float = setting(1.0, "size of the rendered photos, share of the rig's photo sizes", minimum=0.05, maximum=1)
     parallax: float = setting(
-        0.0, "displacement of the nearest objects by the distance of the two lenses, phone pixels; 0 means a flat scene",
-        minimum=0, maximum=100,
-    )  # fmt: skip
+        0.0,
+        "displacement of the nearest objects between the two lenses, phone pixels; 0 means a flat scene",
+        minimum=0,
+        maximum=100,
+    )
     distortion: float = setting(
-        1.0, "lens distortion, share of the ordinary; 0 means perfect lenses", minimum=0, maximum=2
+        1.0, "lens distortion, share of the usual; 0 means perfect lenses", minimum=0, maximum=2
     )
     warp_px: float = setting(
-        5.0,
-        "largest smooth displacement that no lens model explains, phone pixels; 0 means none",
-        minimum=0,
-        maximum=20,
+        5.0, "largest smooth displacement that no lens model explains, phone pixels; 0: none", minimum=0, maximum=20
     )
     rotation_deg: float = setting(3.0, "largest rotation of the phone against the DSLR, degrees", minimum=0, maximum=20)
     perspective: float = setting(
-        0.03,
-        "change of scale from the phone photo's centre to its edge by the tilt of the phone",
-        minimum=0,
-        maximum=0.2,
+        0.03, "change of scale from the phone photo's centre to its edge by the phone's tilt", minimum=0, maximum=0.2
     )
-    min_view: float = setting(
-        0.70, "narrowest view of the phone, share of the DSLR photo's width", minimum=0.2, maximum=2
-    )
-    max_view: float = setting(1.12, "widest view of the phone, share of the DSLR photo's width", minimum=0.2, maximum=2)
+    min_view: float = setting(0.70, "narrowest view of the phone, share of the DSLR's width", minimum=0.2, maximum=2)
+    max_view: float = setting(1.12, "widest view of the phone, share of the DSLR's width", minimum=0.2, maximum=2)
     full_well: int = setting(
-        1200,
-        "electrons that fill a phone pixel, the fewest (up to 2.5 times as many): fewer mean more noise",
-        minimum=50,
+        1200, "electrons that fill a phone pixel, the fewest (up to 2.5 times as many); fewer mean noise", minimum=50
     )
     sessions: int = setting(3, "shooting sessions that the captures are spread over, two hours apart", minimum=1)
     clock_offset_s: float = setting(3637.0, "lead of the DSLR's clock over the phone's, seconds")
     file_names: Literal["equal", "camera"] = setting(
-        "equal",
-        "equal: both photos of a capture have one name; camera: each camera counts its own, so that only the clocks pair them",
+        "equal", "equal: one name for both photos of a capture; camera: each camera counts its own, only clocks pair"
     )

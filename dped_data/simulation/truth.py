@@ -20,8 +20,14 @@ TRUTH_VERSION = 1
 
 @dataclass(frozen=True)
 class Truth:
-    """One simulated capture: its files (relative to the captures folder), what the scene was made of, the exact geometry
-    and the phone's look (for reading, it is not needed to evaluate the map)."""
+    """One simulated capture.
+
+    Attributes:
+        phone_file, dslr_file: paths relative to the captures folder.
+        scene_photos, magnification: see Scene.
+        geometry: the exact map.
+        phone_look: what the phone did to the light; the map does not need it.
+    """
 
     phone_file: str
     dslr_file: str
