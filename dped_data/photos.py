@@ -10,9 +10,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import simplejpeg
@@ -21,6 +20,7 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageErr
 
 from dped_data.colour import srgb_from_adobe_rgb
 from dped_data.errors import PhotoError
+from dped_data.exif import EXIF_FAULTS, capture_time, read_exif
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
@@ -60,13 +60,15 @@ class PhotoHeader:
 
 def read_header(path: Path) -> PhotoHeader:
     """Read a photo's upright size and EXIF capture time without decoding it; PhotoError if it is no photo."""
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return _raw_header(path)
     with _opened(_source(path), path.name) as image:
-        exif = _exif(image)
+        exif = read_exif(image)
         width, height = image.size
         # Pillow reports the size of an oriented TIFF upright, that of any other format as stored.
         if not isinstance(image, TiffImagePlugin.TiffImageFile) and exif.get(ExifTags.Base.Orientation, 1) >= 5:
             width, height = height, width
-        time_s, has_subseconds = _capture_time(exif)
+        time_s, has_subseconds = capture_time(exif)
         return PhotoHeader(width, height, time_s, has_subseconds)
 
 
@@ -89,7 +91,7 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
     if Path(name).suffix.lower() in RAW_SUFFIXES:
         return _decode_raw(data, name)
     with _opened(io.BytesIO(data), name) as image:
-        exif = _exif(image)
+        exif = read_exif(image)
         orientation = int(exif.get(ExifTags.Base.Orientation, 1))
         profile = image.info.get("icc_profile")
         if image.format == "JPEG" and image.mode in ("RGB", "L"):
@@ -146,7 +148,9 @@ def _enable_heif(name: str) -> None:
     pillow_heif.register_heif_opener()
 
 
-def _decode_raw(data: bytes, name: str) -> NDArray[np.uint8]:
+@contextmanager
+def _opened_raw(data: bytes, name: str) -> Iterator[Any]:
+    """Open a RAW file with LibRaw, which reads the header only; refuse what it does not know or what is too large."""
     try:
         import rawpy
     except ImportError:
@@ -155,10 +159,31 @@ def _decode_raw(data: bytes, name: str) -> NDArray[np.uint8]:
         with rawpy.imread(io.BytesIO(data)) as raw:
             if raw.sizes.width * raw.sizes.height > MAX_PIXELS:
                 raise PhotoError(name, f"more than {MAX_PIXELS // 10**6} megapixels")
-            developed: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True, output_color=rawpy.ColorSpace.sRGB)
-            return developed
+            yield raw
     except rawpy.LibRawError:
         raise PhotoError(name, "damaged or unknown camera RAW file") from None
+
+
+def _decode_raw(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Develop with the camera's white balance to sRGB; LibRaw turns the photo upright."""
+    with _opened_raw(data, name) as raw:
+        developed: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True)
+        return developed
+
+
+def _raw_header(path: Path) -> PhotoHeader:
+    data = read_bytes(path)
+    with _opened_raw(data, path.name) as raw:
+        width, height = raw.sizes.width, raw.sizes.height
+        if raw.sizes.flip in (5, 6):  # LibRaw: a quarter turn either way
+            width, height = height, width
+    exif = Image.Exif()
+    try:
+        # CR2 and DNG are TIFF files; Pillow refuses them for their pixels, but reads their tags.
+        exif.load(b"Exif\0\0" + data)
+        return PhotoHeader(width, height, *capture_time(exif))
+    except EXIF_FAULTS:
+        return PhotoHeader(width, height, None, False)
 
 
 def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -207,47 +232,6 @@ def _to_srgb(image: Image.Image, profile: bytes | None, exif: Image.Exif) -> Ima
     elif exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03" and image.mode == "RGB":
         return Image.fromarray(srgb_from_adobe_rgb(np.asarray(image)))
     return image.convert("RGB")
-
-
-def _exif(image: Image.Image) -> Image.Exif:
-    """Return the EXIF data; an empty block when it is damaged, since the pixels may still be good."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif = image.getexif()
-            exif.get_ifd(ExifTags.IFD.Exif)
-            exif.get_ifd(ExifTags.IFD.Interop)
-            return exif
-    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, OverflowError, RecursionError):
-        return Image.Exif()
-
-
-def _capture_time(exif: Image.Exif) -> tuple[float | None, bool]:
-    """Return (seconds since 1970 or None, whether sub-seconds were given) from DateTimeOriginal, else DateTime."""
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    text = details.get(ExifTags.Base.DateTimeOriginal)
-    subseconds = details.get(ExifTags.Base.SubsecTimeOriginal)
-    if not text:
-        text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
-    try:
-        seconds = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None, False
-    digits = str(subseconds or "").strip("\0 ")
-    if not (digits.isascii() and digits.isdigit()):
-        return seconds, False
-    return seconds + float(f"0.{digits}"), True
-
-
-def exif_with_time(time_s: float) -> bytes:
-    """Return an EXIF block with a capture time (seconds since 1970, as `PhotoHeader.time_s`), to the millisecond."""
-    milliseconds = round(time_s * 1000)
-    exif = Image.Exif()
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    moment = datetime.fromtimestamp(milliseconds // 1000, tz=UTC)
-    details[ExifTags.Base.DateTimeOriginal] = moment.strftime("%Y:%m:%d %H:%M:%S")
-    details[ExifTags.Base.SubsecTimeOriginal] = f"{milliseconds % 1000:03d}"
-    return exif.tobytes()
 
 
 def write_photo(

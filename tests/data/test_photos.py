@@ -10,12 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from dped_data.colour import srgb_decode, srgb_encode, srgb_from_adobe_rgb
 from dped_data.errors import PhotoError
-from dped_data.photos import decode_photo, exif_with_time, read_header, read_photo, write_photo
+from dped_data.exif import exif_with_time
+from dped_data.photos import decode_photo, read_header, read_photo, write_photo
 
 
 def smooth_photo(height: int = 48, width: int = 64) -> NDArray[np.uint8]:
@@ -173,6 +175,50 @@ def test_stray_bytes_between_markers_are_tolerated() -> None:
     data = buffer.getvalue()
     stray = data[:-2] + b"\0\0\0" + data[-2:]  # before the end-of-image marker, as some phones write it
     assert np.array_equal(decode_photo(stray, "a.jpg"), decode_photo(data, "a.jpg"))
+
+
+def test_heic_photos_are_read_with_the_extra(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra dped[heif]")
+    pillow_heif.register_heif_opener()
+    photo = smooth_photo(96, 128)
+    exif = exif_with_time(1_500_000_000)
+    Image.fromarray(photo).save(tmp_path / "a.heic", quality=95, exif=exif)
+    assert np.abs(read_photo(tmp_path / "a.heic").astype(int) - photo).mean() < 2
+    header = read_header(tmp_path / "a.heic")
+    assert (header.width_px, header.height_px, header.time_s) == (128, 96, 1_500_000_000)
+
+
+def write_dng(path: Path) -> None:
+    """A DNG of 320x240 red-green-blue-green cells, left half darker, to be turned a quarter clockwise when viewed."""
+    mosaic = np.full((240, 320), 8000, np.uint16)
+    mosaic[:, :160] //= 4
+    identity = (1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1)
+    tags = [  # DNG 1.4 specification, chapter 4
+        (274, 3, 1, 6, True),  # Orientation
+        (306, 2, None, "2017:07:14 02:40:00", True),  # DateTime
+        (33421, 3, 2, (2, 2), True),  # CFARepeatPatternDim
+        (33422, 1, 4, bytes([0, 1, 1, 2]), True),  # CFAPattern
+        (50706, 1, 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
+        (50708, 2, None, "Test Camera", True),  # UniqueCameraModel
+        (50717, 4, 1, 65535, True),  # WhiteLevel
+        (50721, 10, 9, identity, True),  # ColorMatrix1
+        (50728, 5, 3, (1, 1, 1, 1, 1, 1), True),  # AsShotNeutral
+        (50778, 3, 1, 21, True),  # CalibrationIlluminant1
+    ]
+    tifffile.imwrite(path, mosaic, photometric=32803, extratags=tags)
+
+
+def test_raw_photos_are_developed_upright_with_the_extra(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy", reason="needs the extra dped[raw]")
+    write_dng(tmp_path / "a.dng")
+    photo = read_photo(tmp_path / "a.dng")
+    assert photo.shape == (320, 240, 3)
+    assert photo[20:140].mean() + 30 < photo[180:300].mean()  # what was left is on top
+    header = read_header(tmp_path / "a.dng")
+    assert (header.width_px, header.height_px, header.time_s) == (240, 320, 1_500_000_000)
+    (tmp_path / "b.dng").write_bytes((tmp_path / "a.dng").read_bytes()[:100])
+    with pytest.raises(PhotoError, match="RAW file"):
+        read_photo(tmp_path / "b.dng")
 
 
 def test_missing_extras_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

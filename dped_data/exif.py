@@ -1,0 +1,53 @@
+"""EXIF blocks: reading them although they may be damaged, capture times in both directions (leaf)."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from datetime import UTC, datetime
+
+from PIL import ExifTags, Image
+
+EXIF_FAULTS = (SyntaxError, ValueError, TypeError, LookupError, OSError, OverflowError, RecursionError, struct.error)
+"""What Pillow raises for damaged EXIF blocks."""
+
+
+def read_exif(image: Image.Image) -> Image.Exif:
+    """Return the EXIF data; an empty block when it is damaged, since the pixels may still be good."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif = image.getexif()
+            exif.get_ifd(ExifTags.IFD.Exif)
+            exif.get_ifd(ExifTags.IFD.Interop)
+            return exif
+    except EXIF_FAULTS:
+        return Image.Exif()
+
+
+def capture_time(exif: Image.Exif) -> tuple[float | None, bool]:
+    """Return (seconds since 1970 or None, whether sub-seconds were given) from DateTimeOriginal, else DateTime."""
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    text = details.get(ExifTags.Base.DateTimeOriginal)
+    subseconds = details.get(ExifTags.Base.SubsecTimeOriginal)
+    if not text:
+        text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
+    try:
+        seconds = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None, False
+    digits = str(subseconds or "").strip("\0 ")
+    if not (digits.isascii() and digits.isdigit()):
+        return seconds, False
+    return seconds + float(f"0.{digits}"), True
+
+
+def exif_with_time(time_s: float) -> bytes:
+    """Return an EXIF block with a capture time (seconds since 1970, as `PhotoHeader.time_s`), to the millisecond."""
+    milliseconds = round(time_s * 1000)
+    exif = Image.Exif()
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    moment = datetime.fromtimestamp(milliseconds // 1000, tz=UTC)
+    details[ExifTags.Base.DateTimeOriginal] = moment.strftime("%Y:%m:%d %H:%M:%S")
+    details[ExifTags.Base.SubsecTimeOriginal] = f"{milliseconds % 1000:03d}"
+    return exif.tobytes()

@@ -1,0 +1,213 @@
+"""The build as a whole: same bytes for any number of jobs, resumes, extends, loses nothing to a bad photo."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from small_rig import write_capture, write_rig
+
+from dped_data import PatchStore, build_dataset
+from dped_data.build import BuildReport, choose_phone, plan_dataset
+from dped_data.capture_table import read_captures
+from dped_data.errors import InputError, UsageError
+from dped_data.photos import read_photo
+from dped_data.rigs import load_build_settings
+from dped_data.settings import BuildSettings
+from dped_data.work_units import all_shards
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Captures folder and TOML of a small rig; tests that change photos copy it."""
+    return write_rig(tmp_path_factory.mktemp("rig"), COUNT)
+
+
+@pytest.fixture(scope="module")
+def settings(rig: tuple[Path, Path]) -> BuildSettings:
+    return load_build_settings(rig[1], {"patch_size": 64, "captures_per_shard": 2})
+
+
+@pytest.fixture(scope="module")
+def built(rig: tuple[Path, Path], settings: BuildSettings, tmp_path_factory: pytest.TempPathFactory) -> BuildReport:
+    return build_dataset(rig[0], tmp_path_factory.mktemp("built"), "pocket", settings, jobs=1)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a dataset that must be the same for the same input."""
+    files = [folder / "dataset.json", folder / "unpaired.csv", *all_shards(folder)]
+    result = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    rows = [row.__dict__ | {"seconds": None} for row in read_captures(folder)]
+    return result | {"captures.csv": json.dumps(rows).encode()}
+
+
+def test_patches_match_and_phone_pixels_are_untouched(rig: tuple[Path, Path], built: BuildReport) -> None:
+    assert built.manifest.totals["kept"] == COUNT
+    rows = {row.capture_id: row for row in built.rows}
+    for split in ("train", "val", "test"):
+        store = PatchStore(built.folder, split)  # type: ignore[arg-type]
+        phone, dslr = store.read(np.arange(len(store)))
+        xy, ids = store.column("phone_xy"), store.capture_ids()
+        for k in range(len(store)):
+            photo = read_photo(rig[0] / rows[ids[k]].phone_file)
+            x, y = xy[k]
+            assert np.array_equal(phone[k], photo[y : y + 64, x : x + 64])
+            grey = [cv2.cvtColor(p[k], cv2.COLOR_RGB2GRAY).astype(float) for p in (phone, dslr)]
+            assert np.corrcoef(grey[0].ravel(), grey[1].ravel())[0, 1] > 0.9
+
+
+def test_manifest_tells_the_truth(built: BuildReport) -> None:
+    manifest = built.manifest
+    assert sum(entry.patches for entry in manifest.splits.values()) == manifest.totals["patches"]
+    assert manifest.totals["captures"] == COUNT == sum(entry.captures for entry in manifest.splits.values())
+    assert read_captures(built.folder) == sorted(read_captures(built.folder), key=lambda row: row.capture_id)
+    assert [row.capture_id for row in built.rows] == [row.capture_id for row in read_captures(built.folder)]
+
+
+def test_two_jobs_give_the_same_bytes(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
+) -> None:
+    report = build_dataset(rig[0], tmp_path, "pocket", settings, jobs=2)
+    assert content(report.folder) == content(built.folder)
+
+
+def test_second_run_does_nothing_again(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "pocket")
+    before = content(tmp_path / "pocket")
+    report = build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
+    assert report.reused == COUNT
+    assert content(tmp_path / "pocket") == before
+
+
+def test_added_photos_extend_to_what_a_fresh_build_gives(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
+) -> None:
+    captures = tmp_path / "captures"
+    shutil.copytree(rig[0], captures)
+    shutil.copytree(built.folder, tmp_path / "grown/pocket")
+    write_capture(captures, COUNT)
+    write_capture(captures, COUNT + 1, name="000b")
+    grown = build_dataset(captures, tmp_path / "grown", "pocket", settings, jobs=1)
+    assert grown.reused > 0
+    fresh = build_dataset(captures, tmp_path / "fresh", "pocket", settings, jobs=1)
+    assert content(grown.folder) == content(fresh.folder)
+    assert grown.manifest.totals["captures"] == COUNT + 2
+
+
+def test_other_settings_are_refused_with_the_list_of_changes(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "pocket")
+    other = load_build_settings(rig[1], {"patch_size": 48, "captures_per_shard": 2})
+    before = content(tmp_path / "pocket")
+    with pytest.raises(InputError, match=r"patches.patch_size: 64 -> 48.*--overwrite"):
+        build_dataset(rig[0], tmp_path, "pocket", other, jobs=1)
+    assert content(tmp_path / "pocket") == before
+    report = build_dataset(rig[0], tmp_path, "pocket", other, jobs=1, overwrite=True)
+    assert report.manifest.patch_size == 48 and report.reused == 0
+
+
+def test_broken_photos_become_rows_and_a_mended_one_is_built_in(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
+) -> None:
+    captures = tmp_path / "captures"
+    shutil.copytree(rig[0], captures)
+    good = (captures / "pocket/001.jpg").read_bytes()
+    (captures / "pocket/001.jpg").write_bytes(good[: len(good) // 2])
+    (captures / "slr/002.jpg").write_bytes(b"")
+    (captures / "slr/003.jpg").write_text("not a photo at all")
+    shutil.copy(captures / "slr/005.jpg", captures / "slr/004.jpg")
+    cv2.imwrite(str(captures / "pocket/005.jpg"), np.full((1, 1, 3), 128, np.uint8))
+    report = build_dataset(captures, tmp_path / "out", "pocket", settings, jobs=1)
+    rows = {row.capture_id: row for row in report.rows}
+    assert (rows["001"].status, rows["001"].stage, rows["001"].reason) == (
+        "failed",
+        "read",
+        "phone photo: truncated JPEG",
+    )
+    assert rows["002"].reason == "dslr photo: empty file (0 bytes)"
+    assert rows["003"].reason == "dslr photo: not a photo (no known image format)"
+    assert rows["004"].status == rows["005"].status == "rejected"
+    assert rows["004"].patches == 0 and rows["004"].reason
+    assert rows["000"].status == "kept"
+    (captures / "pocket/001.jpg").write_bytes(good)
+    for name in ("slr/002.jpg", "slr/003.jpg", "slr/004.jpg", "pocket/005.jpg"):
+        shutil.copy(rig[0] / name, captures / name)
+    mended = build_dataset(captures, tmp_path / "out", "pocket", settings, jobs=1)
+    assert content(mended.folder) == content(built.folder)
+
+
+def test_kill_9_then_the_same_command_gives_the_same_bytes(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "cli", "build-dataset", "--phone", "pocket", "--captures", str(rig[0])]
+    command += ["--rig", str(rig[1]), "--patch-size", "64", "--captures-per-shard", "2", "--jobs", "1"]
+    command += ["--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    interrupted = 0
+    for _ in range(20):
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        finished_before = len(list((tmp_path / "pocket/.build").glob("*.json")))
+        while process.poll() is None:  # kill as soon as the run has made progress
+            if len(list((tmp_path / "pocket/.build").glob("*.json"))) > finished_before + (finished_before == 0):
+                os.killpg(process.pid, signal.SIGKILL)
+                interrupted += 1
+                break
+            time.sleep(0.005)
+        if process.wait() == 0:
+            break
+    else:
+        pytest.fail("the build never came to its end")
+    assert interrupted >= 2
+    assert content(tmp_path / "pocket") == content(built.folder)
+
+
+def test_two_builds_at_once_are_refused(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
+) -> None:
+    from dped_data.dataset_folder import locked
+
+    with locked(tmp_path / "pocket"), pytest.raises(InputError, match="another build is writing here"):
+        build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
+
+
+def test_dataset_among_the_photos_is_refused(rig: tuple[Path, Path], settings: BuildSettings) -> None:
+    with pytest.raises(UsageError, match="among the photos"):
+        build_dataset(rig[0], rig[0], "pocket", settings, jobs=1)
+
+
+def test_dry_run_reads_no_pixel(
+    rig: tuple[Path, Path], settings: BuildSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dped_data.build.decode_photo", None)
+    plan = plan_dataset(rig[0], "pocket", settings)
+    assert len(plan.pairing.captures) == len(plan.splits) == COUNT
+
+
+def test_the_only_phone_is_found_and_several_are_not_guessed(
+    rig: tuple[Path, Path], settings: BuildSettings, tmp_path: Path
+) -> None:
+    assert choose_phone(rig[0], settings.rig) == "pocket"
+    with pytest.raises(InputError, match="no such folder.*--captures"):
+        choose_phone(tmp_path / "captures", settings.rig)
+    with pytest.raises(InputError, match="has no folder of a phone.*it has: pocket, slr"):
+        choose_phone(rig[0], BuildSettings().rig)
+    for name in ("iphone", "sony"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="holds photos of iphone, sony"):
+        choose_phone(tmp_path, BuildSettings().rig)
