@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from dped_data.simulation.rig import SimulationReport, simulate_rig
+from dped_data.simulation.score import Score, score_dataset, score_table
 from dped_data.simulation.settings import SimulationSettings
 from dped_data.simulation.truth import Truth, read_truths
 
-__all__ = ["SimulationReport", "SimulationSettings", "Truth", "read_truths", "simulate_rig"]
+__all__ = [
+    "Score",
+    "SimulationReport",
+    "SimulationSettings",
+    "Truth",
+    "read_truths",
+    "score_dataset",
+    "score_table",
+    "simulate_rig",
+]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError, UsageError
-from dped_data.parallel import run_parallel
 from dped_data.exif import exif_with_time
+from dped_data.parallel import run_parallel
 from dped_data.photos import write_photo
 from dped_data.progress import progress
 from dped_data.settings import Rig
