@@ -1,0 +1,120 @@
+"""The command line: quick help, one line for an error, exit status 0, 1 or 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_rig import write_rig
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("build-dataset", "inspect-pairs", "simulate-rig", "train", "evaluate", "import-checkpoint", "demo")
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The error, which must be the only line on stderr."""
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("dped: ")
+    return lines[0]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, cli; print(sorted({'torch', 'cv2', 'numpy', 'h5py', 'numba', 'scipy'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_has_help(tmp_path: Path, command: str) -> None:
+    result = run(*filter(None, [command]), "--help", cwd=tmp_path)
+    assert result.returncode == 0 and "Usage: " in result.stdout and not result.stderr
+
+
+def test_build_in_an_empty_folder_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    result = run("build-dataset", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "captures: no such folder" in one_line(result) and "--captures" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["build-dataset", "--patch-size", "3"], "below the least allowed 16"),
+        (["build-dataset", "--patch-sise", "64"], "--patch-sise"),
+        (["build-dataset", "--rig", "none.toml"], "none.toml: no such file"),
+        (["build-dataset", "--phone", "nokia"], "'nokia' is not part of rig 'DPED'"),
+        (["build-dataset", "--phone", "canon"], "is the DSLR"),
+        (["nonsense"], "nonsense"),
+        (["simulate-rig"], "needs --photos and --out"),
+        (["simulate-rig", "--score", "dataset"], "--score needs --rig"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, arguments: list[str], words: str) -> None:
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert words in one_line(result)
+
+
+@pytest.mark.parametrize("command", ["inspect-pairs", "train", "evaluate"])
+def test_readers_without_a_dataset_say_how_to_get_one(tmp_path: Path, command: str) -> None:
+    options = ["--identity"] if command == "evaluate" else []
+    result = run(command, *options, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "dped build-dataset" in one_line(result)
+
+
+def test_build_and_dry_run_in_a_folder_that_follows_the_defaults(tmp_path: Path) -> None:
+    write_rig(tmp_path, 3)
+    options = ["--rig", "rig.toml", "--patch-size", "64"]
+    dry = run("build-dataset", *options, "--dry-run", cwd=tmp_path)
+    assert dry.returncode == 0 and "3" in dry.stdout and not (tmp_path / "dataset").exists()
+    built = run("build-dataset", *options, "--jobs", "1", "--json", cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    assert json.loads(built.stdout)["manifest"]["totals"]["kept"] == 3
+    assert (tmp_path / "dataset/pocket/dataset.json").exists()
+    again = run("build-dataset", *options, "--jobs", "1", cwd=tmp_path)
+    assert "(3 from an earlier run)" in again.stdout
+    assert built.stderr == again.stderr == ""
+
+
+def test_a_dataset_without_a_patch_is_a_bad_verdict(tmp_path: Path) -> None:
+    captures, _ = write_rig(tmp_path, 2)
+    (captures / "slr/000.jpg").rename(captures / "slr/swap.jpg")
+    (captures / "slr/001.jpg").rename(captures / "slr/000.jpg")
+    (captures / "slr/swap.jpg").rename(captures / "slr/001.jpg")
+    result = run("build-dataset", "--rig", "rig.toml", "--jobs", "1", "--pairing", "name", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "no patch was kept of 2 captures" in one_line(result)
+    assert (tmp_path / "dataset/pocket/captures.csv").read_text().count("rejected") == 2
+
+
+def test_missing_system_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cli
+
+    def broken(**_: object) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(cli.dped, "main", broken)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    line = capsys.readouterr().err
+    assert "libGL.so.1 is missing" in line and "apt-get install libgl1" in line and line.count("\n") == 1
