@@ -1,0 +1,139 @@
+"""Checkpoints of a training run: one safetensors file each, written whole, checked when read, never unpickled.
+
+The tensors carry names like `enhancer/head.weight` or `enhancer_adam/3/exp_avg`; everything that is no tensor stands
+as JSON in the file's metadata, together with a sha256 over both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from dped_data.errors import InputError
+from dped_data.files import atomic_write_bytes, remove_temporaries
+from dped_train.enhancer_file import digest_of_tensors
+
+ARCHITECTURE = "dped-training"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run after `step` steps.
+
+    Attributes:
+        step: steps done; also the sampler's position, as every random number is a function of seed and step.
+        tensors: networks, optimisers and running mean, by name.
+        facts: the rest: settings, dataset digest, best validation so far, loss scale. Plain JSON values.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write `checkpoint` into `folder` (made if missing) and return its path, step-NNNNNNN.safetensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    facts = json.dumps({"step": checkpoint.step, **checkpoint.facts}, sort_keys=True)
+    metadata = {
+        "architecture": ARCHITECTURE,
+        "format_version": str(FORMAT_VERSION),
+        "facts": facts,
+        "sha256": _digest(tensors, facts),
+    }
+    path = folder / f"step-{checkpoint.step:07d}.safetensors"
+    atomic_write_bytes(path, save(tensors, metadata))
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        InputError: the file is truncated, altered, or no checkpoint of a training run.
+    """
+    cure = "delete it to resume from an older one"
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole checkpoint ({error}); {cure}") from error
+    architecture = metadata.get("architecture", "none given")
+    if architecture != ARCHITECTURE:
+        raise InputError(f"{path}: architecture {architecture!r}, needed {ARCHITECTURE!r}; {cure}")
+    if metadata.get("format_version") != str(FORMAT_VERSION):
+        version = metadata.get("format_version")
+        raise InputError(f"{path}: checkpoint format version {version}, this program reads {FORMAT_VERSION}; {cure}")
+    if _digest(tensors, metadata.get("facts", "")) != metadata.get("sha256"):
+        raise InputError(f"{path}: the contents do not match the file's own sha256, it was altered; {cure}")
+    facts = json.loads(metadata["facts"])
+    return Checkpoint(facts.pop("step"), tensors, facts)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, oldest first; none where there is no folder."""
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:
+    """Remove all checkpoints but the newest `keep` and the best, and what a killed writer left."""
+    for path in list_checkpoints(folder)[:-keep]:
+        if path.stem != f"step-{best_step or 0:07d}":
+            path.unlink()
+    remove_temporaries(folder)
+
+
+def pack_module(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of `module` as tensors for a checkpoint."""
+    return {f"{prefix}/{name}": value for name, value in module.state_dict().items()}
+
+
+def unpack_module(checkpoint: Checkpoint, prefix: str, module: nn.Module, source: Path) -> None:
+    """Load what `pack_module` stored; InputError when names or shapes differ (another architecture)."""
+    found = _below(checkpoint, prefix)
+    expected = module.state_dict()
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found or name not in expected or found[name].shape != expected[name].shape:
+            have = tuple(found[name].shape) if name in found else "missing"
+            want = tuple(expected[name].shape) if name in expected else "nothing"
+            raise InputError(
+                f"{source}: holds another architecture: {prefix}/{name} is {have}, needed {want}; "
+                "resume with the settings and the dataset of the run"
+            )
+    module.load_state_dict(found)
+
+
+def pack_adam(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments and step counts as tensors for a checkpoint."""
+    state = optimiser.state_dict()["state"]
+    return {f"{prefix}/{number}/{name}": value for number, entry in state.items() for name, value in entry.items()}
+
+
+def unpack_adam(checkpoint: Checkpoint, prefix: str, optimiser: torch.optim.Optimizer) -> None:
+    """Load what `pack_adam` stored into an optimiser over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in _below(checkpoint, prefix).items():
+        number, name = key.split("/")
+        state.setdefault(int(number), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _below(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {name[len(start) :]: value for name, value in checkpoint.tensors.items() if name.startswith(start)}
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    return hashlib.sha256(f"{digest_of_tensors(tensors)}\n{facts}".encode()).hexdigest()

@@ -1,0 +1,193 @@
+"""Batches of patch pairs whose order depends on the seed and the step alone.
+
+Every random number is a function of (seed, purpose, position), drawn from Philox, a counter-based generator: there is
+no state to save, a resumed run continues where it stopped, and every process of a distributed run knows its share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.errors import InputError, UsageError
+from dped_data.records import Split
+from dped_data.shards import PatchStore
+
+SMALLEST_PATCH_PX = 16  # VGG's four poolings and the discriminator's strides leave one pixel of it
+READ_AHEAD = 3  # steps; enough to hide the time of one slow read
+
+# What a random number is for. Part of its counter, so that no two purposes share numbers.
+GENERATOR_BATCH, DISCRIMINATOR_BATCH, PRETRAINING_BATCH = 0, 1, 2
+_ORDER, _AUGMENTATION, _COIN = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patch pairs of one step, or this process's share of them.
+
+    Attributes:
+        indices: (n,) int64, rows in the store.
+        phone, dslr: (n, S, S, 3) uint8 RGB.
+        show_dslr: (n,) bool, a fair coin for each pair: which of the two photos a discriminator is shown.
+        whole: number of pairs in the batch over all processes.
+    """
+
+    indices: NDArray[np.int64]
+    phone: NDArray[np.uint8]
+    dslr: NDArray[np.uint8]
+    show_dslr: NDArray[np.bool_]
+    whole: int
+
+
+@dataclass(frozen=True)
+class StepData:
+    """What one training step reads: one batch for each purpose asked for, and the time it made the step wait."""
+
+    step: int
+    batches: tuple[Batch, ...]
+    waited_s: float
+
+
+class PatchPairs:
+    """Seeded batches from a store of patches.
+
+    Each epoch passes over all patches once, in an order of its own; a batch may reach over the end of an epoch. The
+    order does not depend on how the patches are spread over shards or the batch over processes.
+    """
+
+    def __init__(
+        self, store: PatchStore, *, batch_size: int, seed: int, flips: bool = False, quarter_turns: bool = False
+    ) -> None:
+        self.store = store
+        self.batch_size = batch_size
+        self.seed = seed
+        self.flips = flips
+        self.quarter_turns = quarter_turns
+        self._orders: dict[tuple[int, int], NDArray[np.int64]] = {}
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the same patch may look different each time."""
+        return self.flips or self.quarter_turns
+
+    def indices(self, purpose: int, step: int) -> NDArray[np.int64]:
+        """Rows in the store of the whole batch for `purpose` at `step` (from 0), (batch_size,) int64."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, places = np.divmod(positions, len(self.store))
+        return np.concatenate([self._order(purpose, int(e))[places[epochs == e]] for e in np.unique(epochs)])
+
+    def read(self, purpose: int, step: int, rank: int = 0, processes: int = 1) -> Batch:
+        """Read the share of process `rank` (of `processes`) in the batch for `purpose` at `step`."""
+        rows = self.indices(purpose, step)
+        show_dslr = self._random(_COIN, purpose, step).random(self.batch_size) < 0.5
+        codes = self._augmentations(purpose, step)
+        share = _share(self.batch_size, rank, processes)
+        phone, dslr = self.store.read(rows[share])
+        if self.augmented:
+            phone, dslr = _augment(phone, codes[share]), _augment(dslr, codes[share])
+        return Batch(rows[share], phone, dslr, show_dslr[share], self.batch_size)
+
+    def patch_ids(self, indices: NDArray[np.int64]) -> list[str]:
+        """Names of patches for a message."""
+        return [self.store.patch_id(int(index)) for index in indices]
+
+    def _order(self, purpose: int, epoch: int) -> NDArray[np.int64]:
+        key = (purpose, epoch)
+        if key not in self._orders:
+            # the batches of one purpose touch at most two epochs at a time, so older orders can go
+            self._orders = {k: v for k, v in self._orders.items() if k[0] != purpose or k[1] == epoch - 1}
+            self._orders[key] = self._random(_ORDER, purpose, epoch).permutation(len(self.store))
+        return self._orders[key]
+
+    def _augmentations(self, purpose: int, step: int) -> NDArray[np.int64]:
+        """Codes 0 to 7: the number of quarter turns, plus 4 for a mirror image; (batch_size,)."""
+        random = self._random(_AUGMENTATION, purpose, step)
+        turns = random.integers(0, 4, self.batch_size) * self.quarter_turns
+        return turns + 4 * random.integers(0, 2, self.batch_size) * self.flips
+
+    def _random(self, kind: int, purpose: int, counter: int) -> np.random.Generator:
+        # the lowest counter word is Philox's own; a draw would need 2^64 blocks to reach the next
+        return np.random.Generator(np.random.Philox(key=self.seed, counter=[0, counter, purpose, kind]))
+
+
+def read_ahead(
+    pairs: PatchPairs, purposes: tuple[int, ...], steps: range, rank: int = 0, processes: int = 1
+) -> Iterator[StepData]:
+    """Yield the batches of `steps` in order while a thread reads the next ones."""
+
+    def read(step: int) -> tuple[Batch, ...]:
+        return tuple(pairs.read(purpose, step, rank, processes) for purpose in purposes)
+
+    upcoming = iter(steps)
+    queue: deque[tuple[int, Future[tuple[Batch, ...]]]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="patches") as reader:
+        try:
+            while True:
+                while len(queue) < READ_AHEAD and (ahead := next(upcoming, None)) is not None:
+                    queue.append((ahead, reader.submit(read, ahead)))
+                if not queue:
+                    return
+                step, future = queue.popleft()
+                start = perf_counter()
+                batches = future.result()
+                yield StepData(step, batches, perf_counter() - start)
+        finally:
+            for _, future in queue:
+                future.cancel()
+
+
+def dataset_folder(data: Path, phone: str | None) -> Path:
+    """Return the folder of `phone`'s dataset below `data`; without a name, of the only phone there.
+
+    Raises:
+        InputError: no dataset there. UsageError: several, and no name to choose one.
+    """
+    if phone is not None:
+        folder = data / phone
+        if not (folder / "dataset.json").is_file():
+            raise InputError(f"{folder}: no dataset there (dataset.json is missing); `dped build-dataset` makes one")
+        return folder
+    folders = sorted(manifest.parent for manifest in data.glob("*/dataset.json"))
+    if not folders:
+        raise InputError(f"{data}: no dataset in it (*/dataset.json); `dped build-dataset` makes one, --data names it")
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise UsageError(f"{data}: datasets of several phones ({names}); choose one with --phone NAME")
+    return folders[0]
+
+
+def open_pairs(folder: Path, split: Split) -> PatchStore:
+    """Open a split for training or evaluation.
+
+    Raises:
+        InputError: no such split, no patches in it, or patches smaller than the networks need.
+    """
+    store = PatchStore(folder, split)
+    if len(store) == 0:
+        raise InputError(f"{folder}: split '{split}' holds no patches, at least 1 is needed; build with more captures")
+    if store.patch_size < SMALLEST_PATCH_PX:
+        raise InputError(
+            f"{folder}: patches of {store.patch_size} pixels, the networks need {SMALLEST_PATCH_PX} or more; "
+            "build the dataset with a larger --patch-size"
+        )
+    return store
+
+
+def _share(count: int, rank: int, processes: int) -> slice:
+    return slice(count * rank // processes, count * (rank + 1) // processes)
+
+
+def _augment(photos: NDArray[np.uint8], codes: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Turn and mirror (n, S, S, 3) photos by the codes of `PatchPairs._augmentations`."""
+    result = np.empty_like(photos)
+    for code in np.unique(codes):
+        chosen = np.rot90(photos[codes == code], int(code) % 4, axes=(1, 2))
+        result[codes == code] = chosen[:, :, ::-1] if code >= 4 else chosen
+    return result

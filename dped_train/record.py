@@ -1,0 +1,80 @@
+"""What a training run writes for people: settings.json, metrics.csv, TensorBoard scalars and pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from dped_data.files import atomic_path, atomic_write_text
+from dped_data.photos import write_photo
+
+COLUMNS = (
+    "step",
+    "content",
+    "texture",
+    "colour",
+    "tv",
+    "total",
+    "gradient_norm",
+    "discriminator",
+    "accuracy",
+    "seconds",
+    "waited_s",
+    "val_psnr",
+    "val_ms_ssim",
+)
+"""Columns of metrics.csv. The losses are unweighted but for `total`; the two of a validation are empty elsewhere."""
+
+
+class RunRecord:
+    """The readable files of one run, continued after `step` when the run is resumed."""
+
+    def __init__(self, folder: Path, step: int, facts: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pictures").mkdir(exist_ok=True)
+        atomic_write_text(folder / "settings.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        self.folder = folder
+        kept = _rows_until(folder / "metrics.csv", step)
+        atomic_write_text(folder / "metrics.csv", "\n".join([",".join(COLUMNS), *kept]) + "\n")
+        self._file = (folder / "metrics.csv").open("a", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def add(self, step: int, figures: Mapping[str, float]) -> None:
+        """Append one row to metrics.csv and its figures to TensorBoard; `step` counts the steps done."""
+        self._rows.writerow({"step": step, **{name: f"{value:.6g}" for name, value in figures.items()}})
+        self._file.flush()
+        for name, value in figures.items():
+            self._tensorboard.add_scalar(name, value, step)
+
+    def add_picture(self, step: int, sheet: NDArray[np.uint8]) -> None:
+        """Keep a validation picture (H, W, 3) as pictures/step-NNNNNNN.png and in TensorBoard."""
+        path = self.folder / "pictures" / f"step-{step:07d}.png"
+        with atomic_path(path) as temporary:
+            write_photo(temporary, sheet)
+        self._tensorboard.add_image("phone | enhanced | DSLR", sheet, step, dataformats="HWC")
+        self._tensorboard.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what is still in memory."""
+        self._file.close()
+        self._tensorboard.close()
+
+
+def _rows_until(path: Path, step: int) -> list[str]:
+    """The rows of an earlier metrics.csv up to `step`: what a killed run wrote beyond its checkpoint goes."""
+    if not path.is_file():
+        return []
+    rows = path.read_text(encoding="utf-8").splitlines()[1:]
+    cells = [(row, row.split(",")) for row in rows]
+    return [row for row, cell in cells if len(cell) == len(COLUMNS) and cell[0].isdigit() and int(cell[0]) <= step]

@@ -1,0 +1,72 @@
+"""The folder of a training run: its checkpoints, its enhancer, and whether a run may go on in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from dped_data.errors import InputError
+from dped_data.settings_machinery import changed_settings, settings_dict
+from dped_data.shards import PatchStore
+from dped_train.checkpoint import list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
+from dped_train.enhancer_file import save_enhancer
+from dped_train.settings import FREE_ON_RESUME, TrainSettings
+from dped_train.state import TrainingState
+
+MODEL_NAME = "enhancer.safetensors"
+
+
+def run_facts(settings: TrainSettings, store: PatchStore) -> dict[str, Any]:
+    """What a run is made from, as plain JSON values: settings, and the digest of the dataset's settings and shards."""
+    shards = [[entry.file, entry.sha256] for entry in store.shards]
+    digest = hashlib.sha256(json.dumps([store.digest, shards]).encode()).hexdigest()
+    return {"settings": settings_dict(settings), "dataset": {"digest": digest, "phone": store.manifest.phone}}
+
+
+def resume_or_begin(
+    folder: Path, state: TrainingState, settings: TrainSettings, store: PatchStore, resume: bool
+) -> int:
+    """Bring `state` to the newest checkpoint if `resume` is asked for; return the number of steps done.
+
+    Raises:
+        InputError: a run is there and `resume` is not asked for; the checkpoint is damaged or of another run.
+    """
+    found = list_checkpoints(folder / "checkpoints")
+    if not found:
+        return 0
+    newest, cure = found[-1], "resume with its own, or choose another --out"
+    if not resume:
+        raise InputError(
+            f"{folder}: a run is there already, up to {newest.name}; go on with --resume, or choose another --out"
+        )
+    checkpoint = load_checkpoint(newest)
+    facts = run_facts(settings, store)
+    if checkpoint.facts["dataset"]["digest"] != facts["dataset"]["digest"]:
+        raise InputError(f"{newest}: was trained on another dataset than {store.folder}; {cure}")
+    old, new = ({k: v for k, v in f["settings"].items() if k not in FREE_ON_RESUME} for f in (checkpoint.facts, facts))
+    if changed := changed_settings(old, new):
+        raise InputError(f"{newest}: was trained with other settings ({'; '.join(changed)}); {cure}")
+    if checkpoint.step > settings.steps:
+        raise InputError(f"{newest}: has {checkpoint.step} steps, --steps asks for {settings.steps}; ask for more")
+    state.unpack(checkpoint, newest)
+    return checkpoint.step
+
+
+def save_run(folder: Path, state: TrainingState, step: int, settings: TrainSettings, store: PatchStore) -> None:
+    """Write a checkpoint and the enhancer as it is after `step` steps, then remove checkpoints no longer kept."""
+    facts = run_facts(settings, store)
+    checkpoints = folder / "checkpoints"
+    save_checkpoint(checkpoints, state.pack(step, facts))
+    about = {"step": str(step), "recipe": settings.recipe, "dataset": facts["dataset"]["digest"]}
+    save_enhancer(state.mean, folder / MODEL_NAME, {**about, "phone": facts["dataset"]["phone"]})
+    if state.best_step == step:
+        save_enhancer(state.mean, folder / f"best-{MODEL_NAME}", {**about, "phone": facts["dataset"]["phone"]})
+    prune_checkpoints(checkpoints, settings.keep_checkpoints, state.best_step)
+
+
+def last_checkpoint_text(folder: Path) -> str:
+    """Name the last good checkpoint for a message."""
+    found = list_checkpoints(folder / "checkpoints")
+    return f"the last good checkpoint is {found[-1]}" if found else "no checkpoint was written yet"

@@ -1,0 +1,73 @@
+"""The settings of `dped train`, documented on the field; the command's flags are generated from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dped_data.settings_machinery import setting
+
+RECIPE_WEIGHT = -1.0
+"""The weight of a loss that stands for the recipe's own (`dped_train.losses`)."""
+
+FREE_ON_RESUME = (
+    "steps",
+    "vgg",
+    "precision",
+    "device",
+    "compile",
+    "chunk",
+    "feature_cache_mb",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "validation_patches",
+)
+"""Settings that may change when a run is resumed: they change no step beyond rounding."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything that decides what `dped train` computes; stored in every checkpoint."""
+
+    recipe: Literal["released", "paper"] = setting(
+        "released",
+        "losses and networks as in the authors' released code, or as in the paper's text (docs/decisions.md)",
+    )
+    steps: int = setting(20_000, "training steps in all (the paper: 20,000)", minimum=1)
+    batch_size: int = setting(50, "patch pairs in a batch, over all processes (the paper: 50)", minimum=1)
+    learning_rate: float = setting(5e-4, "Adam's learning rate, for both networks (the paper: 5e-4)", minimum=0)
+    content_weight: float = setting(
+        RECIPE_WEIGHT, "weight of the content loss; 0 trains without VGG, -1 takes the recipe's", minimum=-1
+    )
+    texture_weight: float = setting(
+        RECIPE_WEIGHT, "weight of the texture loss; 0 trains without a discriminator, -1 takes the recipe's", minimum=-1
+    )
+    colour_weight: float = setting(RECIPE_WEIGHT, "weight of the colour loss; -1 takes the recipe's", minimum=-1)
+    tv_weight: float = setting(RECIPE_WEIGHT, "weight of the total variation; -1 takes the recipe's", minimum=-1)
+    vgg: str = setting("", "file with VGG-19 or VGG-16 weights (.pth, .mat, .npz); empty: torch's cache or a download")
+    flips: bool = setting(False, "mirror half of the pairs, both photos alike")
+    quarter_turns: bool = setting(False, "turn pairs by a random multiple of 90 degrees, both photos alike")
+    seed: int = setting(0, "seed of the first weights and of the order of the patches", minimum=0)
+    ema_decay: float = setting(
+        0.999,
+        "the saved enhancer is the running mean of its weights with this decay; 0 saves the last",
+        minimum=0,
+        maximum=0.99999,
+    )
+    clip_norm: float = setting(
+        0.0, "limit of the gradient's norm, for each network; 0 sets none (as the authors)", minimum=0
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", "arithmetic of the convolutions; auto takes bf16 where the device multiplies in it, else fp32"
+    )
+    device: str = setting("auto", "cpu, cuda, cuda:1, …; auto takes the first GPU there is")
+    compile: bool = setting(False, "compile the networks with torch.compile: minutes at the start, faster steps")
+    chunk: int = setting(
+        0, "patches computed at once, to bound the memory; 0 chooses: 10 on a CPU, the whole batch on a GPU", minimum=0
+    )
+    feature_cache_mb: int = setting(
+        2048, "memory for VGG features of DSLR patches already seen, megabytes; 0 keeps none", minimum=0
+    )
+    checkpoint_every: int = setting(1000, "steps between two checkpoints, each with a validation", minimum=1)
+    keep_checkpoints: int = setting(3, "newest checkpoints to keep, beside the best", minimum=1)
+    validation_patches: int = setting(200, "patches of the val split in a validation, spread evenly over it", minimum=1)

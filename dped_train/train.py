@@ -1,0 +1,291 @@
+"""Train an enhancer: the whole loop and its steps, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from tqdm import tqdm
+
+from dped_data.errors import InputError, UsageError
+from dped_data.shards import PatchStore
+from dped_train.data import (
+    DISCRIMINATOR_BATCH,
+    GENERATOR_BATCH,
+    PRETRAINING_BATCH,
+    Batch,
+    PatchPairs,
+    StepData,
+    dataset_folder,
+    open_pairs,
+    read_ahead,
+)
+from dped_train.distributed import Process, joined_processes, sum_gradients, summed
+from dped_train.features import FeatureCache
+from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses
+from dped_train.memory import keep_freed_memory
+from dped_train.networks import Discriminator, Enhancer
+from dped_train.photo_tensors import photos_from_bytes
+from dped_train.record import RunRecord
+from dped_train.run_folder import MODEL_NAME, last_checkpoint_text, resume_or_begin, run_facts, save_run
+from dped_train.settings import TrainSettings
+from dped_train.state import begin, place, precision_of, recipe_of
+from dped_train.validation import Validation
+from dped_train.vgg import load_vgg
+
+CHUNK_ON_CPU = 10  # ours: larger ones are no faster there, and need memory in proportion
+PRETRAINING_SHARE = 1 / 20  # ours: of the steps; the paper says that the discriminator is pre-trained, not how long
+LOSSES = ("content", "texture", "colour", "tv", "total")
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a finished run says of itself.
+
+    Attributes:
+        folder: the run's folder. model: the enhancer in it, the running mean of its weights.
+        steps: steps of the whole run, of which `first_step` were done before it was resumed.
+        seconds: what the steps of this call took; patches_per_s: pairs of generator batches in that time.
+        waiting_share: share of the seconds that steps waited for data.
+        val_psnr, val_ms_ssim, phone_psnr: dB, 0 to 1, and dB of the untouched phone patches, over the validation
+            patches; None without a val split.
+    """
+
+    folder: Path
+    model: Path
+    steps: int
+    first_step: int
+    seconds: float
+    patches_per_s: float
+    waiting_share: float
+    val_psnr: float | None
+    val_ms_ssim: float | None
+    phone_psnr: float | None
+
+
+def train(data: Path, phone: str | None, out: Path, settings: TrainSettings, *, resume: bool = False) -> TrainReport:
+    """Train an enhancer on a dataset; everything is written below OUT/<phone>.
+
+    Args:
+        data: folder of datasets, one folder for each phone.
+        phone: which one; None where there is only one.
+        out: folder of runs.
+        settings: what to compute.
+        resume: go on from the newest checkpoint of OUT/<phone>, if there is one. On a CPU the result is that of an
+            uninterrupted run to the last bit.
+    Raises:
+        InputError: no usable dataset, VGG weights or checkpoint; a run is there already; a loss that is not finite.
+        UsageError: settings that make no sense here.
+    """
+    keep_freed_memory()
+    source = dataset_folder(data, phone)
+    folder = out / source.name
+    with joined_processes(settings.device) as process:
+        run = Run(settings, open_pairs(source, "train"), process, folder)
+        validation = Validation(source, settings.validation_patches, process.device)
+        first_step = resume_or_begin(folder, run.state, settings, run.pairs.store, resume)
+        facts = run_facts(settings, run.pairs.store)
+        if first_step == 0:
+            run.pretrain_discriminator()
+        seconds, waited_s, figures = 0.0, 0.0, dict[str, float]()
+        with (
+            RunRecord(folder, first_step, facts) if process.leads else nullcontext() as record,
+            tqdm(total=settings.steps, initial=first_step, unit="step", disable=_silent(process)) as bar,
+        ):
+            for read in run.batches(first_step):
+                start = perf_counter()
+                figures, step = run.step(read), read.step + 1
+                duration = perf_counter() - start + read.waited_s
+                seconds, waited_s = seconds + duration, waited_s + read.waited_s
+                figures |= {"seconds": duration, "waited_s": read.waited_s}
+                if record and (step % settings.checkpoint_every == 0 or step == settings.steps):
+                    figures |= validation.measure(run.state.mean)
+                    run.state.note_validation(step, figures.get("val_psnr"))
+                    if (sheet := validation.sheet(run.state.mean)) is not None:
+                        record.add_picture(step, sheet)
+                    record.add(step, figures)
+                    save_run(folder, run.state, step, settings, run.pairs.store)
+                elif record:
+                    record.add(step, figures)
+                bar.set_postfix({name: f"{figures[name]:.4g}" for name in LOSSES}, refresh=False)
+                bar.update()
+    return TrainReport(
+        folder=folder,
+        model=folder / MODEL_NAME,
+        steps=settings.steps,
+        first_step=first_step,
+        seconds=seconds,
+        patches_per_s=(settings.steps - first_step) * settings.batch_size / seconds if seconds else 0.0,
+        waiting_share=waited_s / seconds if seconds else 0.0,
+        val_psnr=figures.get("val_psnr"),
+        val_ms_ssim=figures.get("val_ms_ssim"),
+        phone_psnr=validation.phone_psnr,
+    )
+
+
+class Run:
+    """The steps of one run: its settings, its data, and the state that each step moves on."""
+
+    def __init__(self, settings: TrainSettings, store: PatchStore, process: Process, folder: Path) -> None:
+        if settings.batch_size < process.count:
+            raise UsageError(f"--batch-size {settings.batch_size} is below 1 for each of {process.count} processes")
+        self.settings, self.process, self.device, self.folder = settings, process, process.device, folder
+        self.recipe = recipe_of(settings)
+        self.precision = precision_of(settings, process.device)
+        self.pairs = PatchPairs(
+            store,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            flips=settings.flips,
+            quarter_turns=settings.quarter_turns,
+        )
+        self.vgg, self.features = None, None
+        if self.recipe.content_weight > 0:
+            self.vgg = place(load_vgg(settings.vgg or None), self.device)
+            self.features = FeatureCache(self.vgg, 0 if self.pairs.augmented else settings.feature_cache_mb)
+        self.state = begin(settings, self.recipe, store.patch_size, process, scaled=self.precision is torch.float16)
+        self.adversarial = self.recipe.texture_weight > 0
+        # the paper's discriminator is shown what the enhancer's step has just made; the released code's gets a batch
+        # of its own, enhanced with the new weights
+        self.own_batch = self.adversarial and self.recipe.shown == "either"
+
+    def batches(self, first_step: int) -> Iterator[StepData]:
+        """Read the batches of all steps from `first_step` on."""
+        purposes = (GENERATOR_BATCH, DISCRIMINATOR_BATCH) if self.own_batch else (GENERATOR_BATCH,)
+        steps = range(first_step, self.settings.steps)
+        return read_ahead(self.pairs, purposes, steps, self.process.rank, self.process.count)
+
+    def step(self, read: StepData) -> dict[str, float]:
+        """Do one step of both networks, the enhancer first as the authors do; return the figures of its row."""
+        figures, enhanced = self.enhancer_step(read.batches[0], read.step)
+        if self.own_batch:
+            figures |= self.discriminator_step_on_either(read.batches[1], read.step)
+        elif self.adversarial:
+            figures |= self.discriminator_step_on_both(read.batches[0], enhanced, GENERATOR_BATCH, read.step)
+        self.state.scaler.update()
+        self.state.follow_mean(read.step + 1, self.settings.ema_decay)
+        return figures
+
+    def enhancer_step(self, batch: Batch, step: int) -> tuple[dict[str, float], Tensor]:
+        """Move the enhancer down its losses; return them, and what it had made of the phone patches."""
+        state, sums, made = self.state, torch.zeros(len(LOSSES), device=self.device), []
+        for part in self.parts(batch):
+            phone, dslr = self.photos(batch.phone[part]), self.photos(batch.dslr[part])
+            features = self.features.features(batch.indices[part], dslr) if self.features else None
+            with self.autocast():
+                enhanced = state.enhancer(phone)
+                losses = generator_losses(
+                    enhanced,
+                    dslr,
+                    recipe=self.recipe,
+                    discriminator=state.discriminator,
+                    vgg=self.vgg,
+                    dslr_features=features,
+                    batch_size=batch.whole,
+                )
+            # for the enhancer's parameters only: the discriminator's need no gradient here
+            state.scaler.scale(losses.total).backward(inputs=list(state.enhancer.parameters()))
+            sums += torch.stack([getattr(losses, name).detach() for name in LOSSES])
+            made.append(enhanced.detach())
+        figures = dict(zip(LOSSES, summed(sums, self.process.count).tolist(), strict=True))
+        self.check_finite(figures, GENERATOR_BATCH, step)
+        figures["gradient_norm"] = self.descend(state.enhancer, state.enhancer_adam, GENERATOR_BATCH, step)
+        return figures, torch.cat(made)
+
+    def discriminator_step_on_either(self, batch: Batch, step: int) -> dict[str, float]:
+        """Show the discriminator one photo of each pair, by a coin (released code); enhance only those it is shown."""
+        sums = torch.zeros(2, device=self.device)
+        for part in self.parts(batch):
+            is_dslr = batch.show_dslr[part]
+            shown = self.photos(batch.dslr[part])
+            if not is_dslr.all():
+                with torch.no_grad(), self.autocast():
+                    made = self.state.enhancer(self.photos(batch.phone[part][~is_dslr]))
+                shown[torch.from_numpy(~is_dslr).to(self.device)] = made.float()
+            sums += self.judge(shown, is_dslr, batch.whole)
+        return self.discriminator_figures(sums, DISCRIMINATOR_BATCH, step)
+
+    def discriminator_step_on_both(self, batch: Batch, fakes: Tensor, purpose: int, step: int) -> dict[str, float]:
+        """Show the discriminator the DSLR patches of a batch and their `fakes`, all in one pass (the paper)."""
+        shown = torch.cat([self.photos(batch.dslr), fakes.float()])
+        sums = self.judge(shown, np.arange(len(shown)) < len(fakes), 2 * batch.whole)
+        return self.discriminator_figures(sums, purpose, step)
+
+    def judge(self, shown: Tensor, is_dslr: NDArray[np.bool_], whole: int) -> Tensor:
+        """Gather the discriminator's gradient on (a part of) what it is shown; return its shares [loss, accuracy]."""
+        truth = torch.from_numpy(is_dslr).to(self.device)
+        with self.autocast():
+            logits = self.state.discriminator(shown)
+            loss = discriminator_loss(logits, truth, self.recipe.adversary, whole)
+        self.state.scaler.scale(loss).backward()
+        return torch.stack([loss.detach(), discriminator_accuracy(logits.detach(), truth) * (len(shown) / whole)])
+
+    def discriminator_figures(self, sums: Tensor, purpose: int, step: int) -> dict[str, float]:
+        """Move the discriminator by the gradient that `judge` gathered; return its loss and accuracy."""
+        loss, accuracy = summed(sums, self.process.count).tolist()
+        self.check_finite({"discriminator loss": loss}, purpose, step)
+        self.descend(self.state.discriminator, self.state.discriminator_adam, purpose, step)
+        return {"discriminator": loss, "accuracy": accuracy}
+
+    def pretrain_discriminator(self) -> None:
+        """Teach the discriminator to tell phone patches from DSLR patches, where the recipe says so (section 3.1.2)."""
+        if not (self.recipe.pretrain_discriminator and self.adversarial):
+            return
+        steps = range(int(self.settings.steps * PRETRAINING_SHARE))
+        for read in read_ahead(self.pairs, (PRETRAINING_BATCH,), steps, self.process.rank, self.process.count):
+            batch = read.batches[0]
+            self.discriminator_step_on_both(batch, self.photos(batch.phone), PRETRAINING_BATCH, read.step)
+            self.state.scaler.update()
+
+    def descend(self, network: Enhancer | Discriminator, adam: torch.optim.Adam, purpose: int, step: int) -> float:
+        """Sum the gradients over all processes, check and clip them, do Adam's step; return the norm before."""
+        scaler = self.state.scaler
+        sum_gradients(network.parameters(), self.process.count)
+        scaler.unscale_(adam)
+        norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        if not scaler.is_enabled():  # under fp16 an overflow is no fault: the scaler leaves the step out
+            self.check_finite({"gradient's norm": norm.item()}, purpose, step)
+        if self.settings.clip_norm:
+            clip_grads_with_norm_(network.parameters(), self.settings.clip_norm, norm)
+        scaler.step(adam)
+        adam.zero_grad(set_to_none=True)
+        return norm.item()
+
+    def check_finite(self, figures: dict[str, float], purpose: int, step: int) -> None:
+        """Stop the run where a figure is not finite: InputError names step, patches and the last good checkpoint."""
+        for name, value in figures.items():
+            if not np.isfinite(value):
+                patches = "; ".join(self.pairs.patch_ids(self.pairs.indices(purpose, step)))
+                raise InputError(
+                    f"step {step + 1}: the {name} is {value}, it must be finite; {last_checkpoint_text(self.folder)}; "
+                    f"try a lower --learning-rate, --clip-norm or --precision fp32; patches of the batch: {patches}"
+                )
+
+    def parts(self, batch: Batch) -> Iterator[slice]:
+        """Cut a batch into what is computed at once; batch normalisation needs all of it."""
+        count = len(batch.indices)
+        whole = self.recipe.normalisation == "batch" or (self.device.type != "cpu" and not self.settings.chunk)
+        size = count if whole else self.settings.chunk or CHUNK_ON_CPU
+        return (slice(start, start + size) for start in range(0, count, max(size, 1)))
+
+    def photos(self, patches: NDArray[np.uint8]) -> Tensor:
+        """Patches as the networks see them, on the device."""
+        return photos_from_bytes(patches, self.device)
+
+    def autocast(self) -> torch.autocast:
+        """The arithmetic of the settings; float32 stays float32."""
+        enabled = self.precision is not torch.float32
+        return torch.autocast(self.device.type, self.precision if enabled else torch.bfloat16, enabled=enabled)
+
+
+def _silent(process: Process) -> bool:
+    return not process.leads or not sys.stderr.isatty()
