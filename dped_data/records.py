@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.smooth_map import SmoothMap
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -111,6 +113,33 @@ class Homography:
 WINDOW_REASONS: tuple[str, ...] = ("kept", "texture", "error", "quadrant", "ncc", "outside")
 """Why a window was dropped: no texture and no neighbours to tell where it lies; predicted error too large; a part of it
 moves on its own (depth edge); correlation too low; not inside the DSLR photo."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where every window of the phone photo lies in the DSLR photo, and how sure that is.
+
+    W windows, in reading order.
+
+    Attributes:
+        dslr_from_phone: the smooth map (a function of points (..., 2)): homography, lens distortion, slow warp.
+        window_xy: (W, 2) int32, top-left corners in the phone photo.
+        dslr_xy: (W, 5, 5, 2) float64 nodes as in `Patches`.
+        shift_px: (W, 2) displacement beyond the homography at the window's centre, phone pixels.
+        angle_deg: (W,) rotation beyond the homography, degrees.
+        error_px: (W,) predicted root mean square misalignment, phone pixels.
+        reason: (W,) uint8, index into WINDOW_REASONS; 0 for windows that have passed so far.
+        overlap: share of the phone photo that the DSLR photo covers, 0 to 1.
+    """
+
+    dslr_from_phone: SmoothMap
+    window_xy: NDArray[np.int32]
+    dslr_xy: NDArray[np.float64]
+    shift_px: NDArray[np.float64]
+    angle_deg: NDArray[np.float64]
+    error_px: NDArray[np.float64]
+    reason: NDArray[np.uint8]
+    overlap: float
 
 
 @dataclass(frozen=True)

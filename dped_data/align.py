@@ -1,0 +1,51 @@
+"""The order of the stages for one pair of photos, written once."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.errors import CaptureRejected
+from dped_data.features import detect_features, match_features
+from dped_data.homography import estimate_homography
+from dped_data.patches import extract_patches
+from dped_data.records import AlignedCapture
+from dped_data.refinement import refine_alignment
+from dped_data.settings import BuildSettings
+
+
+def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: BuildSettings) -> AlignedCapture:
+    """Align one phone photo and one DSLR photo and cut their patches.
+
+    Args:
+        phone, dslr: (H, W, 3) uint8 RGB, upright.
+        settings: of the build.
+    Raises:
+        CaptureRejected: with the stage and the reason, when the photos yield nothing.
+    """
+    size = settings.patches.patch_size
+    least = min(*phone.shape[:2], *dslr.shape[:2])
+    if least < size:
+        raise CaptureRejected("features", "photo smaller than a patch", least, size)
+    phone_grey = cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY)
+    dslr_grey = cv2.cvtColor(dslr, cv2.COLOR_RGB2GRAY)
+    phone_features = detect_features(phone_grey, settings.features)
+    dslr_features = detect_features(dslr_grey, settings.features)
+    matches = match_features(phone_features, dslr_features, settings.features)
+    phone_size_wh = (phone.shape[1], phone.shape[0])
+    dslr_size_wh = (dslr.shape[1], dslr.shape[0])
+    homography = estimate_homography(matches, phone_size_wh, dslr_size_wh, settings.homography, settings.seed)
+    alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches)
+    patches = extract_patches(phone, dslr, alignment, settings.patches)
+    return AlignedCapture(
+        patches=patches,
+        keypoints=min(len(phone_features.xy), len(dslr_features.xy)),
+        matches=len(matches.phone_xy),
+        inliers=int(homography.inlier.sum()),
+        residual_px=homography.residual_px,
+        overlap=alignment.overlap,
+        dslr_from_phone=homography.dslr_from_phone,
+        phone_size_wh=phone_size_wh,
+        dslr_size_wh=dslr_size_wh,
+    )

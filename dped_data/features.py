@@ -1,0 +1,60 @@
+"""Stage 3: SIFT keypoints of both photos and their matches (section 2, "Matching algorithm")."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.errors import CaptureRejected
+from dped_data.records import Features, Matches
+from dped_data.settings import FeatureSettings
+
+MIN_KEYPOINTS = 8
+"""Fewer keypoints cannot support a homography and a doubt about it. Ours: twice the minimum of four."""
+
+
+def detect_features(grey: NDArray[np.uint8], settings: FeatureSettings) -> Features:
+    """Detect SIFT keypoints (Lowe 2004) on the photo, shrunk by area averaging to `settings.detect_megapixels`.
+
+    Detection resolution does not limit the alignment, for the homography is only its start.
+
+    Args:
+        grey: (H, W) uint8.
+        settings: see FeatureSettings.
+    Returns:
+        Keypoints in pixels of `grey`, strongest first as SIFT returns them.
+    Raises:
+        CaptureRejected: the photo has fewer than MIN_KEYPOINTS keypoints.
+    """
+    height, width = grey.shape
+    shrink = max(1.0, float(np.sqrt(grey.size / (settings.detect_megapixels * 1e6))))
+    size_wh = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    small = grey if size_wh == (width, height) else cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA)
+    # Without the precise upscale OpenCV's keypoints are shifted by a quarter of a pixel.
+    detector = cv2.SIFT_create(nfeatures=settings.keypoints, enable_precise_upscale=True)
+    keypoints, descriptors = detector.detectAndCompute(small, None)
+    if len(keypoints) < MIN_KEYPOINTS:
+        raise CaptureRejected("features", "too few keypoints", len(keypoints), MIN_KEYPOINTS)
+    xy = cv2.KeyPoint_convert(keypoints).astype(np.float64)
+    scale = np.array([width / size_wh[0], height / size_wh[1]])
+    return Features((xy + 0.5) * scale - 0.5, descriptors)
+
+
+def match_features(phone: Features, dslr: Features, settings: FeatureSettings) -> Matches:
+    """Match descriptors by exact nearest neighbour and Lowe's ratio test.
+
+    Brute force: approximate search (FLANN) gives other matches in each run.
+
+    Returns:
+        Matches in the order of the phone's keypoints; each keypoint takes part at most once on either side.
+    """
+    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(phone.descriptors, dslr.descriptors, k=2)
+    best: dict[int, tuple[float, int]] = {}
+    for first, second in (pair for pair in pairs if len(pair) == 2):
+        taken = best.get(first.trainIdx, (np.inf, -1))
+        if first.distance < settings.match_ratio * second.distance and (first.distance, first.queryIdx) < taken:
+            best[first.trainIdx] = (first.distance, first.queryIdx)
+    rows = sorted((query, train) for train, (_, query) in best.items())
+    index = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    return Matches(phone.xy[index[:, 0]], dslr.xy[index[:, 1]])

@@ -1,0 +1,280 @@
+"""Robust local kriging: each window's displacement from its own measurement and its neighbours' (leaf).
+
+A Gaussian process with zero mean around the smooth map, solved for every window from its nearest measurements alone.
+Measurements that contradict the window's own (another surface: a depth edge) or all others (a wrong track) lose
+their weight, so that a near object is described by its own windows and not by its background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+NEIGHBOURS = 24
+"""Measurements that inform a window. Ours: two rings of windows; more changed the error by less than 1 %."""
+
+CONSISTENT = 9.0
+"""Squared, normalised disagreement of two windows up to which they count as one surface (3 standard deviations)."""
+
+STUDENT_DEGREES = 4.0
+"""Degrees of freedom of the measurement errors: tracks fail more often than a normal distribution says."""
+
+
+@dataclass(frozen=True)
+class FieldPrior:
+    """How displacements vary over the photo, in phone pixels.
+
+    Attributes:
+        near_px, near_sd: length and amplitude of the short-range part.
+        far_px, far_sd: length and amplitude of the long-range part.
+        nugget_sd: what a window's displacement may differ from the field, beyond its own measurement error.
+    """
+
+    near_px: float
+    near_sd: float
+    far_px: float
+    far_sd: float
+    nugget_sd: float
+
+
+@dataclass(frozen=True)
+class LocalField:
+    """The field at N windows, in the units of the input.
+
+    Attributes:
+        nodes: (N, K, 2) displacement at each window's K nodes.
+        sd: (N,) predicted root mean square error of the nodes' displacement (length of the 2-D error).
+        support: (N,) sum of the weights of the other measurements (0: the window stands alone).
+        conflict: (N,) share of the nearest 8 measurements that lost their weight.
+        own_weight: (N,) weight of the window's own measurement, 0 to 1 (0 also where it has none).
+    """
+
+    nodes: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    support: NDArray[np.float64]
+    conflict: NDArray[np.float64]
+    own_weight: NDArray[np.float64]
+
+
+def local_kriging(
+    centre_xy: NDArray[np.float64],
+    displacement: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    usable: NDArray[np.bool_],
+    query_xy: NDArray[np.float64],
+    own: NDArray[np.int64],
+    prior: FieldPrior,
+) -> LocalField:
+    """Estimate the displacement at the nodes of N windows from M measurements.
+
+    Args:
+        centre_xy: (M, 2) where the measurements lie.
+        displacement: (M, 2) what they found; covariance: (M, 2, 2).
+        usable: (M,) measurements that may inform others.
+        query_xy: (N, K, 2) nodes; the window's centre is their mean.
+        own: (N,) row of the window's own measurement, -1 where it has none.
+        prior: see FieldPrior.
+    """
+    count, nodes = query_xy.shape[:2]
+    field = LocalField(np.zeros((count, nodes, 2)), np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count))
+    kernel = np.array([prior.near_px, prior.near_sd, prior.far_px, prior.far_sd, prior.nugget_sd])
+    _local_kriging(
+        np.ascontiguousarray(centre_xy),
+        np.ascontiguousarray(displacement),
+        np.ascontiguousarray(covariance),
+        usable,
+        np.ascontiguousarray(query_xy),
+        own,
+        kernel,
+        field.nodes,
+        field.sd,
+        field.support,
+        field.conflict,
+        field.own_weight,
+    )
+    return field
+
+
+@njit(cache=True, nogil=True)
+def _correlation(kernel, dx, dy):  # type: ignore[no-untyped-def]
+    square = dx * dx + dy * dy
+    return kernel[1] ** 2 * np.exp(-0.5 * square / kernel[0] ** 2) + kernel[3] ** 2 * np.exp(
+        -0.5 * square / kernel[2] ** 2
+    )
+
+
+@njit(cache=True, nogil=True)
+def _nearest(centre_xy, usable, x, y, own, wanted, rows):  # type: ignore[no-untyped-def]
+    """Fill rows with up to `wanted` usable measurements by distance, ties by row; the own one always comes first."""
+    found = 0
+    distance = np.empty(wanted)
+    if own >= 0:
+        rows[0], distance[0], found = own, -1.0, 1
+    for j in range(centre_xy.shape[0]):
+        if not usable[j] or j == own:
+            continue
+        square = (centre_xy[j, 0] - x) ** 2 + (centre_xy[j, 1] - y) ** 2
+        if found == wanted and square >= distance[wanted - 1]:
+            continue
+        at = found if found < wanted else wanted - 1
+        found = min(found + 1, wanted)
+        while at > 0 and distance[at - 1] > square:
+            distance[at], rows[at] = distance[at - 1], rows[at - 1]
+            at -= 1
+        distance[at], rows[at] = square, j
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _factor(a, n):  # type: ignore[no-untyped-def]
+    """Cholesky factor of the leading n x n of `a`, in its lower triangle."""
+    for i in range(n):
+        for j in range(i + 1):
+            total = a[i, j]
+            for k in range(j):
+                total -= a[i, k] * a[j, k]
+            if i == j:
+                a[i, i] = np.sqrt(max(total, 1e-12))
+            else:
+                a[i, j] = total / a[j, j]
+
+
+@njit(cache=True, nogil=True)
+def _forward(a, n, b):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        total = b[i]
+        for k in range(i):
+            total -= a[i, k] * b[k]
+        b[i] = total / a[i, i]
+
+
+@njit(cache=True, nogil=True)
+def _backward(a, n, b):  # type: ignore[no-untyped-def]
+    for i in range(n - 1, -1, -1):
+        total = b[i]
+        for k in range(i + 1, n):
+            total -= a[k, i] * b[k]
+        b[i] = total / a[i, i]
+
+
+@njit(cache=True, nogil=True)
+def _quadratic_form(xx, xy, yy, ex, ey):  # type: ignore[no-untyped-def]
+    return (yy * ex * ex - 2 * xy * ex * ey + xx * ey * ey) / max(xx * yy - xy * xy, 1e-12)
+
+
+@njit(cache=True, nogil=True)
+def _weights_against_own(centre_xy, displacement, covariance, rows, found, own, kernel, weights):  # type: ignore[no-untyped-def]
+    """Weigh the neighbours by how well they agree with the window's own measurement."""
+    full = kernel[1] ** 2 + kernel[3] ** 2
+    for a in range(found):
+        j = rows[a]
+        weights[a] = 1.0
+        if own < 0 or j == own:
+            continue
+        dx, dy = centre_xy[j, 0] - centre_xy[own, 0], centre_xy[j, 1] - centre_xy[own, 1]
+        spread = 2 * (full - _correlation(kernel, dx, dy)) + 2 * kernel[4] ** 2
+        t = _quadratic_form(
+            covariance[j, 0, 0] + covariance[own, 0, 0] + spread,
+            covariance[j, 0, 1] + covariance[own, 0, 1],
+            covariance[j, 1, 1] + covariance[own, 1, 1] + spread,
+            displacement[j, 0] - displacement[own, 0],
+            displacement[j, 1] - displacement[own, 1],
+        )
+        if t > CONSISTENT:
+            weights[a] = (CONSISTENT / t) ** 2
+
+
+@njit(cache=True, nogil=True)
+def _solve(centre_xy, displacement, covariance, rows, found, kernel, weights, system, solution):  # type: ignore[no-untyped-def]
+    """Factor the kriging system of the neighbours into `system`; fill `solution` (2 found)."""
+    for a in range(found):
+        i = rows[a]
+        for b in range(a + 1):
+            j = rows[b]
+            shared = _correlation(kernel, centre_xy[i, 0] - centre_xy[j, 0], centre_xy[i, 1] - centre_xy[j, 1])
+            system[2 * a, 2 * b] = shared
+            system[2 * a + 1, 2 * b + 1] = shared
+            system[2 * a + 1, 2 * b] = 0.0
+            system[2 * a, 2 * b + 1] = 0.0
+        weight = max(weights[a], 1e-4)
+        nugget = kernel[4] ** 2
+        system[2 * a, 2 * a] += (covariance[i, 0, 0] + nugget) / weight
+        system[2 * a + 1, 2 * a + 1] += (covariance[i, 1, 1] + nugget) / weight
+        system[2 * a + 1, 2 * a] += covariance[i, 0, 1] / weight
+        solution[2 * a], solution[2 * a + 1] = displacement[i, 0], displacement[i, 1]
+    _factor(system, 2 * found)
+    _forward(system, 2 * found, solution)
+    _backward(system, 2 * found, solution)
+
+
+@njit(cache=True, nogil=True)
+def _reweigh(covariance, rows, found, kernel, base, solution, weights):  # type: ignore[no-untyped-def]
+    """Student-t weights from each measurement's residual, which is its noise covariance times the solution."""
+    for a in range(found):
+        i = rows[a]
+        xx, xy = covariance[i, 0, 0] + kernel[4] ** 2, covariance[i, 0, 1]
+        yy = covariance[i, 1, 1] + kernel[4] ** 2
+        weight = max(weights[a], 1e-4)
+        ex = (xx * solution[2 * a] + xy * solution[2 * a + 1]) / weight
+        ey = (xy * solution[2 * a] + yy * solution[2 * a + 1]) / weight
+        t = _quadratic_form(xx, xy, yy, ex, ey)
+        weights[a] = base[a] * (STUDENT_DEGREES + 2) / (STUDENT_DEGREES + max(t, 2.0))
+
+
+@njit(cache=True, nogil=True)
+def _local_kriging(  # type: ignore[no-untyped-def]
+    centre_xy, displacement, covariance, usable, query_xy, own, kernel, nodes, sd, support, conflict, own_weight
+):
+    wanted = min(NEIGHBOURS, max(centre_xy.shape[0], 1))
+    rows = np.empty(wanted, np.int64)
+    base, weights = np.empty(wanted), np.empty(wanted)
+    system, solution, column = np.empty((2 * wanted, 2 * wanted)), np.empty(2 * wanted), np.empty(2 * wanted)
+    count = query_xy.shape[1]
+    full = kernel[1] ** 2 + kernel[3] ** 2
+    probes = np.array([0, count // 2, count - 1])
+    for k in range(query_xy.shape[0]):
+        x, y = query_xy[k, :, 0].mean(), query_xy[k, :, 1].mean()
+        found = _nearest(centre_xy, usable, x, y, own[k], wanted, rows)
+        if found == 0:
+            sd[k] = np.sqrt(2 * full)
+            continue
+        _weights_against_own(centre_xy, displacement, covariance, rows, found, own[k], kernel, base)
+        weights[:found] = base[:found]
+        for _ in range(2):
+            _solve(centre_xy, displacement, covariance, rows, found, kernel, weights, system, solution)
+            _reweigh(covariance, rows, found, kernel, base, solution, weights)
+        _solve(centre_xy, displacement, covariance, rows, found, kernel, weights, system, solution)
+        for q in range(count):
+            for a in range(found):
+                shared = _correlation(
+                    kernel, query_xy[k, q, 0] - centre_xy[rows[a], 0], query_xy[k, q, 1] - centre_xy[rows[a], 1]
+                )
+                nodes[k, q, 0] += shared * solution[2 * a]
+                nodes[k, q, 1] += shared * solution[2 * a + 1]
+        variance = 0.0
+        for q in probes:
+            for axis in range(2):
+                column[:] = 0.0
+                for a in range(found):
+                    column[2 * a + axis] = _correlation(
+                        kernel, query_xy[k, q, 0] - centre_xy[rows[a], 0], query_xy[k, q, 1] - centre_xy[rows[a], 1]
+                    )
+                _forward(system, 2 * found, column)
+                explained = 0.0
+                for a in range(2 * found):
+                    explained += column[a] * column[a]
+                variance += max(full - explained, 0.0) / len(probes)
+        sd[k] = np.sqrt(variance)
+        ring, lost = 0, 0
+        for a in range(found):
+            if rows[a] == own[k]:
+                own_weight[k] = weights[a]
+                continue
+            support[k] += weights[a]
+            if ring < 8:
+                ring += 1
+                lost += weights[a] < 0.3
+        conflict[k] = lost / max(ring, 1)

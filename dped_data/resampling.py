@@ -1,0 +1,175 @@
+"""The patch geometry as a dense map, and the one resampling of the DSLR photo along it (leaf).
+
+Both functions depend on the geometry of one patch and nothing else, so that a stored patch can be
+re-created, byte for byte, from the DSLR photo and its row of `dslr_xy`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+NODES = 5
+"""Nodes of a patch's geometry along each side."""
+
+PHASES = 256
+"""Sub-pixel positions of the interpolation kernel. Ours: a quarter of 1/64 px is far below any misalignment."""
+
+WEIGHT_BITS = 12
+"""Fixed-point bits of the kernel weights; integer sums make the samples exact and equal on every machine."""
+
+
+@cache
+def node_weights(patch_size: int) -> NDArray[np.float64]:
+    """Return the weights (S, 5) that interpolate the five nodes of a side at its S patch pixels.
+
+    Row i holds the values at pixel i of the five cardinal cubic splines over linspace(0, S-1, 5), with the
+    not-a-knot end condition (one cubic through the first three and through the last three nodes).
+    """
+    spline = CubicSpline(np.linspace(0.0, patch_size - 1, NODES), np.eye(NODES), axis=0, bc_type="not-a-knot")
+    return np.ascontiguousarray(spline(np.arange(patch_size, dtype=np.float64)))
+
+
+def dense_map(dslr_xy: NDArray[np.float64], patch_size: int) -> NDArray[np.float64]:
+    """Return where every patch pixel lies in the DSLR photo: the bicubic interpolation of the nodes.
+
+    The interpolation is the tensor product of cubic splines with the not-a-knot end condition; it equals
+    `scipy.interpolate.RectBivariateSpline(t, t, nodes, kx=3, ky=3, s=0)` with t = linspace(0, S-1, 5).
+
+    Args:
+        dslr_xy: (N, 5, 5, 2) nodes, [row, column] -> (x, y) in DSLR pixels.
+        patch_size: side S of the patch, pixels.
+    Returns:
+        (N, S, S, 2) float64, DSLR pixels.
+    """
+    weights = node_weights(patch_size)
+    dense = np.empty((len(dslr_xy), patch_size, patch_size, 2))
+    for nodes, target in zip(dslr_xy, dense, strict=True):
+        _dense_map_of_one(np.ascontiguousarray(nodes, dtype=np.float64), weights, target)
+    return dense
+
+
+def sample_dslr(dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], patch_size: int) -> NDArray[np.uint8]:
+    """Sample the full-resolution DSLR photo once, anti-aliased, on each patch's dense map.
+
+    Each sample is the mean over a box of one phone pixel (its sides: the patch's mean DSLR pixels per patch
+    pixel along x and y, at least one DSLR pixel) of the Keys cubic (a = -1/2) through the DSLR pixels. Photo
+    edges are replicated. Weights have 1/256 px phases and 12 bits; sums are integers, rounded half up.
+
+    Args:
+        dslr: (H, W, 3) uint8.
+        dslr_xy: (N, 5, 5, 2) float64 nodes as for `dense_map`.
+        patch_size: side S, pixels.
+    Returns:
+        (N, S, S, 3) uint8.
+    """
+    weights = node_weights(patch_size)
+    patches = np.empty((len(dslr_xy), patch_size, patch_size, 3), np.uint8)
+    dense = np.empty((patch_size, patch_size, 2))
+    for nodes, patch in zip(dslr_xy, patches, strict=True):
+        nodes_xy = np.ascontiguousarray(nodes, dtype=np.float64)
+        _dense_map_of_one(nodes_xy, weights, dense)
+        step_x, step_y = _pixel_steps(nodes_xy, patch_size)
+        _sample_one(dslr, dense, area_kernel(step_x), area_kernel(step_y), patch)
+    return patches
+
+
+def _pixel_steps(nodes_xy: NDArray[np.float64], patch_size: int) -> tuple[float, float]:
+    """Return the mean extent of a patch pixel in the DSLR photo along the DSLR's x and y, at least 1 px."""
+    along_columns = (nodes_xy[:, -1] - nodes_xy[:, 0]).mean(axis=0) / (patch_size - 1)
+    along_rows = (nodes_xy[-1] - nodes_xy[0]).mean(axis=0) / (patch_size - 1)
+    extent = np.sqrt(along_columns**2 + along_rows**2)
+    return max(float(extent[0]), 1.0), max(float(extent[1]), 1.0)
+
+
+def area_kernel(width: float) -> NDArray[np.int32]:
+    """Return the taps (PHASES, T) of a box of `width` pixels over the Keys cubic, in units of 2**-WEIGHT_BITS.
+
+    Row p belongs to a sample (p / PHASES) to the right of pixel 0; tap k weighs pixel k - T // 2 + 1.
+    Each row sums to 2**WEIGHT_BITS exactly: what rounding leaves goes to the largest tap.
+    """
+    taps = 2 * int(np.ceil(2 + width / 2))
+    offset = np.arange(taps) - taps // 2 + 1 - np.arange(PHASES)[:, None] / PHASES
+    exact = (_keys_integral(offset + width / 2) - _keys_integral(offset - width / 2)) / width
+    fixed = np.floor(exact * 2**WEIGHT_BITS + 0.5).astype(np.int32)
+    row = np.arange(PHASES)
+    fixed[row, fixed.argmax(axis=1)] += 2**WEIGHT_BITS - fixed.sum(axis=1, dtype=np.int32)
+    return fixed
+
+
+def _keys_integral(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the integral from 0 to x of the Keys cubic with a = -1/2 (Keys 1981, equation 15)."""
+    t = np.minimum(np.abs(x), 2.0)
+    inner = np.minimum(t, 1.0)
+    integral = inner - 5 / 6 * inner**3 + 3 / 8 * inner**4
+    outer = np.maximum(t, 1.0)
+    integral += (2 * outer - 2 * outer**2 + 5 / 6 * outer**3 - outer**4 / 8) - (2 - 2 + 5 / 6 - 1 / 8)
+    return np.sign(x) * integral
+
+
+@njit(cache=True, nogil=True)
+def _dense_map_of_one(nodes_xy, weights, dense):  # type: ignore[no-untyped-def]
+    """Fill `dense` (S, S, 2) from nodes (5, 5, 2): rows first, in the order of the nodes (a fixed order of sums)."""
+    size = dense.shape[0]
+    rows = np.empty((size, 5, 2))
+    for i in range(size):
+        for column in range(5):
+            for axis in range(2):
+                total = 0.0
+                for row in range(5):
+                    total += weights[i, row] * nodes_xy[row, column, axis]
+                rows[i, column, axis] = total
+    for i in range(size):
+        for j in range(size):
+            for axis in range(2):
+                total = 0.0
+                for column in range(5):
+                    total += weights[j, column] * rows[i, column, axis]
+                dense[i, j, axis] = total
+
+
+@njit(cache=True, nogil=True)
+def _sample_one(photo, dense, kernel_x, kernel_y, patch):  # type: ignore[no-untyped-def]
+    """Fill one patch (S, S, 3): vertical sums of 3 * taps interleaved lanes, then horizontal sums."""
+    height, width = photo.shape[0], photo.shape[1]
+    size = patch.shape[0]
+    taps_x, taps_y = kernel_x.shape[1], kernel_y.shape[1]
+    lanes = 3 * taps_x
+    sums = np.empty(lanes, np.int32)
+    flat = photo.reshape(height, width * 3)
+    edge = np.empty(lanes, np.uint8)
+    for i in range(size):
+        for j in range(size):
+            # To the nearest phase; the clip keeps absurd geometry inside the integer range.
+            fine_x = np.int64(np.floor(min(max(dense[i, j, 0], -1e6), 1e6) * PHASES + 0.5))
+            fine_y = np.int64(np.floor(min(max(dense[i, j, 1], -1e6), 1e6) * PHASES + 0.5))
+            left = (fine_x // PHASES) - taps_x // 2 + 1
+            top = (fine_y // PHASES) - taps_y // 2 + 1
+            weights_x = kernel_x[fine_x % PHASES]
+            weights_y = kernel_y[fine_y % PHASES]
+            sums[:] = 0
+            inside = left >= 0 and left + taps_x <= width
+            for tap in range(taps_y):
+                row = min(max(top + tap, 0), height - 1)
+                weight = weights_y[tap]
+                if inside:
+                    source = flat[row, 3 * left : 3 * left + lanes]
+                    for lane in range(lanes):
+                        sums[lane] += weight * np.int32(source[lane])
+                else:
+                    for k in range(taps_x):
+                        column = min(max(left + k, 0), width - 1)
+                        for channel in range(3):
+                            edge[3 * k + channel] = flat[row, 3 * column + channel]
+                    for lane in range(lanes):
+                        sums[lane] += weight * np.int32(edge[lane])
+            for channel in range(3):
+                total = np.int64(0)
+                for k in range(taps_x):
+                    total += np.int64(weights_x[k]) * np.int64(sums[3 * k + channel])
+                value = (total + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS)
+                patch[i, j, channel] = min(max(value, 0), 255)

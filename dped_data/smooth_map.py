@@ -1,0 +1,176 @@
+"""A smooth map from phone to DSLR pixels: radial distortion, homography, polynomial; and its robust fits (leaf).
+
+Even the best homography leaves 2-4 px where both lenses have ordinary distortion, so it is only the start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+RADIAL_PRIOR_SD = 0.05
+"""Prior standard deviation of the radial term at the photo's corner. Ours: ordinary lenses stay within 2 %."""
+
+POLYNOMIAL_PRIOR_SD = (0.0055, 0.0055, 0.0018, 0.0012, 0.0009, 0.0007)
+"""Prior standard deviation of a coefficient by its degree, share of the DSLR photo's width. Ours: what lens
+distortion and a smooth scene leave, falling with the degree so that the fit does not swing where there is no data."""
+
+TUKEY_MEDIANS = 4.5
+"""Residuals beyond this many medians have no weight (Tukey's biweight at about 3 standard deviations)."""
+
+
+@dataclass(frozen=True)
+class SmoothMap:
+    """dslr_xy = homography(radial(phone_xy)) + polynomial(phone_xy).
+
+    Attributes:
+        dslr_from_undistorted: (3, 3) float64 homography.
+        radial: relative growth of the distance from the photo's centre at its corner.
+        coefficients: (K, 2) polynomial in DSLR pixels over the monomials of `degree`.
+        phone_size_wh, dslr_size_wh: photo sizes, pixels.
+    """
+
+    dslr_from_undistorted: NDArray[np.float64]
+    radial: float
+    coefficients: NDArray[np.float64]
+    degree: int
+    phone_size_wh: tuple[int, int]
+    dslr_size_wh: tuple[int, int]
+
+    def __call__(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map points (..., 2) of the phone photo to the DSLR photo."""
+        uv = self._normalised(phone_xy)
+        return self._projected(uv) + _combined(_monomials(uv, self.degree), self.coefficients)
+
+    def _normalised(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        width, height = self.phone_size_wh
+        return (phone_xy - np.array([(width - 1) / 2, (height - 1) / 2])) / (width / 2)
+
+    def _radial_growth(self, uv: NDArray[np.float64]) -> NDArray[np.float64]:
+        width, height = self.phone_size_wh
+        return (uv * uv).sum(axis=-1) / (1 + (height / width) ** 2)
+
+    def _projected(self, uv: NDArray[np.float64]) -> NDArray[np.float64]:
+        width, height = self.phone_size_wh
+        grown = uv * (1 + self.radial * self._radial_growth(uv))[..., None] * (width / 2)
+        return project(self.dslr_from_undistorted, grown + np.array([(width - 1) / 2, (height - 1) / 2]))
+
+
+def project(target_from_source: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Apply a homography (3, 3) to points (..., 2)."""
+    h = target_from_source
+    x, y = xy[..., 0], xy[..., 1]
+    depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
+    return np.stack(
+        ((h[0, 0] * x + h[0, 1] * y + h[0, 2]) / depth, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / depth), axis=-1
+    )
+
+
+def smooth_map_of_homography(
+    dslr_from_phone: NDArray[np.float64], phone_size_wh: tuple[int, int], dslr_size_wh: tuple[int, int]
+) -> SmoothMap:
+    """Return the smooth map that is just a homography."""
+    return SmoothMap(dslr_from_phone, 0.0, np.zeros((1, 2)), 0, phone_size_wh, dslr_size_wh)
+
+
+def fit_projective(start: SmoothMap, phone_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]) -> SmoothMap:
+    """Refine homography and radial term to point pairs (N, 2): Gauss-Newton with Tukey weights; drops the polynomial."""
+    current = replace(start, coefficients=np.zeros((1, 2)), degree=0)
+    width, height = start.phone_size_wh
+    to_pixels = np.array([[width / 2, 0, (width - 1) / 2], [0, width / 2, (height - 1) / 2], [0, 0, 1]])
+    floor = 0.0008 * start.dslr_size_wh[0]
+    uv = current._normalised(phone_xy)
+    growth = current._radial_growth(uv)
+    for _ in range(12):
+        h = current.dslr_from_undistorted @ to_pixels
+        h = h / h[2, 2]
+        xy = uv * (1 + current.radial * growth)[:, None]
+        predicted = project(h, xy)
+        error = dslr_xy - predicted
+        weight = _tukey(np.hypot(error[:, 0], error[:, 1]), floor)
+        jacobian = _projective_jacobian(h, uv, xy, predicted, growth)
+        normal = _normal(jacobian, weight)
+        right = np.einsum("nai,na,n->i", jacobian, error, weight)
+        normal[8, 8] += RADIAL_PRIOR_SD**-2
+        right[8] -= current.radial * RADIAL_PRIOR_SD**-2
+        normal[np.diag_indices(9)] *= 1 + 1e-9
+        step = np.linalg.solve(normal, right)
+        h = h + np.append(step[:8], 0.0).reshape(3, 3)
+        current = replace(
+            current, dslr_from_undistorted=h @ np.linalg.inv(to_pixels), radial=current.radial + float(step[8])
+        )
+        if abs(step[8]) < 1e-6:
+            break
+    return current
+
+
+def fit_polynomial(
+    start: SmoothMap,
+    phone_xy: NDArray[np.float64],
+    dslr_xy: NDArray[np.float64],
+    degree: int,
+    point_sd: NDArray[np.float64],
+) -> SmoothMap:
+    """Fit the polynomial to what homography and radial term leave, ridge-regularised, with Tukey weights.
+
+    Args:
+        start: its homography and radial term are kept.
+        phone_xy, dslr_xy: (N, 2) point pairs.
+        degree: degree of the polynomial, 0 to 5.
+        point_sd: (N,) standard deviation of each pair, DSLR pixels.
+    """
+    uv = start._normalised(phone_xy)
+    design = _monomials(uv, degree)
+    rest = dslr_xy - start._projected(uv)
+    prior = np.array([POLYNOMIAL_PRIOR_SD[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
+    ridge = np.diag((prior * start.dslr_size_wh[0]) ** -2)
+    weight = point_sd**-2.0
+    floor = float(np.median(point_sd)) * 2
+    coefficients = np.zeros((design.shape[1], 2))
+    for _ in range(6):
+        normal = np.einsum("ni,nj->ij", design * weight[:, None], design) + ridge
+        coefficients = np.linalg.solve(normal, np.einsum("ni,na->ia", design * weight[:, None], rest))
+        error = rest - _combined(design, coefficients)
+        weight = point_sd**-2.0 * _tukey(np.hypot(error[:, 0], error[:, 1]), floor)
+    return replace(start, coefficients=coefficients, degree=degree)
+
+
+def _normal(jacobian: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weighted normal matrix; einsum sums in a fixed order, whatever the number of threads."""
+    return np.einsum("nai,naj->ij", jacobian * weight[:, None, None], jacobian)
+
+
+def _projective_jacobian(
+    h: NDArray[np.float64],
+    uv: NDArray[np.float64],
+    xy: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    growth: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return (N, 2, 9): derivatives of the projected point by eight entries of h and by the radial term."""
+    depth = xy @ h[2, :2] + h[2, 2]
+    jacobian = np.zeros((len(uv), 2, 9))
+    for axis in range(2):
+        jacobian[:, axis, 3 * axis : 3 * axis + 2] = xy / depth[:, None]
+        jacobian[:, axis, 3 * axis + 2] = 1 / depth
+        jacobian[:, axis, 6:8] = -predicted[:, axis, None] * xy / depth[:, None]
+        slope = h[axis, :2] - predicted[:, axis, None] * h[2, :2]
+        jacobian[:, axis, 8] = (slope * uv).sum(axis=1) * growth / depth
+    return jacobian
+
+
+def _monomials(uv: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
+    u, v = uv[..., 0], uv[..., 1]
+    return np.stack([u**i * v**j for i in range(degree + 1) for j in range(degree + 1 - i)], axis=-1)
+
+
+def _combined(design: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.einsum("...k,ka->...a", design, coefficients)
+
+
+def _tukey(distance: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
+    """Return Tukey's biweight at TUKEY_MEDIANS medians of `distance`, no tighter than `floor`."""
+    limit = max(TUKEY_MEDIANS * float(np.median(distance)), floor)
+    return np.where(distance < limit, (1 - (distance / limit) ** 2) ** 2, 0.0)
