@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dped_data.simulation.rig import SimulationReport, simulate_rig
-from dped_data.simulation.score import Score, score_dataset, score_table
-from dped_data.simulation.settings import SimulationSettings
-from dped_data.simulation.truth import Truth, read_truths
+from typing import TYPE_CHECKING
+
+from dped_data.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from dped_data.simulation.rig import SimulationReport, simulate_rig
+    from dped_data.simulation.score import Score, score_dataset, score_table
+    from dped_data.simulation.settings import SimulationSettings
+    from dped_data.simulation.truth import Truth, read_truths
 
 __all__ = [
     "Score",
@@ -17,3 +22,17 @@ __all__ = [
     "score_table",
     "simulate_rig",
 ]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "Score": "score",
+        "SimulationReport": "rig",
+        "SimulationSettings": "settings",
+        "Truth": "truth",
+        "read_truths": "truth",
+        "score_dataset": "score",
+        "score_table": "score",
+        "simulate_rig": "rig",
+    },
+)
