@@ -1,0 +1,165 @@
+"""Rank captures, worst first, by how far each is beyond the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.inspection.records import CaptureFigures, RankedCapture, Summary
+from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.summary import capture_shift
+
+_FAILED, _REJECTED = 0.95, 0.9
+"""Severity of captures without patches: they harm nothing, so they come after every kept capture that fails (1 and
+more), and before those that pass, since a person may want to know why."""
+_LUMA = np.array([0.299, 0.587, 0.114])
+_CONTRAST = 4.0
+_MATCHES = 0.6
+_LEAST_SPREAD = 0.03
+"""Floor of the robust deviation of log brightness and log colour ratios: scenes that agree better than 3 % make no
+outlier of one that differs by little."""
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """How far a capture is beyond each limit (1: at the limit that fails), with the flag that names it."""
+
+    shifted: float
+    unmatched: float
+    clipped: float
+    brightness: float
+    colour: float
+    sparse: float
+
+
+def rank_captures(
+    figures: Sequence[CaptureFigures], summary: Summary, settings: InspectSettings
+) -> tuple[RankedCapture, ...]:
+    """Return every capture with its figures and flags, most severe first, then by id."""
+    brightness, colour = _look_outliers(figures)
+    leaking = {name for leak in summary.leaks for name in (leak.first, leak.second)}
+    ranked = [
+        _ranked(f, summary, settings, float(brightness[k]), float(colour[k]), f.stored.row.capture_id in leaking)
+        for k, f in enumerate(figures)
+    ]
+    return tuple(sorted(ranked, key=lambda c: (-c.severity, c.capture_id)))
+
+
+def _ranked(
+    f: CaptureFigures, summary: Summary, settings: InspectSettings, brightness: float, colour: float, leaking: bool
+) -> RankedCapture:
+    row, stored, sample, look = f.stored.row, f.stored, f.sample, f.look
+    shift = capture_shift(f)
+    own = _own_shift(shift, summary)
+    lengths = np.hypot(*sample.shift_px[sample.measured].T) if sample is not None else np.zeros(0)
+    match = _match_share(f)
+    clipped = (look.phone_clipped, look.dslr_clipped) if look else None
+    coverage = len(stored.rows) / len(stored.window_reason) if len(stored.window_reason) else 0.0
+    scores = _Scores(
+        shifted=(own or 0.0) / settings.capture_fail_px,
+        unmatched=(1 - match) / (1 - settings.match_fail) if match is not None and settings.match_fail < 1 else 0.0,
+        clipped=max(clipped or (0.0,)) / settings.clipped_fail if settings.clipped_fail else 0.0,
+        brightness=brightness / (2 * settings.outlier_warn),
+        colour=colour / (2 * settings.outlier_warn),
+        sparse=float(row.status == "kept" and coverage < settings.coverage_warn and len(stored.window_reason) > 0),
+    )
+    flags = _flags(scores, own, match, clipped, settings) + (("leak",) if leaking else ())
+    return RankedCapture(
+        capture_id=row.capture_id,
+        index=stored.index,
+        split=row.split,
+        status=row.status,
+        reason=f"{row.stage}: {row.reason}" if row.reason else "",
+        measured=row.measured,
+        limit=row.limit,
+        phone_file=row.phone_file,
+        dslr_file=row.dslr_file,
+        time_s=f.time_s,
+        windows=row.windows or len(stored.window_reason),
+        patches=len(stored.rows),
+        coverage=coverage,
+        ncc_p50=_median(stored.ncc),
+        error_p50_px=_median(stored.error_px),
+        shift_px=shift,
+        own_shift_px=own,
+        shift_length_px=_median(lengths),
+        shift_p90_px=float(np.quantile(lengths, 0.9)) if len(lengths) else None,
+        match_share=match,
+        brightness=(float(look.phone_rgb @ _LUMA), float(look.dslr_rgb @ _LUMA)) if look else None,
+        clipped=clipped,
+        severity=_severity(row.status, scores, leaking),
+        flags=flags if row.status == "kept" else (row.status,),
+    )
+
+
+def _severity(status: str, scores: _Scores, leaking: bool) -> float:
+    if status == "failed":
+        return _FAILED
+    if status == "rejected":
+        return _REJECTED
+    worst = max(scores.shifted, scores.unmatched, scores.clipped, scores.brightness, scores.colour)
+    return max(worst, 1.0 if leaking else 0.0, 0.3 * scores.sparse)
+
+
+def _flags(
+    scores: _Scores,
+    own: float | None,
+    match: float | None,
+    clipped: tuple[float, float] | None,
+    settings: InspectSettings,
+) -> tuple[str, ...]:
+    raised = {
+        "shifted": own is not None and own > settings.capture_warn_px,
+        "no match": match is not None and match < settings.match_warn,
+        "clipped": clipped is not None and max(clipped) > settings.clipped_warn,
+        "brightness": scores.brightness > 0.5,
+        "colour": scores.colour > 0.5,
+        "coverage": scores.sparse > 0,
+    }
+    return tuple(name for name, up in raised.items() if up)
+
+
+def _own_shift(shift: tuple[float, float] | None, summary: Summary) -> float | None:
+    """Length of a capture's shift beyond what all captures share."""
+    if shift is None:
+        return None
+    x, y = summary.systematic_px or (0.0, 0.0)
+    return float(np.hypot(shift[0] - x, shift[1] - y))
+
+
+def _match_share(f: CaptureFigures) -> float | None:
+    """Share of the sampled patches with contrast that correlate with their partner at some shift."""
+    if f.sample is None:
+        return None
+    contrast = f.sample.contrast >= _CONTRAST
+    if contrast.sum() < 3:
+        return None
+    return float((f.sample.correlation[contrast] >= _MATCHES).mean())
+
+
+def _median(values: NDArray[np.floating]) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else None
+
+
+def _look_outliers(figures: Sequence[CaptureFigures]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Robust deviations of each capture from all others: of the cameras' brightness and of their colour ratios."""
+    brightness, colour = np.zeros(len(figures)), np.zeros(len(figures))
+    where = [k for k, f in enumerate(figures) if f.look is not None]
+    if len(where) < 5:
+        return brightness, colour
+    looks = [look for f in figures if (look := f.look) is not None]
+    ratio = np.log(np.stack([look.dslr_rgb + 1 for look in looks]) / np.stack([look.phone_rgb + 1 for look in looks]))
+    brightness[where] = _robust_deviations(ratio @ _LUMA)
+    hue = ratio[:, [0, 2]] - ratio[:, [1]]
+    colour[where] = np.maximum(_robust_deviations(hue[:, 0]), _robust_deviations(hue[:, 1]))
+    return brightness, colour
+
+
+def _robust_deviations(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    off = np.abs(values - np.median(values))
+    result: NDArray[np.float64] = off / max(1.4826 * float(np.median(off)), _LEAST_SPREAD)
+    return result

@@ -1,0 +1,37 @@
+"""Settings of `inspect-pairs`: how much is measured, and the limits of the verdict (leaf)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dped_data.settings_machinery import setting
+
+
+@dataclass(frozen=True)
+class InspectSettings:
+    """How closely a dataset is looked at and what it must satisfy; a limit comes as a pair, warn and fail."""
+
+    sample_patches: int = setting(64, "patches re-measured per capture, spread evenly over the photo", minimum=4)
+    ce90_warn_px: float = setting(0.5, "warn when 90 % of the re-measured shifts are not below this, pixels", minimum=0)
+    ce90_fail_px: float = setting(1.0, "fail when 90 % of the re-measured shifts are not below this, pixels", minimum=0)
+    systematic_warn_px: float = setting(0.1, "warn of a shift that all captures share, pixels", minimum=0)
+    systematic_fail_px: float = setting(0.3, "fail on a shift that all captures share, pixels", minimum=0)
+    field_warn_px: float = setting(0.2, "warn of a shift that one region of every photo shares, pixels", minimum=0)
+    field_fail_px: float = setting(0.5, "fail on a shift that one region of every photo shares, pixels", minimum=0)
+    drift_warn_px: float = setting(0.2, "warn when the shift drifts by this over the shooting, pixels", minimum=0)
+    drift_fail_px: float = setting(0.6, "fail when the shift drifts by this over the shooting, pixels", minimum=0)
+    capture_warn_px: float = setting(0.5, "warn of a capture whose median shift is above this, pixels", minimum=0)
+    capture_fail_px: float = setting(1.0, "fail on a capture whose median shift is above this, pixels", minimum=0)
+    match_warn: float = setting(0.8, "warn when a smaller share of a capture's patches match", minimum=0, maximum=1)
+    match_fail: float = setting(0.5, "fail when a smaller share of a capture's patches match", minimum=0, maximum=1)
+    clipped_warn: float = setting(0.2, "warn when a larger share of pixels is burnt out or black", minimum=0, maximum=1)
+    clipped_fail: float = setting(0.5, "fail when a larger share of pixels is burnt out or black", minimum=0, maximum=1)
+    outlier_warn: float = setting(6.0, "warn of brightness or colour this many robust deviations off", minimum=1)
+    leak_correlation: float = setting(
+        0.85, "scenes in two splits count as near-duplicates above this correlation", minimum=0.1, maximum=1
+    )
+    kept_warn: float = setting(0.5, "warn when a smaller share of the captures is kept", minimum=0, maximum=1)
+    coverage_warn: float = setting(0.2, "warn when a smaller share of the windows is kept", minimum=0, maximum=1)
+    calibration_warn: float = setting(
+        3.0, "warn when re-measured shifts exceed the builder's predicted error by this factor", minimum=1
+    )

@@ -1,0 +1,103 @@
+"""The report as text: checks, figures with sparkline histograms, and the worst captures."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from dped_data.inspection.records import Histogram, InspectReport, Quantiles, RankedCapture
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_COLUMNS = 20
+_WIDTH = 110
+
+
+def terminal_text(report: InspectReport, worst: int = 10) -> str:
+    """Return the report as lines of about 110 characters at most, `worst` captures at its end."""
+    s = report.summary
+    lines = [
+        f"{report.dataset}: {report.phone} with {report.dslr}   verdict: {report.verdict.upper()}",
+        "",
+        *_facts(
+            [
+                ("captures", _counts(s.captures_by_status)),
+                ("patches", _counts(s.patches_by_split)),
+                ("windows", _shares(s.windows_by_reason)),
+                ("contrast", _shares(s.contrast)),
+            ]
+        ),
+        *(f"{'':11}{count:6d}  {reason}" for reason, count in list(s.reasons.items())[:8]),
+        "",
+        f"{'':28}{'p10':>8}{'p50':>8}{'p90':>8}{'p99':>8}",
+        *_quantile_line("correlation, as stored", s.ncc, s.histograms.get("ncc")),
+        *_quantile_line("predicted error, px", s.error_px, s.histograms.get("error_px")),
+        *_quantile_line("shift re-measured, px", s.shift_px, s.histograms.get("shift_px")),
+        "",
+        *_checks(report),
+        "",
+        *_worst(report.captures[:worst]),
+    ]
+    if report.page:
+        lines += ["", f"report: {report.page}"]
+    return "\n".join(lines)
+
+
+def sparkline(histogram: Histogram, columns: int = _COLUMNS) -> str:
+    """Return a histogram as block characters; bins are joined to fit, and none that holds something is blank."""
+    per = max(1, -(-len(histogram.counts) // columns))
+    joined = [sum(histogram.counts[k : k + per]) for k in range(0, len(histogram.counts), per)]
+    top = max(max(joined), 1)
+    return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // top)] for count in joined)
+
+
+def _facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{name:11}{text}" for name, text in pairs if text]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _shares(counts: dict[str, int]) -> str:
+    total = sum(counts.values())
+    return ", ".join(f"{count / total:.1%} {name}" for name, count in counts.items() if count) if total else ""
+
+
+def _quantile_line(name: str, q: Quantiles | None, histogram: Histogram | None) -> list[str]:
+    if q is None or histogram is None:
+        return [f"{name:28}{'not in this dataset':>32}"]
+    figures = "".join(f"{value:8.3f}" for value in (q.p10, q.p50, q.p90, q.p99))
+    return [f"{name:28}{figures}   {histogram.low:g} {sparkline(histogram)} {histogram.high:g}"]
+
+
+def _checks(report: InspectReport) -> list[str]:
+    lines: list[str] = []
+    for check in report.checks:
+        head = f"{check.status.upper():5} {check.name:18} "
+        lines += textwrap.wrap(check.text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+    return lines
+
+
+def _worst(captures: Sequence[RankedCapture]) -> list[str]:
+    if not captures:
+        return []
+    width = max(12, *(len(_short(c.capture_id)) for c in captures))
+    head = (
+        f"{'worst first':{width}}  {'split':5} {'status':8} {'patches':>7} {'ncc':>6} {'error':>6} {'shift':>6}  what"
+    )
+    lines = [head]
+    for c in captures:
+        figures = "".join(f" {_number(value):>6}" for value in (c.ncc_p50, c.error_p50_px, c.shift_length_px))
+        what = ", ".join(c.flags) if c.status == "kept" else c.reason
+        lines.append(
+            f"{_short(c.capture_id):{width}}  {c.split:5} {c.status:8} {c.patches:7d}{figures}  {what}".rstrip()
+        )
+    return lines
+
+
+def _short(name: str, longest: int = 36) -> str:
+    return name if len(name) <= longest else "…" + name[-(longest - 1) :]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,69 @@
+"""The remaining shift is measured to a few hundredths of a pixel, with a deviation that means something."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from planted import SIZE, moved, scene
+
+from dped_data.inspection.remeasure import remeasure_shifts
+
+
+def planted_pairs(shifts: NDArray[np.float64], noise: float = 2.0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Patch pairs of different cameras whose DSLR content is moved by exactly `shifts`."""
+    rng = np.random.default_rng(7)
+    phone, dslr = [], []
+    for k, shift in enumerate(shifts):
+        picture = scene(k)
+        soft = cv2.GaussianBlur(picture, (0, 0), 0.8)
+        sharpened = soft + 0.5 * (soft - cv2.GaussianBlur(soft, (0, 0), 1.5))
+        toned = 255 * (sharpened.clip(0, 255) / 255) ** 1.2 * (0.95, 0.9, 0.85)
+        other = moved(cv2.GaussianBlur(picture, (0, 0), 0.5), (float(shift[0]), float(shift[1])))
+        cut = (slice(150, 150 + SIZE), slice(200, 200 + SIZE))
+        phone.append(toned[cut] + rng.normal(0, noise, (SIZE, SIZE, 3)))
+        dslr.append(other[cut] + rng.normal(0, 0.5 * noise, (SIZE, SIZE, 3)))
+    return tuple(np.stack(side).round().clip(0, 255).astype(np.uint8) for side in (phone, dslr))  # type: ignore[return-value]
+
+
+def test_planted_subpixel_shifts_are_found() -> None:
+    shifts = np.random.default_rng(1).uniform(-3, 3, (60, 2))
+    result = remeasure_shifts(*planted_pairs(shifts))
+    errors = np.hypot(*(result.shift_px - shifts)[result.measured].T)
+    assert result.measured.mean() > 0.8
+    assert np.median(errors) < 0.03
+    assert np.quantile(errors, 0.9) < 0.06
+
+
+def test_no_locking_to_whole_pixels() -> None:
+    """A quarter of a pixel is where estimators that interpolate badly are pulled towards 0 or 0.5."""
+    for quarter in (0.25, 0.5, 0.75):
+        shifts = np.full((20, 2), quarter)
+        result = remeasure_shifts(*planted_pairs(shifts))
+        assert np.median(result.shift_px[result.measured], 0) == pytest.approx([quarter, quarter], abs=0.015)
+
+
+def test_predicted_deviation_is_of_the_size_of_the_error() -> None:
+    shifts = np.random.default_rng(2).uniform(-1, 1, (60, 2))
+    result = remeasure_shifts(*planted_pairs(shifts, noise=6.0))
+    scaled = (result.shift_px - shifts)[result.measured] / result.deviation_px[result.measured, None]
+    assert 0.3 < scaled.std() < 1.5
+
+
+def test_patches_without_texture_are_not_measured() -> None:
+    rng = np.random.default_rng(3)
+    flat = rng.normal(128, 2, (4, SIZE, SIZE, 3)).round().astype(np.uint8)
+    also = rng.normal(128, 2, (4, SIZE, SIZE, 3)).round().astype(np.uint8)
+    edge = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    edge[:, :, SIZE // 2 :] = 200  # tells x, not y
+    assert not remeasure_shifts(flat, also).measured.any()
+    assert not remeasure_shifts(edge, edge).measured.any()
+    constant = np.full((1, SIZE, SIZE, 3), 9, np.uint8)
+    assert not remeasure_shifts(constant, constant).measured.any()
+
+
+def test_shift_beyond_the_search_is_said_to_be_so() -> None:
+    result = remeasure_shifts(*planted_pairs(np.array([[11.5, 0.0], [0.0, -11.5]])))
+    assert result.edge.all()
+    assert not result.measured.any()
