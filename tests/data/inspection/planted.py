@@ -71,7 +71,7 @@ def moved(picture: NDArray[np.float32], shift_px: tuple[float, float]) -> NDArra
 def photo_pair(
     number: int, fault: Fault, shared_shift: tuple[float, float]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Phone photo and DSLR photo of a scene, aligned but for the fault; the cameras differ in blur, colour and noise."""
+    """Phone and DSLR photo of a scene, aligned but for the fault; blur, colour and noise differ."""
     rng = np.random.default_rng(1000 + number)
     view = scene(number) if fault.again is None else scene(fault.again, turned_px=15)
     phone = cv2.GaussianBlur(view, (0, 0), 0.8) * (0.95, 0.9, 0.85) + rng.normal(0, 2, (HEIGHT, WIDTH, 3))
