@@ -192,10 +192,11 @@ def _with_parallax(rng: np.random.Generator, flat: PairGeometry, parallax: float
     baseline = math.radians(rng.uniform(-BASELINE_DEG, BASELINE_DEG)) + math.pi * rng.integers(2)
     direction = np.array([math.cos(baseline), math.sin(baseline)])
     horizon = rng.uniform(0.35, 0.55) * flat.dslr.height_px
-    ramp_x, ramp_y = parallax * rng.uniform(*RAMP_PARALLAX) / (flat.dslr.height_px - horizon) * direction
+    per_px = parallax * rng.uniform(*RAMP_PARALLAX) / (flat.dslr.height_px - horizon)
+    ramp = Ramp(horizon, per_px * math.cos(baseline), per_px * math.sin(baseline))
     sizes = np.sort(rng.uniform(*OBJECT_PARALLAX, rng.integers(OBJECT_COUNT[0], OBJECT_COUNT[1] + 1)))[::-1]
     objects = tuple(_draw_object(rng, flat, parallax * size * direction) for size in sizes)
-    return dataclasses.replace(flat, ramp=Ramp(horizon, ramp_x, ramp_y), objects=objects)
+    return dataclasses.replace(flat, ramp=ramp, objects=objects)
 
 
 def _draw_object(rng: np.random.Generator, flat: PairGeometry, shift: NDArray[np.float64]) -> NearObject:

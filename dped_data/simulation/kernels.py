@@ -166,20 +166,21 @@ def local_scale(g, phone_xy):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, inline="always")
 def _cubic(t):  # type: ignore[no-untyped-def]
-    """Catmull-Rom weights of the four neighbours for a float32 fraction t."""
-    half, t2 = np.float32(0.5), t * t
+    """Cubic B-spline weights of the four neighbours for a float32 fraction t."""
+    one, six, three = np.float32(1.0), np.float32(1.0 / 6.0), np.float32(3.0)
+    t2, rest = t * t, one - t
     t3 = t2 * t
     return (
-        t2 - half * (t + t3),
-        np.float32(1.0) - np.float32(2.5) * t2 + np.float32(1.5) * t3,
-        half * t + np.float32(2.0) * t2 - np.float32(1.5) * t3,
-        half * (t3 - t2),
+        rest * rest * rest * six,
+        (three * t3 - np.float32(6.0) * t2 + np.float32(4.0)) * six,
+        (three * (t + t2 - t3) + one) * six,
+        t3 * six,
     )
 
 
 @njit(cache=True)
 def _sample(scene, x, y):  # type: ignore[no-untyped-def]
-    """Return the scene's (r, g, b) at (x, y); beyond the border the border's pixels repeat."""
+    """Return the (r, g, b) at (x, y) of a spline; beyond the border the border's coefficients repeat."""
     height, width = scene.shape[0], scene.shape[1]
     x0, y0 = math.floor(x), math.floor(y)
     a0, a1, a2, a3 = _cubic(np.float32(x - x0))
