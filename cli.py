@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 import click
 
 from dped_data.errors import InputError, UsageError
+from dped_data.inspection.settings import InspectSettings
 from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import SettingField, load_settings, setting_fields
 from dped_data.simulation.settings import SimulationSettings
+from dped_train.settings import TrainSettings
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -106,6 +109,7 @@ def dped() -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was built with other settings.")
 @click.option("--retry-failed", is_flag=True, help="Try captures with unreadable photos again.")
+@click.option("--review", type=FILE, help="Verdicts of inspect-pairs --review: leave the rejected captures out.")
 @click.option("--dry-run", is_flag=True, help="Print pairing and split; touch no pixel, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @settings_options(BuildSettings)
@@ -118,6 +122,7 @@ def build_dataset_command(
     backend: Any,
     overwrite: bool,
     retry_failed: bool,
+    review: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -137,7 +142,15 @@ def build_dataset_command(
             click.echo(plan_text(plan))
         return
     report = build.build_dataset(
-        captures, out, phone, settings, jobs=jobs, backend=backend, overwrite=overwrite, retry_failed=retry_failed
+        captures,
+        out,
+        phone,
+        settings,
+        jobs=jobs,
+        backend=backend,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+        review=review,
     )
     if as_json:
         _print_json(report)
@@ -175,14 +188,111 @@ def simulate_rig_command(
     if score is not None:
         if rig is None:
             raise UsageError("--score needs --rig: the folder that simulate-rig wrote")
-        result = simulation.score_dataset(score, rig, phone)
-        _print_json(result) if as_json else click.echo(simulation.score_table(result))
+        result = simulation.score_dataset(score, rig, phone, jobs=jobs)
+        if as_json:
+            _print_json(result)
+        else:
+            click.echo(simulation.score_table(result))
         return
     if photos is None or out is None:
         raise UsageError("simulate-rig needs --photos and --out (or --score and --rig)")
     settings = load_settings(SimulationSettings(), {}, "settings", flags)
     report = simulation.simulate_rig(photos, out, PAPER_RIG, phone or "sony", settings, jobs=jobs)
-    _print_json(report) if as_json else click.echo(report.text())
+    if as_json:
+        _print_json(report)
+        return
+    sizes = [
+        f"{name} {width}x{height}"
+        for name, (width, height) in ((report.phone, report.phone_wh), (report.dslr, report.dslr_wh))
+    ]
+    click.echo(f"{out}: {report.captures} captures of {report.photos} photos ({', '.join(sizes)})")
+    click.echo(f"  build it with: dped build-dataset --captures {out / 'captures'}")
+    click.echo(f"  score it with: dped simulate-rig --score dataset --rig {out}")
+
+
+@dped.command("inspect-pairs")
+@click.option("--phone", help="Phone whose dataset to judge; may be left out when there is one only.")
+@click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--out", type=FOLDER, default="report", show_default=True, help="Folder for the report.")
+@click.option("--captures", type=FOLDER, help="Folder of the photos.  [default: where the dataset was built from]")
+@click.option("--worst", default=10, show_default=True, help="Captures to show, worst first.")
+@click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@settings_options(InspectSettings)
+def inspect_pairs_command(
+    phone: str | None,
+    data: Path,
+    out: Path,
+    captures: Path | None,
+    worst: int,
+    jobs: int,
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Judge how well the pairs of a dataset match; status 1 when the verdict is bad."""
+    from dped_data import inspection
+    from dped_data.manifest import find_dataset
+
+    settings = load_settings(InspectSettings(), {}, "settings", flags)
+    folder = find_dataset(data, phone)
+    report = inspection.inspect_pairs(data, folder.name, out, settings, captures=captures, worst=worst, jobs=jobs)
+    if as_json:
+        click.echo(json.dumps(inspection.as_json(report), indent=1))
+    else:
+        click.echo(inspection.terminal_text(report, worst))
+    return 1 if report.verdict == "fail" else 0
+
+
+@dped.command("train")
+@click.option("--phone", help="Phone whose dataset to train on; may be left out when there is one only.")
+@click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--out", type=FOLDER, default="runs", show_default=True, help="Folder of runs.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
+@settings_options(TrainSettings)
+def train_command(phone: str | None, data: Path, out: Path, resume: bool, **flags: Any) -> None:
+    """Train the enhancer on a dataset; run under torchrun for several GPUs or machines."""
+    from dped_train.train import train
+
+    report = train(data, phone, out, load_settings(TrainSettings(), {}, "settings", flags), resume=resume)
+    click.echo(f"{report.model}: {report.steps} steps, {report.patches_per_s:.1f} patches/s")
+    if report.val_psnr is not None and report.phone_psnr is not None:
+        click.echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
+    click.echo(f"  test it with: dped evaluate --model {report.model}")
+
+
+@dped.command("import-checkpoint")
+@click.argument("prefix", type=ANY_PATH)
+@click.option("--out", type=FILE, required=True, help="File to write, such as iphone.safetensors.")
+def import_checkpoint_command(prefix: Path, out: Path) -> None:
+    """Convert a TensorFlow checkpoint of the paper's authors (PREFIX.index, PREFIX.data-...) to safetensors."""
+    from dped_train.tensorflow_bundle import import_checkpoint
+
+    import_checkpoint(prefix, out)
+    click.echo(f"{out}: written")
+
+
+@dped.command("demo")
+@click.option("--out", type=FOLDER, default="demo", show_default=True, help="Folder for everything the demo makes.")
+@click.option("--steps", default=60, show_default=True, help="Training steps.")
+def demo_command(out: Path, steps: int) -> None:
+    """Go the whole way on photos that ship with scikit-image: render a rig, build, score, inspect, train."""
+    from dped_data.demo_photos import prepare_demo
+
+    prepare_demo(out)
+    model = out / "runs/sony/enhancer.safetensors"
+    commands = [
+        f"simulate-rig --photos {out}/photos --out {out}/rig --phone sony --scale 0.3 --count 16 --sessions 4",
+        f"build-dataset --captures {out}/rig/captures --out {out}/dataset",
+        f"simulate-rig --score {out}/dataset --rig {out}/rig",
+        f"inspect-pairs --data {out}/dataset --out {out}/report",
+        f"train --data {out}/dataset --out {out}/runs --content-weight 0 --batch-size 8 --steps {steps}",
+        f"evaluate --model {model} --data {out}/dataset --sheet {out}/phone_enhanced_dslr.png",
+    ]
+    for command in commands:
+        click.echo(f"\n$ dped {command}")
+        dped.main(shlex.split(command), standalone_mode=False)
+    click.echo(f"\nDone. The dataset is in {out}/dataset/sony, the report in {out}/report, the model in {model},")
+    click.echo(f"and {out}/phone_enhanced_dslr.png shows test patches: phone | enhanced | DSLR.")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from dped_data.parallel import Backend, run_parallel
 from dped_data.photos import decode_photo, read_bytes
 from dped_data.progress import progress_bar
 from dped_data.records import AlignedCapture, Capture, Pairing, Split
+from dped_data.review_file import read_review
+from dped_data.reviewed import apply_review
 from dped_data.settings import BuildSettings, Rig
 from dped_data.settings_machinery import settings_dict
 from dped_data.shards import ShardCapture, write_shard
@@ -200,6 +202,7 @@ def build_dataset(
     backend: Backend = "loky",
     overwrite: bool = False,
     retry_failed: bool = False,
+    review: Path | None = None,
 ) -> BuildReport:
     """Build the dataset OUT/<phone> from the photos in CAPTURES/<camera>/, or finish or extend the one that is there.
 
@@ -215,6 +218,7 @@ def build_dataset(
         backend: "loky" for processes on this machine, "dask" for a Dask cluster.
         overwrite: replace a dataset that was built with other settings.
         retry_failed: align units again that hold a failed capture.
+        review: a person's verdicts (review.csv): captures rejected there are left out, without aligning any again.
     Raises:
         UsageError: no such phone, or a dataset that would lie among the photos.
         InputError: photos or folders that cannot be used, other settings than the dataset's, another build at work.
@@ -236,5 +240,9 @@ def build_dataset(
             for record in run_parallel(build_shard, calls, jobs, backend):
                 records[record.key] = record
                 bar.update(len(record.rows))
-        manifest, rows = finish(folder, settings, phone, units, records, plan.pairing.unpaired)
+        rejected = read_review(review) if review else frozenset()
+        reviewed = apply_review(folder, units, records, rejected, settings.shards.compression)
+        manifest, rows = finish(
+            folder, settings, phone, reviewed.units, reviewed.records, plan.pairing.unpaired, reviewed.set_aside
+        )
     return BuildReport(folder, manifest, rows, reused, time.perf_counter() - start)

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -122,9 +122,11 @@ def finish(
     units: Sequence[Unit],
     records: Mapping[str, UnitRecord],
     unpaired: Sequence[Unpaired],
+    set_aside: Collection[str] = (),
 ) -> tuple[Manifest, tuple[CaptureRow, ...]]:
     """Number the shards and write captures.csv, unpaired.csv and, last, the manifest. Call under the lock."""
-    names = number_shards(folder, units, dict(records))
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)  # a manifest never describes shards that are being renamed
+    names = number_shards(folder, units, records, set_aside)
     rows = tuple(replace(row, split=unit.split) for unit in units for row in records[unit.key].rows)
     rows = tuple(sorted(rows, key=lambda row: row.capture_id))
     splits: dict[str, SplitEntry] = {

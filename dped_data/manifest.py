@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dped_data.errors import InputError
+from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_write_text
 from dped_data.records import SPLITS
 from dped_data.settings import FORMAT_VERSION
@@ -70,6 +70,22 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write FOLDER/dataset.json, whole or not at all; the same manifest gives the same bytes."""
     document = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(manifest)}
     atomic_write_text(folder / MANIFEST_NAME, json.dumps(document, indent=1) + "\n")
+
+
+def find_dataset(data: Path, phone: str | None) -> Path:
+    """Return DATA/PHONE, or without `phone` the only dataset in DATA.
+
+    Raises:
+        InputError: there is no dataset; UsageError: there are several and none was named.
+    """
+    if phone is not None:
+        return data / phone
+    found = sorted(path.parent for path in data.glob(f"*/{MANIFEST_NAME}"))
+    if not found:
+        raise InputError(f"{data}: no dataset here; run dped build-dataset first, or name its folder with --data")
+    if len(found) > 1:
+        raise UsageError(f"{data}: holds {', '.join(path.name for path in found)}; choose one with --phone")
+    return found[0]
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,18 +18,11 @@ from dped_data.files import atomic_path
 from dped_data.manifest import Manifest, ShardEntry, read_manifest
 from dped_data.records import Patches, Split
 from dped_data.settings import FORMAT_VERSION
+from dped_data.shard_layout import PATCH_COLUMNS, open_shard
 
-PATCH_COLUMNS: Mapping[str, type] = {
-    "phone": np.uint8,
-    "dslr": np.uint8,
-    "phone_xy": np.int32,
-    "dslr_xy": np.float64,
-    "shift_px": np.float32,
-    "angle_deg": np.float32,
-    "ncc": np.float32,
-    "error_px": np.float32,
-}
-"""Datasets with one row per patch, besides `capture`; each is a field of records.Patches."""
+__all__ = ["PATCH_COLUMNS", "PatchStore", "ShardCapture", "open_shard", "read_shard", "write_shard"]
+
+_CAPTURE_TEXTS = ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256")
 
 _MAPS_OPEN = 200
 """Ours: shards mapped at once; each costs a file descriptor, and systems allow 1,024 of them by default."""
@@ -88,7 +80,7 @@ def write_shard(
         _write_column(file, "window_reason", [c.patches.window_reason for c in captures], np.uint8)
         text = h5py.string_dtype("utf-8")
         file.create_dataset("captures", data=[c.capture_id for c in captures], dtype=text)
-        for name in ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256"):
+        for name in _CAPTURE_TEXTS:
             file.create_dataset(name, data=[getattr(c, name) for c in captures], dtype=text)
         file["phone_size_wh"] = np.array([c.phone_size_wh for c in captures], np.int32)
         file["dslr_size_wh"] = np.array([c.dslr_size_wh for c in captures], np.int32)
@@ -109,48 +101,28 @@ def _write_column(
         start += len(part)
 
 
-@contextmanager
-def open_shard(path: Path) -> Iterator[h5py.File]:
-    """Open a shard for reading and check that it is one.
-
-    Raises:
-        InputError: missing, damaged, of another format version, incomplete, of inconsistent length, or referring to
-            data in other files (external or virtual datasets, soft or external links), which is refused.
-    """
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: shard is missing; run dped build-dataset again, it rebuilds what is missing"
-        ) from None
-    except OSError:
-        raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
-    with file:
-        check_shard(file, path)
-        yield file
-
-
-def check_shard(file: h5py.File, path: Path) -> None:
-    """Raise InputError unless `file` has the layout of a shard (see `open_shard`)."""
-    if file.attrs.get("format") != "dped-shard":
-        raise InputError(f"{path}: an HDF5 file, but not a dped shard")
-    if file.attrs.get("format_version") != FORMAT_VERSION:
-        raise InputError(
-            f"{path}: format version {file.attrs.get('format_version')}, this program reads version {FORMAT_VERSION}; "
-            "build the dataset again"
-        )
-    for name in (*PATCH_COLUMNS, "capture", "captures", "window_xy", "window_reason", "window_capture"):
-        link = file.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
-            raise InputError(f"{path}: damaged shard, dataset '{name}' is missing or a link")
-        if file[name].external or file[name].is_virtual:
-            raise InputError(f"{path}: dataset '{name}' refers to another file, which is refused")
-    rows, size = file["phone"].shape[0], file["phone"].shape[1:2]
-    for name, dtype in PATCH_COLUMNS.items():
-        if file[name].dtype != dtype or file[name].shape[0] != rows:
-            raise InputError(f"{path}: damaged shard, '{name}' is {file[name].dtype} {file[name].shape}")
-    if file["phone"].shape != (rows, *size, *size, 3) or file["dslr"].shape != file["phone"].shape:
-        raise InputError(f"{path}: damaged shard, patches are {file['phone'].shape} and {file['dslr'].shape}")
+def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
+    """Return a whole shard as `write_shard` got it, captures and text attributes; InputError as `open_shard`."""
+    with open_shard(path) as file:
+        columns = {name: file[name][:] for name in (*PATCH_COLUMNS, "window_xy", "window_reason")}
+        texts = {name: file[name].asstr()[:] for name in ("captures", *_CAPTURE_TEXTS)}
+        capture_of_patch, capture_of_window = file["capture"][:], file["window_capture"][:]
+        captures = []
+        for index, name in enumerate(texts["captures"]):
+            patch, window = capture_of_patch == index, capture_of_window == index
+            parts = {k: v[window if k.startswith("window") else patch] for k, v in columns.items()}
+            captures.append(
+                ShardCapture(
+                    capture_id=str(name),
+                    phone_size_wh=tuple(map(int, file["phone_size_wh"][index])),
+                    dslr_size_wh=tuple(map(int, file["dslr_size_wh"][index])),
+                    dslr_from_phone=file["homography"][index],
+                    patches=Patches(**parts),
+                    **{key: str(texts[key][index]) for key in _CAPTURE_TEXTS},
+                )
+            )
+        attributes = {key: value for key, value in file.attrs.items() if isinstance(value, str) and key != "format"}
+    return captures, attributes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from dped_data.records import SPLITS, Capture, Split
 
 WORK_FOLDER = ".build"
 _UNFINISHED = ".unit-"
+_KEY_LENGTH = 64  # hexadecimal digits of a sha256
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,10 @@ def shards_by_key(folder: Path) -> dict[str, Path]:
 
 
 def all_shards(folder: Path) -> Iterator[Path]:
-    """Yield every HDF5 file in the split folders, unnumbered ones included, sorted."""
-    for split in SPLITS:
-        yield from sorted((folder / split).glob("*.h5"))
-        yield from sorted((folder / split).glob(".*.h5"))
+    """Yield every shard: numbered and unnumbered ones in the split folders, those set aside in the work folder."""
+    for place in (*SPLITS, WORK_FOLDER):
+        yield from sorted((folder / place).glob("*.h5"))
+        yield from sorted((folder / place).glob(".*.h5"))
 
 
 def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed: bool) -> dict[str, UnitRecord]:
@@ -173,8 +174,12 @@ def _photos_changed(record: UnitRecord, path: Path, root: Path) -> bool:
     return False
 
 
-def number_shards(folder: Path, units: Sequence[Unit], records: dict[str, UnitRecord]) -> dict[str, str]:
+def number_shards(
+    folder: Path, units: Sequence[Unit], records: Mapping[str, UnitRecord], set_aside: Collection[str] = ()
+) -> dict[str, str]:
     """Give the shards of `units` their final names and remove all others; return key -> file relative to `folder`.
+
+    Shards whose keys are in `set_aside` are kept in the work folder, out of the dataset, with their records.
 
     Interrupted at any point, a second call ends in the same state, since shards are known by the key they carry.
     """
@@ -187,7 +192,9 @@ def number_shards(folder: Path, units: Sequence[Unit], records: dict[str, UnitRe
         if path not in shards.values():
             path.unlink()
     for key, path in shards.items():
-        if key not in names:
+        if key in set_aside:
+            path.rename(folder / WORK_FOLDER / f"{key}.h5")
+        elif key not in names:
             path.unlink()
         elif path != folder / names[key]:  # out of the way first: its number may be another's place still
             path.rename(folder / names[key].split("/")[0] / f"{_UNFINISHED}{key}.h5")
@@ -196,6 +203,6 @@ def number_shards(folder: Path, units: Sequence[Unit], records: dict[str, UnitRe
         if waiting.exists():
             waiting.rename(folder / name)
     for path in sorted((folder / WORK_FOLDER).glob("*.json")):
-        if path.stem not in records:
+        if len(path.stem) == _KEY_LENGTH and path.stem not in records and path.stem not in set_aside:
             path.unlink()
     return names

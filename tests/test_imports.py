@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = {"captures", "split", "features", "homography", "refinement", "patches", "shards"}
 ORDER = {"build", "align"}
 """The only modules that know the order of the stages."""
-SHARD_READERS = {"simulation", "inspection", "released"}
+SHARD_READERS = {"simulation", "inspection", "released", "reviewed"}
 """Rooms that work on finished datasets and so may import the shard reader (a stage)."""
 OPEN_TO_TRAINER = {
     "errors",
