@@ -45,7 +45,8 @@ def place_windows(
     if width < size_px or height < size_px:
         return np.empty((0, 2), np.int32)
     step = next(s for s in range(max(1, stride_px // 20), 0, -1) if stride_px % s == 0)
-    x, y = np.arange(0, width, step), np.arange(0, height, step)
+    x = np.minimum(np.arange(0, width + step, step), width - 1)
+    y = np.minimum(np.arange(0, height + step, step), height - 1)
     inside = _interpolated(reach, x, y) >= 0
     reach_over = -(-(size_px - 1) // step)
     columns = max(0, (width - size_px) // step + 1)
