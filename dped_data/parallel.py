@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import joblib
@@ -35,7 +36,7 @@ def run_parallel(
     count = jobs if jobs > 0 else max(1, joblib.cpu_count() + 1 + jobs)
     tasks = (joblib.delayed(_single_threaded)(function, call) for call in calls)
     try:
-        with _backend(backend):
+        with _started(backend, count):
             yield from joblib.Parallel(n_jobs=min(count, max(1, len(calls))), return_as="generator")(tasks)
     except TerminatedWorkerError:
         raise InputError(
@@ -44,15 +45,22 @@ def run_parallel(
         ) from None
 
 
-def _backend(backend: Backend) -> Any:
+@contextmanager
+def _started(backend: Backend, count: int) -> Iterator[None]:
+    """Make joblib use the backend: processes of its own, or a Dask cluster of processes on this machine."""
     if backend == "loky":
-        return joblib.parallel_config(backend="loky", inner_max_num_threads=1)
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            yield
+        return
     try:
         from distributed import Client
     except ImportError:
         raise UsageError("--backend dask needs an extra: pip install 'dped[dask]'") from None
-    Client(processes=True, threads_per_worker=1, dashboard_address=None, set_as_default=True)
-    return joblib.parallel_config(backend="dask")
+    with (
+        Client(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None),
+        joblib.parallel_config(backend="dask"),
+    ):
+        yield
 
 
 def _single_threaded(function: Callable[..., R], call: tuple[Any, ...]) -> R:

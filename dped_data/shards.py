@@ -106,6 +106,7 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
     with open_shard(path) as file:
         columns = {name: file[name][:] for name in (*PATCH_COLUMNS, "window_xy", "window_reason")}
         texts = {name: file[name].asstr()[:] for name in ("captures", *_CAPTURE_TEXTS)}
+        sizes = file["phone_size_wh"][:], file["dslr_size_wh"][:]
         capture_of_patch, capture_of_window = file["capture"][:], file["window_capture"][:]
         captures = []
         for index, name in enumerate(texts["captures"]):
@@ -114,8 +115,8 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
             captures.append(
                 ShardCapture(
                     capture_id=str(name),
-                    phone_size_wh=tuple(map(int, file["phone_size_wh"][index])),
-                    dslr_size_wh=tuple(map(int, file["dslr_size_wh"][index])),
+                    phone_size_wh=(int(sizes[0][index][0]), int(sizes[0][index][1])),
+                    dslr_size_wh=(int(sizes[1][index][0]), int(sizes[1][index][1])),
                     dslr_from_phone=file["homography"][index],
                     patches=Patches(**parts),
                     **{key: str(texts[key][index]) for key in _CAPTURE_TEXTS},

@@ -211,3 +211,27 @@ def test_the_only_phone_is_found_and_several_are_not_guessed(
         (tmp_path / name).mkdir()
     with pytest.raises(UsageError, match="holds photos of iphone, sony"):
         choose_phone(tmp_path, BuildSettings().rig)
+
+
+def test_a_reviewed_capture_is_left_out_and_comes_back_without_aligning_again(
+    rig: tuple[Path, Path],
+    settings: BuildSettings,
+    built: BuildReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "pocket")
+    before = content(tmp_path / "pocket")
+    review = tmp_path / "review.csv"
+    review.write_text("time,capture_id,verdict,note\n2024-05-01T09:30:00Z,001,reject,blurred\n")
+    monkeypatch.setattr("dped_data.build.align_capture", None)  # aligning would fail
+    report = build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1, review=review)
+    rows = {row.capture_id: row for row in report.rows}
+    assert (rows["001"].status, rows["001"].stage, rows["001"].patches) == ("rejected", "review", 0)
+    stores = [PatchStore(report.folder, split) for split in ("train", "val", "test")]  # type: ignore[arg-type]
+    ids = [name for store in stores for name in store.capture_ids()]
+    assert "001" not in ids and {"000", "002", "003", "004", "005"} == set(ids)
+    assert len(ids) == sum(row.patches for row in built.rows if row.capture_id != "001")
+    build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1, review=review)
+    build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
+    assert content(tmp_path / "pocket") == before
