@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -12,33 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from photo_files import adobe_rgb_from_srgb, oriented, png_header, smooth_photo
 from PIL import ExifTags, Image, ImageCms
 
 from dped_data.colour import srgb_decode, srgb_encode, srgb_from_adobe_rgb
 from dped_data.errors import PhotoError
 from dped_data.exif import exif_with_time
 from dped_data.photos import decode_photo, read_header, read_photo, write_photo
-
-
-def smooth_photo(height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    """A photo whose four corners differ, smooth enough for JPEG."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([40 + 2 * x, 60 + 3 * y, 200 - x - y], -1).astype(np.uint8)
-
-
-def oriented(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Store `upright` the way a camera with that EXIF orientation does (EXIF 2.32, tag 0x0112)."""
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.transpose(1, 0, 2),
-        6: upright.transpose(1, 0, 2)[::-1],
-        7: upright.transpose(1, 0, 2)[::-1, ::-1],
-        8: upright.transpose(1, 0, 2)[:, ::-1],
-    }[orientation]
-    return np.ascontiguousarray(stored)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
@@ -97,14 +75,6 @@ def pale_photo() -> NDArray[np.uint8]:
     return (100 + smooth_photo() // 2).astype(np.uint8)
 
 
-def adobe_rgb_from_srgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The truth made first: encode sRGB colours in Adobe RGB by the inverse of the published matrices."""
-    adobe_to_xyz = np.array([[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]])
-    srgb_to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    linear = srgb_decode(photo.astype(np.float32) / 255) @ (np.linalg.inv(adobe_to_xyz) @ srgb_to_xyz).T
-    return np.rint(np.clip(linear, 0, 1) ** (256 / 563) * 255).astype(np.uint8)
-
-
 def test_adobe_rgb_mark_of_a_dslr_is_converted(tmp_path: Path) -> None:
     photo = pale_photo()
     exif = Image.Exif()
@@ -135,16 +105,6 @@ def test_embedded_profile_is_converted(tmp_path: Path) -> None:
     assert np.array_equal(read_photo(tmp_path / "a.png"), photo)
     write_photo(tmp_path / "b.png", photo, icc_profile=b"not a profile")
     assert np.array_equal(read_photo(tmp_path / "b.png"), photo)
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds almost nothing."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 def test_broken_files_raise_one_clear_error(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""Photos as cameras and faults leave them, for tests: orientations, colour spaces, headers that lie."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.colour import srgb_decode
+
+
+def smooth_photo(height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+    """A photo whose four corners differ, smooth enough for JPEG."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([40 + 2 * x, 60 + 3 * y, 200 - x - y], -1).astype(np.uint8)
+
+
+def oriented(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Store `upright` the way a camera with that EXIF orientation does (EXIF 2.32, tag 0x0112)."""
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: upright.transpose(1, 0, 2)[::-1],
+        7: upright.transpose(1, 0, 2)[::-1, ::-1],
+        8: upright.transpose(1, 0, 2)[:, ::-1],
+    }[orientation]
+    return np.ascontiguousarray(stored)
+
+
+def adobe_rgb_from_srgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The truth made first: encode sRGB colours in Adobe RGB by the inverse of the published matrices."""
+    adobe_to_xyz = np.array([[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]])
+    srgb_to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    linear = srgb_decode(photo.astype(np.float32) / 255) @ (np.linalg.inv(adobe_to_xyz) @ srgb_to_xyz).T
+    return np.rint(np.clip(linear, 0, 1) ** (256 / 563) * 255).astype(np.uint8)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds almost nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
