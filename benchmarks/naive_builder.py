@@ -70,7 +70,7 @@ def find_homography(phone: Image, dslr: Image) -> NDArray[np.float64] | None:
     source = np.array([dslr_points[m.queryIdx].pt for m in matches])
     target = np.array([phone_points[m.trainIdx].pt for m in matches])
     homography, _ = cv2.findHomography(source, target, cv2.RANSAC, RANSAC_PX)
-    return homography
+    return None if homography is None else np.asarray(homography, np.float64)
 
 
 def crop_to_intersection(phone: Image, dslr: Image, homography: NDArray[np.float64]) -> Crops | None:
@@ -119,7 +119,7 @@ def _turn(x: int, y: int, left: int, top: int, angle_deg: float) -> NDArray[np.f
     """Rotation about the middle of the window at (x, y), then a move of (left, top) to the origin."""
     turn = cv2.getRotationMatrix2D((x + SIZE / 2 - 0.5, y + SIZE / 2 - 0.5), angle_deg, 1.0)
     turn[:, 2] -= (left, top)
-    return turn
+    return np.asarray(turn)
 
 
 def match_patches(crops: Crops) -> list[Match]:

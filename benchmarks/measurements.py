@@ -1,0 +1,155 @@
+"""Run one builder on one simulated rig and measure accuracy, time and memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import simplejpeg
+from families import PHONE, SMALL_RIG, Family
+from naive_score import run_naive, score_naive
+
+from dped_data.build import build_dataset
+from dped_data.capture_table import read_captures
+from dped_data.files import sha256_of_file
+from dped_data.settings import BuildSettings, PairingSettings, Rig
+from dped_data.simulation.score import Score, score_dataset
+from dped_data.simulation.truth import CAPTURES_FOLDER
+
+DECODE_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """A builder on a family.
+
+    Attributes:
+        score: against the truth.
+        pair_s, mean_pair_s: seconds per pair as the user waits for it, median and mean: a process's seconds over the
+            number of processes that work at the same time.
+        process_s: seconds per pair within one process, median (dped's have one thread, the naive builder takes all).
+        decode_s: seconds to decode both photos of a pair once, one thread, median.
+        peak_mb: peak memory of one worker process.
+        identical: whether one process and several wrote the same shards; None for the naive builder.
+    """
+
+    family: str
+    builder: str
+    score: Score
+    pair_s: float
+    mean_pair_s: float
+    process_s: float
+    decode_s: float
+    peak_mb: float | None
+    identical: bool | None
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """A builder on captures of mismatched scenes: how many there were, those it accepted, the patches it accepted."""
+
+    builder: str
+    captures: int
+    accepted: int
+    patches: int
+
+
+def measure_naive(family: Family, rig_dir: Path, work: Path, script: Path) -> Result:
+    """Run the naive builder on a family; it works on one pair at a time."""
+    captures = rig_dir / CAPTURES_FOLDER
+    run = run_naive(script, captures / PHONE, captures / family.rig.dslr, work / f"{family.name}-naive.h5")
+    median_s = statistics.median(run.seconds)
+    return Result(
+        family.name,
+        "naive",
+        score_naive(run, rig_dir),
+        pair_s=median_s,
+        mean_pair_s=statistics.mean(run.seconds),
+        process_s=median_s,
+        decode_s=decode_seconds(captures, family.rig.dslr),
+        peak_mb=None,
+        identical=None,
+    )
+
+
+def measure_dped(family: Family, rig_dir: Path, work: Path, jobs: int) -> Result:
+    """Build a family's dataset twice: in one process for its memory, then with `jobs` workers for the time."""
+    captures = rig_dir / CAPTURES_FOLDER
+    alone, out = work / f"{family.name}-alone", work / f"{family.name}-dataset"
+    peak_mb = build_apart(captures, alone, family.rig)
+    shutil.rmtree(out, ignore_errors=True)
+    build_dataset(captures, out, PHONE, BuildSettings(rig=family.rig), jobs=jobs)
+    seconds = [row.seconds or 0.0 for row in read_captures(out / PHONE)]
+    return Result(
+        family.name,
+        "dped",
+        score_dataset(out, rig_dir, PHONE, jobs=jobs),
+        pair_s=statistics.median(seconds) / jobs,
+        mean_pair_s=statistics.mean(seconds) / jobs,
+        process_s=statistics.median(seconds),
+        decode_s=decode_seconds(captures, family.rig.dslr),
+        peak_mb=peak_mb,
+        identical=shard_digests(alone) == shard_digests(out),
+    )
+
+
+def build_apart(captures: Path, out: Path, rig: Rig) -> float:
+    """Build a dataset in one fresh process and return its peak memory in MB."""
+    shutil.rmtree(out, ignore_errors=True)
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_build_and_measure, (captures, out, rig))
+
+
+def _build_and_measure(captures: Path, out: Path, rig: Rig) -> float:
+    build_dataset(captures, out, PHONE, BuildSettings(rig=rig), jobs=1)
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def shard_digests(folder: Path) -> dict[str, str]:
+    """Return sha256 by name of every shard of a dataset."""
+    return {str(path.relative_to(folder)): sha256_of_file(path) for path in sorted(folder.rglob("*.h5"))}
+
+
+def decode_seconds(captures: Path, dslr: str) -> float:
+    """Return the median time to decode a pair's two JPEG photos, one thread: the floor of any builder."""
+    times = []
+    for phone_file in sorted((captures / PHONE).iterdir()):
+        data = [phone_file.read_bytes(), (captures / dslr / phone_file.name).read_bytes()]
+        for _ in range(DECODE_REPEATS):
+            start = time.perf_counter()
+            for photo in data:
+                simplejpeg.decode_jpeg(photo, "RGB")
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def cross_naive(folder: Path, count: int, script: Path) -> Crossed:
+    """Give the naive builder the first `count` mismatched captures."""
+    some = folder / "some"
+    shutil.rmtree(some, ignore_errors=True)
+    for camera in (PHONE, SMALL_RIG.dslr):
+        (some / camera).mkdir(parents=True)
+        for file in sorted((folder / CAPTURES_FOLDER / camera).iterdir())[:count]:
+            os.link(file, some / camera / file.name)
+    run = run_naive(script, some / PHONE, some / SMALL_RIG.dslr, folder / "naive.h5")
+    kept = [len(rows) for rows in run.rows.values()]
+    return Crossed("naive", count, sum(n > 0 for n in kept), sum(kept))
+
+
+def cross_dped(folder: Path, count: int, jobs: int) -> Crossed:
+    """Build a dataset of mismatched captures; nothing should be in it."""
+    out = folder / "dataset"
+    shutil.rmtree(out, ignore_errors=True)
+    settings = BuildSettings(rig=SMALL_RIG, pairing=PairingSettings(pairing="name"))
+    build_dataset(folder / CAPTURES_FOLDER, out, PHONE, settings, jobs=jobs)
+    rows = read_captures(out / PHONE)
+    return Crossed("dped", count, sum(row.status == "kept" for row in rows), sum(row.patches for row in rows))
