@@ -156,7 +156,7 @@ def content_loss(enhanced_features: Tensor, dslr_features: Tensor, batch_size: i
     """
     per_patch = enhanced_features[0].numel()
     count = enhanced_features.shape[0] if batch_size is None else batch_size
-    return _sum_of_squares(enhanced_features.float() - dslr_features.float()) / (per_patch * count)
+    return _sum_of_squares(_widened(enhanced_features) - _widened(dslr_features)) / (per_patch * count)
 
 
 def colour_loss(
@@ -168,7 +168,7 @@ def colour_loss(
     photos count as zero. The blur is linear, so one blur of the difference does.
     """
     count = enhanced.shape[0] if batch_size is None else batch_size
-    return factor * _sum_of_squares(blur(enhanced.float() - dslr.float(), kernel)) / count
+    return factor * _sum_of_squares(blur(_widened(enhanced) - _widened(dslr), kernel)) / count
 
 
 def texture_loss(enhanced_logits: Tensor, adversary: Adversary, batch_size: int | None = None) -> Tensor:
@@ -177,7 +177,7 @@ def texture_loss(enhanced_logits: Tensor, adversary: Adversary, batch_size: int 
     `sigmoid`: mean of -log D (equation 5). `softmax`: sum over the batch of log(1 - D), clipped at log(1e-10), where
     the gradient ends: minus the discriminator's loss, as the released code has it.
     """
-    logits = enhanced_logits.float()
+    logits = _widened(enhanced_logits)
     if adversary == "sigmoid":
         count = logits.shape[0] if batch_size is None else batch_size
         return F.softplus(-logits).sum() / count
@@ -193,7 +193,7 @@ def discriminator_loss(logits: Tensor, is_dslr: Tensor, adversary: Adversary, ba
         adversary: `sigmoid` averages over the patches shown, `softmax` sums, clipped at log(1e-10), as released.
         batch_size: patches shown in the whole batch where these are a part of it; None: N.
     """
-    logits = logits.float()
+    logits = _widened(logits)
     if adversary == "sigmoid":
         count = logits.shape[0] if batch_size is None else batch_size
         return F.binary_cross_entropy_with_logits(logits[:, 0], is_dslr.to(logits.dtype), reduction="sum") / count
@@ -215,21 +215,21 @@ def total_variation_loss(enhanced: Tensor, batch_size: int | None = None) -> Ten
     weight of 400 against 2000 stands in the same ratio as that of the colour loss, so both had the same form).
     """
     count = enhanced.shape[0] if batch_size is None else batch_size
-    photos = enhanced.float()
+    photos = _widened(enhanced)
     across = photos[:, :, :, 1:] - photos[:, :, :, :-1]
     down = photos[:, :, 1:, :] - photos[:, :, :-1, :]
     return (_sum_of_squares(across) / across[0].numel() + _sum_of_squares(down) / down[0].numel()) / count
 
 
 def blur(photos: Tensor, kernel: ColourKernel) -> Tensor:
-    """Blur (N, C, H, W) float32 with zeros beyond the border, gradient included.
+    """Blur (N, C, H, W) float with zeros beyond the border, gradient included.
 
     Done as one banded matrix on each side of the photo: for patches of 100 pixels that is many times faster than a
     depthwise convolution, forward and backward.
     """
     with torch.autocast(photos.device.type, enabled=False):
-        rows = _blur_matrix(kernel, photos.shape[2], photos.device)
-        columns = _blur_matrix(kernel, photos.shape[3], photos.device)
+        rows = _blur_matrix(kernel, photos.shape[2], photos.device, photos.dtype)
+        columns = _blur_matrix(kernel, photos.shape[3], photos.device, photos.dtype)
         return rows @ photos.contiguous() @ columns
 
 
@@ -251,19 +251,24 @@ def blur_kernel(kind: ColourKernel) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _blur_matrix(kind: ColourKernel, size: int, device: torch.device) -> Tensor:
-    """(size, size) float32, symmetric: entry [i, j] is the kernel at i - j."""
+def _blur_matrix(kind: ColourKernel, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(size, size), symmetric: entry [i, j] is the kernel at i - j."""
     taps = blur_kernel(kind)
     matrix = torch.zeros(size, size, dtype=torch.float64)
     for index, tap in enumerate(taps.tolist()):
         offset = index - BLUR_SIZE // 2
         if abs(offset) < size:
             matrix.diagonal(offset).fill_(tap)
-    return matrix.float().to(device)
+    return matrix.to(device, dtype)
 
 
 def _clipped_log_softmax(logits: Tensor) -> Tensor:
     return F.log_softmax(logits, dim=1).clamp(min=log(SMALLEST_PROBABILITY))
+
+
+def _widened(values: Tensor) -> Tensor:
+    """Half-precision values as float32; float32 and float64 as they are."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _sum_of_squares(values: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dped_train.instance_norm import NORM_EPSILON, instance_norm
+
 Normalisation = Literal["instance", "batch"]
 
 CHANNELS = 64
 BLOCKS = 4
 OUTPUT_SCALE = 0.58  # the released code's: tanh * 0.58 + 0.5 reaches a little past [0, 1]
 OUTPUT_OFFSET = 0.5
-NORM_EPSILON = 1e-3  # added to the variance by the released code
 LEAKY_SLOPE = 0.2
 INIT_STD = 0.01
 INIT_BIAS = 0.01
@@ -28,27 +29,33 @@ DISCRIMINATOR_UNITS = 1024
 
 
 class InstanceNorm(nn.Module):
-    """Normalise every channel of every image by its own mean and variance, then scale and shift.
-
-    (N, C, H, W) to the same shape. As in the released code the variance is the biased one and a
-    single pixel is allowed (torch's own layer refuses it): it becomes the shift.
-    """
+    """`instance_norm` with its scale and shift, both (C,)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2] * x.shape[3] == 1:
-            return (x - x) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
-        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=NORM_EPSILON)
+    def forward(self, x: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to the same shape; see `instance_norm`."""
+        return instance_norm(x, self.weight, self.bias, relu=relu, skip=skip)
 
 
-def _normalise(kind: Normalisation, channels: int) -> nn.Module:
-    if kind == "instance":
-        return InstanceNorm(channels)
-    return nn.BatchNorm2d(channels, eps=NORM_EPSILON)
+class BatchNorm(nn.BatchNorm2d):
+    """Torch's batch normalisation with the same optional ReLU and addition behind it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=NORM_EPSILON)
+
+    def forward(self, input: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to the same shape: scale and shift, then the ReLU, then the addition of `skip`."""
+        x = super().forward(input)
+        x = F.relu(x, inplace=True) if relu else x
+        return x if skip is None else x + skip
+
+
+def _normalise(kind: Normalisation, channels: int) -> InstanceNorm | BatchNorm:
+    return InstanceNorm(channels) if kind == "instance" else BatchNorm(channels)
 
 
 class ResidualBlock(nn.Module):
@@ -62,8 +69,9 @@ class ResidualBlock(nn.Module):
         self.norm2 = _normalise(normalisation, CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(self.norm2(self.conv2(y))) + x
+        y = self.norm1(self.conv1(x), relu=True)
+        result: Tensor = self.norm2(self.conv2(y), relu=True, skip=x)
+        return result
 
 
 class Enhancer(nn.Module):
@@ -84,11 +92,14 @@ class Enhancer(nn.Module):
         self.tail = nn.Conv2d(CHANNELS, 3, 9, padding=4)
 
     def forward(self, photo: Tensor) -> Tensor:
-        x = F.relu(self.head(photo))
+        x = F.relu(self.head(photo), inplace=True)
         for block in self.blocks:
             x = block(x)
-        x = F.relu(self.body2(F.relu(self.body1(x))))
-        return torch.tanh(self.tail(x)) * OUTPUT_SCALE + OUTPUT_OFFSET
+        x = F.relu(self.body2(F.relu(self.body1(x), inplace=True)), inplace=True)
+        x = self.tail(x)
+        # bf16 has 8 bits, so it would round the photo to coarser levels than a file's
+        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        return torch.tanh(wide) * OUTPUT_SCALE + OUTPUT_OFFSET
 
 
 def gray_from_rgb(rgb: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def enhancer_from_arrays(arrays: dict[str, np.ndarray], source: str) -> Enhancer
     """
     enhancer = Enhancer("instance")
     state = enhancer.state_dict()
-    for name, variable in _variable_from_name().items():
+    for name, variable in variable_from_name().items():
         if variable not in arrays:
             raise InputError(f"{source}: variable {variable} is missing; only DPED generators can be imported")
         value = arrays[variable]
@@ -71,7 +71,7 @@ def enhancer_from_arrays(arrays: dict[str, np.ndarray], source: str) -> Enhancer
     return enhancer.eval()
 
 
-def _variable_from_name() -> dict[str, str]:
+def variable_from_name() -> dict[str, str]:
     """The released code's variable for each entry of our state."""
     convolutions = ["head"]
     convolutions += [f"blocks.{block}.{layer}" for block in range(BLOCKS) for layer in ("conv1", "conv2")]

@@ -33,6 +33,18 @@ VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # the name
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
 VGG19_SHA256_START = "dcbb9e9d"
 
+# what torch's restricted unpickler raises on damaged bytes
+_UNPICKLING_ERRORS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    BadZipFile,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+
 
 @dataclass(frozen=True)
 class VggWeights:
@@ -76,7 +88,8 @@ class Vgg(nn.Module):
     def features(self, photos: Tensor) -> Tensor:
         """Activations of the last convolution after its ReLU.
 
-        (N, 3, H, W) RGB, nominally in [0, 1], to (N, 512, ceil(H/16), ceil(W/16)). Gradients flow to `photos` only.
+        (N, 3, H, W) RGB, nominally in [0, 1], to (N, 512, ceil(H/16), ceil(W/16)), computed in the
+        network's own type whatever that of `photos`. Gradients flow to `photos` only.
         """
         # always in the weights' own precision: bf16 changes the gradient of the content loss by 14 to 22 % (genuine
         # patches, VGG-16), far beyond the 1 % that mixed precision may cost here
@@ -142,8 +155,8 @@ def _read_torchvision(path: Path) -> VggWeights:
     """torchvision's state dict: `features.K.weight`, `features.K.bias`, the classifier left aside."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile) as error:
-        reason = str(error).splitlines()[0]
+    except _UNPICKLING_ERRORS as error:
+        reason = type(error).__name__  # torch's own words run over many lines
         raise InputError(f"{path}: not a whole torchvision weights file ({reason}); fetch it again") from error
     if not isinstance(state, dict):
         raise InputError(f"{path}: holds a {type(state).__name__}, not a state dict of torchvision's VGG")
