@@ -124,9 +124,13 @@ def pack_adam(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor
 def unpack_adam(checkpoint: Checkpoint, prefix: str, optimiser: torch.optim.Optimizer) -> None:
     """Load what `pack_adam` stored into an optimiser over the same parameters."""
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for key, value in _below(checkpoint, prefix).items():
         number, name = key.split("/")
-        state.setdefault(int(number), {})[name] = value
+        # the fused step walks through memory: a moment must lie there in the order of its parameter (channels last)
+        like = parameters[int(number)]
+        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(number), {})[name] = laid_out
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed import nn as differentiable
 
 from dped_data.errors import UsageError
+from dped_train.networks import BatchNorm
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,16 @@ def summed(figures: Tensor, processes: int) -> Tensor:
     return figures
 
 
-class SharedBatchNorm(nn.BatchNorm2d):
+class SharedBatchNorm(BatchNorm):
     """Batch normalisation whose statistics in training are those of the whole batch, over all processes.
 
     torch's own SyncBatchNorm refuses the CPU.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to the same shape, as `BatchNorm`; N may differ between the processes."""
         if not self.training:
-            return super().forward(input)
+            return super().forward(input, relu, skip)
         x = input.float()
         sums = torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
         sums = differentiable.all_reduce(sums)
@@ -91,7 +93,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
         variance = squares - mean.square()
         self._follow(mean.detach(), variance.detach() * count / (count - 1))
         normal = (x - mean.view(1, -1, 1, 1)) * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
-        return (normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(input.dtype)
+        x = (normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(input.dtype)
+        x = torch.relu(x) if relu else x
+        return x if skip is None else x + skip
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
@@ -108,8 +112,8 @@ def share_batch_norms(module: nn.Module, processes: int) -> None:
         return
     for parent in list(module.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.BatchNorm2d:
-                shared = SharedBatchNorm(child.num_features, eps=child.eps, momentum=child.momentum)
+            if isinstance(child, BatchNorm):
+                shared = SharedBatchNorm(child.num_features)
                 shared.load_state_dict(child.state_dict())
                 setattr(parent, name, shared.to(next(child.parameters()).device))
 

@@ -197,7 +197,7 @@ class Run:
             sums += torch.stack([getattr(losses, name).detach() for name in LOSSES])
             made.append(enhanced.detach())
         figures = dict(zip(LOSSES, summed(sums, self.process.count).tolist(), strict=True))
-        self.check_finite(figures, GENERATOR_BATCH, step)
+        self.check_finite({f"the {name} loss": value for name, value in figures.items()}, GENERATOR_BATCH, step)
         figures["gradient_norm"] = self.descend(state.enhancer, state.enhancer_adam, GENERATOR_BATCH, step)
         return figures, torch.cat(made)
 
@@ -210,7 +210,7 @@ class Run:
             if not is_dslr.all():
                 with torch.no_grad(), self.autocast():
                     made = self.state.enhancer(self.photos(batch.phone[part][~is_dslr]))
-                shown[torch.from_numpy(~is_dslr).to(self.device)] = made.float()
+                shown[torch.from_numpy(~is_dslr).to(self.device)] = made.to(shown.dtype)
             sums += self.judge(shown, is_dslr, batch.whole)
         return self.discriminator_figures(sums, DISCRIMINATOR_BATCH, step)
 
@@ -232,7 +232,7 @@ class Run:
     def discriminator_figures(self, sums: Tensor, purpose: int, step: int) -> dict[str, float]:
         """Move the discriminator by the gradient that `judge` gathered; return its loss and accuracy."""
         loss, accuracy = summed(sums, self.process.count).tolist()
-        self.check_finite({"discriminator loss": loss}, purpose, step)
+        self.check_finite({"the discriminator's loss": loss}, purpose, step)
         self.descend(self.state.discriminator, self.state.discriminator_adam, purpose, step)
         return {"discriminator": loss, "accuracy": accuracy}
 
@@ -253,7 +253,7 @@ class Run:
         scaler.unscale_(adam)
         norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
         if not scaler.is_enabled():  # under fp16 an overflow is no fault: the scaler leaves the step out
-            self.check_finite({"gradient's norm": norm.item()}, purpose, step)
+            self.check_finite({"the gradient's norm": norm.item()}, purpose, step)
         if self.settings.clip_norm:
             clip_grads_with_norm_(network.parameters(), self.settings.clip_norm, norm)
         scaler.step(adam)
@@ -266,7 +266,7 @@ class Run:
             if not np.isfinite(value):
                 patches = "; ".join(self.pairs.patch_ids(self.pairs.indices(purpose, step)))
                 raise InputError(
-                    f"step {step + 1}: the {name} is {value}, it must be finite; {last_checkpoint_text(self.folder)}; "
+                    f"step {step + 1}: {name} is {value}, it must be finite; {last_checkpoint_text(self.folder)}; "
                     f"try a lower --learning-rate, --clip-norm or --precision fp32; patches of the batch: {patches}"
                 )
 
