@@ -42,11 +42,8 @@ def main() -> None:
             peak_mb = build_apart(rig_dir / "captures", work / "large-dataset", LARGE_RIG)
             print(f"\nPeak memory of a worker with a 20-megapixel DSLR photo: {peak_mb:.0f} MB")
         if options.json:
-            rows = {"results": results, "crossed": crossed}
-            text = json.dumps(
-                {name: [dataclasses.asdict(row) for row in part] for name, part in rows.items()}, indent=1
-            )
-            options.json.write_text(text + "\n")
+            figures = {"results": [dataclasses.asdict(r) for r in results], "crossed": [vars(c) for c in crossed]}
+            options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def parse_options() -> argparse.Namespace:

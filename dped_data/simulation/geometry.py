@@ -154,10 +154,10 @@ def draw_geometry(
     view = rng.uniform(settings.min_view, max(settings.min_view, settings.max_view))
     scale = view * dslr.width_px / phone.width_px
     homography = _draw_homography(rng, phone, dslr, scale, settings)
-    waves = [_draw_wave(rng, phone, settings.warp_px) for _ in range(2)]
+    waves = [_draw_wave(rng, phone, settings.warp_px * settings.scale) for _ in range(2)]
     ramp, objects = Ramp(0.0, 0.0, 0.0), ()
     flat = PairGeometry(phone, dslr, tuple(homography.ravel().tolist()), waves[0], waves[1], ramp, objects)
-    return flat if settings.parallax == 0 else _with_parallax(rng, flat, settings.parallax * scale)
+    return flat if settings.parallax == 0 else _with_parallax(rng, flat, settings.parallax * settings.scale * scale)
 
 
 def _draw_lens(rng: np.random.Generator, size_wh: tuple[int, int], k1: tuple[float, float], distortion: float) -> Lens:

@@ -17,7 +17,7 @@ class SimulationSettings:
     scale: float = setting(1.0, "size of the rendered photos, share of the rig's photo sizes", minimum=0.05, maximum=1)
     parallax: float = setting(
         0.0,
-        "displacement of the nearest objects between the two lenses, phone pixels; 0 means a flat scene",
+        "displacement of the nearest objects between the two lenses, phone pixels at scale 1; 0 means a flat scene",
         minimum=0,
         maximum=100,
     )
@@ -25,7 +25,7 @@ class SimulationSettings:
         1.0, "lens distortion, share of the usual; 0 means perfect lenses", minimum=0, maximum=2
     )
     warp_px: float = setting(
-        5.0, "largest smooth displacement that no lens model explains, phone pixels; 0: none", minimum=0, maximum=20
+        5.0, "largest displacement that no lens model explains, smooth, phone pixels at scale 1", minimum=0, maximum=20
     )
     rotation_deg: float = setting(3.0, "largest rotation of the phone against the DSLR, degrees", minimum=0, maximum=20)
     perspective: float = setting(

@@ -67,6 +67,12 @@ def test_without_distortion_warp_and_parallax_the_map_is_the_homography() -> Non
     np.testing.assert_allclose(g.dslr_from_phone(points).dslr_xy, mapped[:, :2] / mapped[:, 2:], atol=1e-9)
 
 
+def test_smaller_photos_of_the_same_rig_are_displaced_by_fewer_pixels() -> None:
+    full, half = drawn(3, parallax=12.0), drawn(3, parallax=12.0, scale=0.5)
+    assert half.warp_x.amplitude_px == pytest.approx(full.warp_x.amplitude_px / 2)
+    assert half.objects[0].shift_x == pytest.approx(full.objects[0].shift_x / 2)
+
+
 def test_nearest_object_wins_and_hides_what_is_behind() -> None:
     g = drawn(1, parallax=15.0, distortion=0.0)
     near = dataclasses.replace(g.objects[0], shift_x=15.0, shift_y=0.0, ripple=(0.0,) * 4, radius_px=60.0)
