@@ -235,7 +235,7 @@ def inspect_pairs_command(
 
     settings = load_settings(InspectSettings(), {}, "settings", flags)
     folder = find_dataset(data, phone)
-    report = inspection.inspect_pairs(data, folder.name, out, settings, captures=captures, worst=worst, jobs=jobs)
+    report = inspection.inspect_pairs(data, folder.name, out, settings, captures=captures, jobs=jobs)
     if as_json:
         click.echo(json.dumps(inspection.as_json(report), indent=1))
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.files import atomic_write_text
-from dped_data.inspection.measure import measure_capture, patch_mosaic, read_preview
-from dped_data.inspection.pictures import checkerboard, write_jpeg
+from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
+from dped_data.inspection.measure import measure_capture, read_preview
+from dped_data.inspection.page import PAGE_NAME, prepare_folder, write_page
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, InspectReport, StoredCapture
 from dped_data.inspection.settings import InspectSettings
@@ -26,8 +26,7 @@ from dped_data.parallel import run_parallel
 from dped_data.progress import progress_bar
 from dped_data.shards import open_shard
 
-PREVIEW_PX = 256
-_PICTURE_PX = 2048
+_CAPTURES_PER_TASK = 16
 
 
 def inspect_pairs(
@@ -37,25 +36,25 @@ def inspect_pairs(
     settings: InspectSettings | None = None,
     *,
     captures: Path | None = None,
-    worst: int = 10,
     jobs: int = -1,
 ) -> InspectReport:
-    """Judge the dataset in DATASET/PHONE and write verdict.json and pictures of the worst captures to `out`.
+    """Judge the dataset in DATASET/PHONE and write verdict.json and the page (index.html) to `out`.
 
     Args:
         dataset: folder that holds one dataset per phone.
         phone: name of the phone.
-        out: folder of the report; made if missing.
+        out: folder of the report; made if missing. The parts of an earlier report in it are replaced.
         settings: how much is measured, and the limits.
-        captures: folder of the photos; None looks where the dataset says. Without photos there are no capture times.
-        worst: captures to make pictures of.
+        captures: folder of the photos; None looks where the dataset says. Without photos there are no capture times,
+            and the page shows the stored patches only.
         jobs: processes; -1 for one per core.
     Raises:
         InputError: no dataset there, or a part of it is missing or damaged.
     """
     settings = settings or InspectSettings()
     opened = open_dataset(dataset / phone, captures)
-    figures = measure_dataset(dataset / phone, opened, settings, jobs)
+    prepare_folder(out)
+    figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
     summary = summarise(figures, opened.patch_size, settings)
     ranked = rank_captures(figures, summary, settings)
     verdict, checks = judge(summary, ranked, settings)
@@ -68,11 +67,11 @@ def inspect_pairs(
         checks=checks,
         summary=summary,
         captures=ranked,
+        page=str(out / PAGE_NAME),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(out / "verdict.json", json.dumps(as_json(report), indent=1) + "\n")
-    by_index = {f.stored.index: f for f in figures}
-    _write_worst(dataset / phone, [by_index[c.index] for c in ranked[:worst]], out)
+    document = as_json(report)
+    atomic_write_text(out / "verdict.json", json.dumps(document, indent=1) + "\n")
+    write_page(out, document, opened)
     return report
 
 
@@ -92,33 +91,45 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def measure_dataset(folder: Path, dataset: Dataset, settings: InspectSettings, jobs: int) -> tuple[CaptureFigures, ...]:
-    """Measure every capture; one shard is one unit of work. The result is in the dataset's order."""
+def measure_dataset(
+    folder: Path, dataset: Dataset, settings: InspectSettings, jobs: int, out: Path
+) -> tuple[CaptureFigures, ...]:
+    """Measure every capture and write its part of the page; the result is in the dataset's order."""
     by_shard = sorted(dataset.captures, key=lambda c: (c.shard, c.index))
-    units = [tuple(group) for _, group in groupby(by_shard, key=lambda c: c.shard)]
-    if units and units[0][0].shard == "":  # nothing stored: no shard to read, so any number goes into one unit
-        units[:1] = [units[0][k : k + 16] for k in range(0, len(units[0]), 16)]
-    calls = [(folder, unit, dataset.captures_folder, settings.sample_patches) for unit in units]
+    calls = []
+    for _, group in groupby(by_shard, key=lambda c: c.shard):
+        members = tuple(group)
+        for start in range(0, len(members), _CAPTURES_PER_TASK):
+            part = members[start : start + _CAPTURES_PER_TASK]
+            calls.append((folder, part, dataset.captures_folder, settings.sample_patches, out))
     figures: list[CaptureFigures] = []
     with progress_bar(len(dataset.captures), label="inspecting", unit="capture") as bar:
-        for part in run_parallel(measure_shard, calls, jobs):
-            figures += part
-            bar.update(len(part))
+        for part_figures in run_parallel(inspect_captures, calls, jobs):
+            figures += part_figures
+            bar.update(len(part_figures))
     return tuple(sorted(figures, key=lambda f: f.stored.index))
 
 
-def measure_shard(
-    folder: Path, captures: Sequence[StoredCapture], captures_folder: Path | None, sample_patches: int
+def inspect_captures(
+    folder: Path, captures: Sequence[StoredCapture], captures_folder: Path | None, sample_patches: int, out: Path
 ) -> list[CaptureFigures]:
-    """Measure the captures of one shard (all with the same `shard`)."""
+    """Measure some captures and write their pictures: the work of one process."""
     figures = []
     for stored in captures:
-        preview, time_s = None, None
-        if captures_folder is not None and stored.row.phone_file:
-            preview, time_s = read_preview(captures_folder / stored.row.phone_file, PREVIEW_PX)
+        previews, time_s = _read_previews(captures_folder, stored)
         phone, dslr = read_patches(folder, stored)
-        figures.append(measure_capture(stored, phone, dslr, preview, time_s, sample_patches))
+        measured = measure_capture(stored, phone, dslr, previews.phone, time_s, sample_patches)
+        write_capture(out, measured, phone, dslr, previews)
+        figures.append(measured)
     return figures
+
+
+def _read_previews(captures_folder: Path | None, stored: StoredCapture) -> tuple[Previews, float | None]:
+    if captures_folder is None or not stored.row.phone_file:
+        return Previews(None, None, (0, 0)), None
+    phone, time_s = read_preview(captures_folder / stored.row.phone_file, OVERVIEW_PX)
+    dslr, _ = read_preview(captures_folder / stored.row.dslr_file, OVERVIEW_PX)
+    return Previews(phone, dslr, stored.dslr_size_wh), time_s
 
 
 def read_patches(folder: Path, stored: StoredCapture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -127,20 +138,11 @@ def read_patches(folder: Path, stored: StoredCapture) -> tuple[NDArray[np.uint8]
         empty = np.zeros((0, 1, 1, 3), np.uint8)
         return empty, empty
     with open_shard(folder / stored.shard) as file:
-        return file["phone"][stored.rows], file["dslr"][stored.rows]
+        rows = _rows(stored)
+        return file["phone"][rows], file["dslr"][rows]
 
 
-def _write_worst(folder: Path, figures: Sequence[CaptureFigures], out: Path) -> None:
-    """Write one checkerboard per capture that has patches, named by rank and id, at the photo's size where it fits."""
-    target = out / "worst"
-    target.mkdir(exist_ok=True)
-    for stale in target.glob("*.jpg"):
-        stale.unlink()
-    for rank, f in enumerate(figures, start=1):
-        if f.look is None:
-            continue
-        phone, dslr = read_patches(folder, f.stored)
-        views = [patch_mosaic(patches, f.stored, _PICTURE_PX) for patches in (phone, dslr)]
-        board = checkerboard(views[0], views[1], max(8, phone.shape[1] // 4), f.look.phone_from_dslr)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", f.stored.row.capture_id)[-80:]
-        write_jpeg(target / f"{rank:02d}-{name}.jpg", board, 88)
+def _rows(stored: StoredCapture) -> slice | NDArray[np.int64]:
+    """The capture's rows as a slice where they follow each other, which HDF5 reads at once."""
+    first, last = int(stored.rows[0]), int(stored.rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(stored.rows) else stored.rows

@@ -92,6 +92,7 @@ def _ranked(
         clipped=clipped,
         severity=_severity(row.status, scores, leaking),
         flags=flags if row.status == "kept" else (row.status,),
+        pictured=f.thumbnail is not None,
     )
 
 

@@ -28,7 +28,7 @@ class StoredCapture:
         shard: shard file relative to the dataset; "" when nothing of the capture is stored.
         rows: (N,) int64 rows of its patches in the shard.
         phone_xy, shift_px, ncc, error_px, window_xy, window_reason: as in records.Patches.
-        phone_size_wh: size of the phone photo, pixels; (0, 0) where unknown.
+        phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels; (0, 0) where unknown.
         dslr_from_phone: (3, 3) float64; NaN where unknown.
     """
 
@@ -43,6 +43,7 @@ class StoredCapture:
     window_xy: NDArray[np.int32]
     window_reason: NDArray[np.uint8]
     phone_size_wh: tuple[int, int]
+    dslr_size_wh: tuple[int, int]
     dslr_from_phone: NDArray[np.float64]
 
 
@@ -162,7 +163,8 @@ class Summary:
         field: the residual field over the photo.
         field_px: largest cell of the field beyond the systematic part that is significant.
         drift_px: change of the shift from the first to the last capture; None without capture times.
-        calibration: median of re-measured length over predicted error, 1 when the prediction is right.
+        calibration: median of re-measured length over what the predicted error and the measurement's noise explain;
+            1 when the prediction is right.
         leaks: near-duplicates across splits, most alike first.
     """
 
@@ -218,6 +220,7 @@ class RankedCapture:
     Attributes:
         severity: how far it is beyond the limits; 1 and more fails, captures are ranked by it, worst first.
         flags: short names of what is wrong with it.
+        pictured: whether there is anything to see of it, patches or photos.
         shift_px: median of its re-measured shifts, x and y; None when nothing could be measured.
         own_shift_px: length of `shift_px` beyond what all captures share.
         shift_length_px, shift_p90_px: median and 90 % quantile of their lengths.
@@ -249,6 +252,7 @@ class RankedCapture:
     clipped: tuple[float, float] | None
     severity: float
     flags: tuple[str, ...]
+    pictured: bool
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def _stored_captures(folder: Path, shard: str, split: str, rows: dict[str, Captu
         columns = {name: file[name][:] for name in ("phone_xy", "shift_px", "ncc", "error_px")}
         capture_of, window_of = file["capture"][:], file["window_capture"][:]
         window_xy, window_reason = file["window_xy"][:], file["window_reason"][:]
-        sizes = _column(file, "phone_size_wh", np.zeros((len(ids), 2), np.int32))
+        unknown = np.zeros((len(ids), 2), np.int32)
+        phone_wh, dslr_wh = (_column(file, name, unknown) for name in ("phone_size_wh", "dslr_size_wh"))
         homographies = _column(file, "homography", np.full((len(ids), 3, 3), np.nan))
         for number, name in enumerate(ids):
             mine, windows = np.flatnonzero(capture_of == number), window_of == number
@@ -69,7 +70,8 @@ def _stored_captures(folder: Path, shard: str, split: str, rows: dict[str, Captu
                 **{key: values[mine] for key, values in columns.items()},
                 window_xy=window_xy[windows],
                 window_reason=window_reason[windows],
-                phone_size_wh=(int(sizes[number][0]), int(sizes[number][1])),
+                phone_size_wh=(int(phone_wh[number][0]), int(phone_wh[number][1])),
+                dslr_size_wh=(int(dslr_wh[number][0]), int(dslr_wh[number][1])),
                 dslr_from_phone=homographies[number],
             )
 
@@ -98,6 +100,7 @@ def _nothing_stored(row: CaptureRow) -> StoredCapture:
         window_xy=np.zeros((0, 2), np.int32),
         window_reason=np.zeros(0, np.uint8),
         phone_size_wh=(0, 0),
+        dslr_size_wh=(0, 0),
         dslr_from_phone=np.full((3, 3), np.nan),
     )
 

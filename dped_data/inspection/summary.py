@@ -178,17 +178,16 @@ def _drift(figures: Sequence[CaptureFigures]) -> float | None:
 
 
 def _calibration(figures: Sequence[CaptureFigures]) -> float | None:
-    """Median ratio of the re-measured length to the builder's prediction, the measurement's own noise removed."""
+    """Median ratio of the re-measured length to what prediction and the measurement's own noise explain together."""
     ratios = []
     for f in figures:
         if f.sample is None:
             continue
         m = f.sample.measured
         predicted = f.stored.error_px[f.sample.position[m]]
-        noise = 2 * f.sample.deviation_px[m] ** 2
-        length = np.sqrt(np.maximum((f.sample.shift_px[m] ** 2).sum(1) - noise, 0))
-        usable = np.isfinite(predicted) & (predicted > 0)
-        ratios.append(length[usable] / predicted[usable])
+        explained = np.hypot(predicted, f.sample.deviation_px[m])
+        usable = np.isfinite(predicted) & (explained > 0)
+        ratios.append(np.hypot(*f.sample.shift_px[m].T)[usable] / explained[usable])
     pooled = np.concatenate(ratios) if ratios else np.zeros(0)
     # A normal error of 1 px root mean square has a median length of 0.8326 px.
     return float(np.median(pooled) / 0.8326) if len(pooled) else None

@@ -143,7 +143,7 @@ def _field(summary: Summary, settings: InspectSettings) -> Check:
 def _drift(summary: Summary, settings: InspectSettings) -> Check:
     limits = (settings.drift_warn_px, settings.drift_fail_px)
     if summary.drift_px is None:
-        return Check("drift", "pass", None, *limits, "px", "not measured (needs the photos' capture times)")
+        return Check("drift", "pass", None, *limits, "px", "not measured (needs 10 captures with capture times)")
     text = f"the shift changes by {summary.drift_px:.2f} px from the first to the last capture"
     return Check("drift", _grade(summary.drift_px, *limits), summary.drift_px, *limits, "px", text)
 
@@ -154,7 +154,7 @@ def _calibration(summary: Summary, settings: InspectSettings) -> Check:
         return Check(
             "predicted error", "pass", None, limit, None, "x", "the dataset holds no predicted errors to compare"
         )
-    text = f"re-measured shifts are {summary.calibration:.1f} times what the builder predicts"
+    text = f"re-measured shifts are {summary.calibration:.1f} times what the builder's prediction explains"
     status: Status = "warn" if summary.calibration > limit else "pass"
     return Check("predicted error", status, summary.calibration, limit, None, "x", text)
 

@@ -1,0 +1,228 @@
+// One capture: comparator, figures, review, window map, residuals and patches.
+"use strict";
+
+dped.detail = (() => {
+  const { state, el, byId, number, share, count, chip, folderOf } = dped;
+  let capture = null;
+  let data = null;
+  let compare = null;
+  let note = null;
+  let reviewBox = null;
+
+  const neighbours = () => {
+    const list = state.shown.includes(capture) ? state.shown : state.captures;
+    const at = list.indexOf(capture);
+    return { list, at };
+  };
+
+  function step(by) {
+    const { list, at } = neighbours();
+    const next = list[at + by];
+    if (next) location.hash = `c=${next.index}`;
+  }
+
+  function close() {
+    const index = capture?.index;
+    hide();
+    history.replaceState(null, "", "#captures");
+    document.querySelector(`tr[data-index="${index}"]`)?.scrollIntoView({ block: "center" });
+  }
+
+  function hide() {
+    compare?.stop();
+    compare = null;
+    capture = null;
+    byId("detail").hidden = true;
+    byId("detail").replaceChildren();
+    byId("home").hidden = false;
+  }
+
+  async function open(index) {
+    const wanted = state.byIndex.get(index);
+    if (!wanted) return hide();
+    const mode = compare?.mode;
+    compare?.stop();
+    capture = wanted;
+    const loaded = await dped.loadCapture(index);
+    if (capture !== wanted) return; // another one was opened meanwhile
+    data = loaded;
+    byId("home").hidden = true;
+    byId("detail").hidden = false;
+    render(mode);
+    scrollTo(0, 0);
+    preload();
+  }
+
+  // The neighbours' data and pictures, so that the next key press shows at once.
+  function preload() {
+    const { list, at } = neighbours();
+    for (const next of [list[at + 1], list[at - 1]]) {
+      if (!next) continue;
+      dped.loadCapture(next.index).then((d) => {
+        if (d?.region) ["phone", "dslr"].forEach((name) => { new Image().src = `${folderOf(next.index)}/${name}_region.jpg`; });
+      });
+    }
+  }
+
+  function render(mode) {
+    const { list, at } = neighbours();
+    compare = new dped.Compare();
+    if (mode) compare.mode = mode;
+    const go = (by, text, label) => el("button", { type: "button", onclick: () => step(by), disabled: !list[at + by], "aria-label": label, title: label }, text);
+    byId("detail").replaceChildren(
+      el("header", { class: "detail-head" },
+        el("button", { type: "button", onclick: close, id: "back", title: "back to the list (Esc)" }, "← list"),
+        go(-1, "‹", "previous capture"), go(1, "›", "next capture"),
+        el("h2", {}, capture.capture_id),
+        el("span", { class: "quiet" }, `${at + 1} of ${count(list.length)} · ${capture.split} · ${capture.status}`),
+        ...capture.flags.map(chip)),
+      el("div", { class: "detail-main" },
+        el("div", { class: "card" }, sources(), compare.root),
+        el("div", { class: "side" }, review(), facts())),
+      data?.patches.ncc.length ? maps() : null ?? "",
+      data?.sheet ? patches() : "",
+    );
+    selectSource(data?.region ? "region" : "whole");
+    if (data?.patches.ncc.length) drawMaps();
+  }
+
+  function sourceOf(kind) {
+    if (!data) return null;
+    const folder = folderOf(capture.index);
+    const colour = data.phone_from_dslr ?? null;
+    const pair = (file, size) => ({ phone: { url: `${folder}/phone${file}.jpg` }, dslr: { url: `${folder}/dslr${file}.jpg` }, size, colour });
+    if (kind === "region") return { ...pair("_region", data.region.slice(2)), zoom: "1" };
+    if (kind === "whole") {
+      const size = data.phone_overview ?? data.dslr_overview;
+      if (!size) return null;
+      const source = { ...pair("", size), zoom: "fit" };
+      if (!data.phone_overview) source.phone = null;
+      if (!data.dslr_overview) source.dslr = null;
+      else source.dslr.sheet = data.patches.ncc.length ? size : data.dslr_overview;
+      return source;
+    }
+    const s = data.patch;
+    const sheet = [s * data.sheet.length, 2 * s];
+    const url = `${folder}/patches.jpg`;
+    return { phone: { url, x: kind * s, y: 0, sheet }, dslr: { url, x: kind * s, y: s, sheet }, size: [s, s], colour, zoom: "4" };
+  }
+
+  function selectSource(kind) {
+    const source = sourceOf(kind);
+    byId("detail").querySelectorAll("[data-source]").forEach((node) => node.setAttribute("aria-pressed", node.dataset.source === String(kind)));
+    if (!source) {
+      compare.root.replaceChildren(dped.charts.empty("no picture: neither patches nor photos are at hand"));
+      return;
+    }
+    compare.setSource(source);
+  }
+
+  function sources() {
+    const tab = (kind, text) => el("button", { type: "button", "data-source": kind, onclick: () => selectSource(kind) }, text);
+    return el("div", { class: "group sources" }, data?.region ? tab("region", "Worst region, 1:1") : null, tab("whole", "Whole photo"),
+      el("span", { class: "quiet small" }, data?.region ? `region at x ${data.region[0]}, y ${data.region[1]} of ${data.size.join("×")}` : "not aligned: no patch was kept"));
+  }
+
+  function decide(verdict) {
+    if (!capture) return;
+    dped.review.decide(capture.capture_id, verdict, note?.value ?? "");
+  }
+
+  function review() {
+    note = el("input", { type: "text", id: "note", placeholder: "note (optional)", "aria-label": "note", value: dped.review.noteOf(capture.capture_id), maxlength: 500 });
+    const button = (verdict, text, key) => el("button", { type: "button", class: `decide ${verdict}`, "data-verdict": verdict, title: `${text} (${key})`, onclick: () => decide(verdict) }, text);
+    reviewBox = el("div", { class: "card review" }, el("h3", {}, "Review"),
+      el("div", { class: "group" }, button("accept", "✓ Accept", "a"), button("reject", "✕ Reject", "r"), button("clear", "Clear", "c")), note,
+      el("p", { class: "quiet small" }, "dped build-dataset --review review.csv leaves rejected captures out."));
+    showDecision();
+    return reviewBox;
+  }
+
+  function showDecision() {
+    if (!capture || !reviewBox) return;
+    const verdict = dped.review.verdictOf(capture.capture_id);
+    reviewBox.querySelectorAll("[data-verdict]").forEach((node) => node.setAttribute("aria-pressed", node.dataset.verdict === verdict));
+  }
+
+  function facts() {
+    const c = capture;
+    const vector = (v) => (v ? `(${number(v[0])}, ${number(v[1])}) px` : "–");
+    const link = (file) => {
+      const address = dped.photoAddress(file);
+      return file ? (address ? el("a", { href: address, target: "_blank", rel: "noopener" }, file) : file) : "–";
+    };
+    const rows = [
+      ["reason", c.reason ? `${c.reason}${c.measured !== null ? `: ${number(c.measured, 1)} against ${number(c.limit, 1)}` : ""}` : null],
+      ["patches kept", `${count(c.patches)} of ${count(c.windows)} windows`],
+      ["shift, re-measured", c.shift_length_px === null ? "no texture to measure" : `median ${number(c.shift_length_px)}, p90 ${number(c.shift_p90_px)} px`],
+      ["shift of the whole", vector(c.shift_px)],
+      ["predicted error", c.error_p50_px === null ? null : `median ${number(c.error_p50_px)} px`],
+      ["correlation", c.ncc_p50 === null ? null : `median ${number(c.ncc_p50, 3)}`],
+      ["patches that match", c.match_share === null ? null : share(c.match_share)],
+      ["brightness", c.brightness ? `phone ${number(c.brightness[0], 0)}, DSLR ${number(c.brightness[1], 0)}` : null],
+      ["burnt out or black", c.clipped ? `phone ${share(c.clipped[0])}, DSLR ${share(c.clipped[1])}` : null],
+      ["taken", c.time_s === null ? null : new Date(c.time_s * 1000).toISOString().slice(0, 19).replace("T", " ")],
+      ["phone photo", link(c.phone_file)], ["DSLR photo", link(c.dslr_file)],
+    ];
+    return el("div", { class: "card" }, el("h3", {}, "Figures"), el("dl", { class: "facts" }, rows.filter(([, value]) => value !== null).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+  }
+
+  function maps() {
+    return el("div", { class: "charts maps" },
+      el("div", { class: "card" }, el("h3", {}, "Windows"), el("div", { id: "map-windows" }), dped.charts.reasonLegend(data)),
+      el("div", { class: "card" }, el("h3", {}, "Before refinement"), el("div", { id: "map-before" }), el("p", { class: "quiet small", id: "map-before-text" })),
+      el("div", { class: "card" }, el("h3", {}, "After refinement, re-measured"), el("div", { id: "map-after" }), el("p", { class: "quiet small", id: "map-after-text" })));
+  }
+
+  function kept() {
+    const p = data.patches;
+    const places = [];
+    for (let k = 0; k < p.ncc.length; k += 1) {
+      places.push({ k, left: p.xy[2 * k], top: p.xy[2 * k + 1], x: p.xy[2 * k] + data.patch / 2, y: p.xy[2 * k + 1] + data.patch / 2 });
+    }
+    return places;
+  }
+
+  function drawMaps() {
+    const places = kept();
+    const p = data.patches;
+    const figures = new Map(places.map((d) => [`${d.left},${d.top}`, `\ncorrelation ${number(p.ncc[d.k], 3)}, predicted ${number(p.error[d.k])} px`]));
+    const picture = data.phone_overview ? `${folderOf(capture.index)}/phone.jpg` : null;
+    const width = (id) => Math.max(240, byId(id).clientWidth);
+    byId("map-windows").replaceChildren(dped.charts.windowMap(width("map-windows"), data, picture, figures));
+    const text = (d) => `(${number(d.dx)}, ${number(d.dy)}) px at x ${d.x}, y ${d.y}`;
+    const before = places.map((d) => ({ ...d, dx: p.before[2 * d.k], dy: p.before[2 * d.k + 1] })).filter((d) => d.dx !== null && d.dy !== null);
+    const s = data.sample;
+    const after = s.patch.map((k, n) => ({ ...places[k], dx: s.shift[2 * n], dy: s.shift[2 * n + 1], measured: s.measured[n] })).filter((d) => d.measured);
+    for (const [id, items, what] of [["map-before", before, "what the single homography leaves"], ["map-after", after, "what the stored patches have left"]]) {
+      items.forEach((d) => { d.text = text(d); });
+      const scale = items.length ? dped.charts.arrowScale(items, 1.2 * data.patch) : 1;
+      byId(id).replaceChildren(dped.charts.arrows(width(id), data.size, items, scale));
+      const rms = Math.sqrt(d3.mean(items, (d) => d.dx ** 2 + d.dy ** 2) ?? 0);
+      byId(`${id}-text`).textContent = items.length ? `${what}: ${number(rms)} px RMS, ${items.length} patches; arrows ${scale >= 1 ? `${scale}×` : scale} enlarged` : "no patch has the texture to tell";
+    }
+  }
+
+  function patches() {
+    const s = data.patch;
+    const folder = folderOf(capture.index);
+    const sample = new Map(data.sample.patch.map((k, n) => [k, n]));
+    const cards = data.sheet.map((k, place) => {
+      const n = sample.get(k);
+      const half = (row) => el("span", { class: "half", style: `background-image:url("${folder}/patches.jpg");background-size:${100 * data.sheet.length}% 200%;background-position:${data.sheet.length > 1 ? (100 * place) / (data.sheet.length - 1) : 0}% ${100 * row}%` });
+      const shift = data.sample.measured[n] ? `shift ${number(Math.hypot(data.sample.shift[2 * n], data.sample.shift[2 * n + 1]))} ± ${number(data.sample.deviation[n])} px` : "shift not measurable";
+      return el("button", { type: "button", class: "patch", "data-source": place, onclick: () => { selectSource(place); compare.stage.scrollIntoView({ block: "center" }); }, title: `x ${data.patches.xy[2 * k]}, y ${data.patches.xy[2 * k + 1]}` },
+        el("span", { class: "halves" }, half(0), half(1)),
+        el("span", { class: "numbers" }, shift), el("span", { class: "numbers quiet" }, `ncc ${number(data.patches.ncc[k], 3)} · predicted ${number(data.patches.error[k])}`));
+    });
+    return el("div", { class: "card" }, el("h3", {}, `Patches, worst first (${data.sheet.length} of ${count(capture.patches)}, ${s} px)`), el("div", { class: "patches" }, cards));
+  }
+
+  function start() {
+    dped.review.onChange(showDecision);
+    let timer;
+    addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(() => { if (capture && data?.patches.ncc.length) drawMaps(); }, 150); });
+  }
+
+  return { start, open, hide, close, step, decide, compare: () => compare, current: () => capture };
+})();

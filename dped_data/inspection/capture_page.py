@@ -1,0 +1,195 @@
+"""Write what the page shows of one capture: pictures and figures in a folder of its own, loaded when it is opened."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.inspection.measure import paste_shrunk, photo_size
+from dped_data.inspection.pictures import write_jpeg
+from dped_data.inspection.records import CaptureFigures
+
+CAPTURES_FOLDER = "pairs"
+FILES = ("data.js", "phone.jpg", "dslr.jpg", "thumb.jpg", "phone_region.jpg", "dslr_region.jpg", "patches.jpg")
+"""All that a capture's folder may hold."""
+OVERVIEW_PX = 900
+"""Longer side of the whole-photo pictures: readable on a laptop, and a quarter of most DSLRs' width, which decodes
+fast."""
+REGION_WH = (800, 600)
+THUMBNAIL_PX = 144
+SHEET_PATCHES = 24
+_DIMMED = 0.45
+"""Brightness of the backdrop where nothing is stored, so that what is stored stands out."""
+_GREY = 128
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Small upright pictures of the photos, None where they are not at hand.
+
+    Attributes:
+        phone, dslr: (h, w, 3) uint8.
+        dslr_size_wh: size of the DSLR photo, pixels.
+    """
+
+    phone: NDArray[np.uint8] | None
+    dslr: NDArray[np.uint8] | None
+    dslr_size_wh: tuple[int, int]
+
+
+def capture_folder(out: Path, index: int) -> Path:
+    """Folder of one capture inside the report."""
+    return out / CAPTURES_FOLDER / f"{index:05d}"
+
+
+def write_capture(
+    out: Path, figures: CaptureFigures, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], previews: Previews
+) -> None:
+    """Write the pictures and `data.js` of one capture, in a folder that no page refers to yet.
+
+    Args:
+        out: the report's folder.
+        figures: what was measured.
+        phone, dslr: (N, S, S, 3) uint8, the stored patches.
+        previews: the photos, small.
+    """
+    folder = capture_folder(out, figures.stored.index)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = _figures_json(figures, phone.shape[1])
+    overviews = _overviews(figures, phone, dslr, previews)
+    for name, picture in zip(("phone", "dslr"), overviews, strict=True):
+        if picture is not None:
+            write_jpeg(folder / f"{name}.jpg", picture, 82, "420")
+            data[f"{name}_overview"] = [picture.shape[1], picture.shape[0]]
+    if overviews[0] is not None:
+        write_jpeg(folder / "thumb.jpg", _thumbnail(overviews[0]), 75, "420")
+    if len(phone):
+        order = _worst_first(figures)
+        data["region"] = _write_region(folder, figures, phone, dslr, int(order[0]))
+        data["sheet"] = _write_sheet(folder, phone, dslr, order[:SHEET_PATCHES])
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    (folder / "data.js").write_text(f"dped.receiveCapture({figures.stored.index},{text});\n", encoding="utf-8")
+
+
+def _figures_json(f: CaptureFigures, patch_size: int) -> dict[str, Any]:
+    stored, sample = f.stored, f.sample
+    width, height = photo_size(stored, patch_size)
+    data: dict[str, Any] = {
+        "size": [width, height],
+        "patch": patch_size,
+        "windows": np.column_stack([stored.window_xy, stored.window_reason]).ravel().tolist(),
+        "patches": {
+            "xy": stored.phone_xy.ravel().tolist(),
+            "before": _rounded(stored.shift_px),
+            "ncc": _rounded(stored.ncc),
+            "error": _rounded(stored.error_px),
+        },
+    }
+    if sample is not None:
+        data["sample"] = {
+            "patch": sample.position.tolist(),
+            "shift": _rounded(sample.shift_px),
+            "deviation": _rounded(sample.deviation_px),
+            "correlation": _rounded(sample.correlation),
+            "measured": sample.measured.astype(int).tolist(),
+        }
+    if f.look is not None:
+        data["phone_from_dslr"] = _rounded(f.look.phone_from_dslr)
+    return data
+
+
+def _rounded(values: NDArray[np.floating]) -> list[float | None]:
+    """Flat list with three decimals; what is not finite becomes None, as JSON has it."""
+    return [round(float(v), 3) if np.isfinite(v) else None for v in values.ravel()]
+
+
+def _worst_first(f: CaptureFigures) -> NDArray[np.int64]:
+    """The capture's sampled patches: those that do not match, then by measured shift, then the unmeasurable ones."""
+    sample = f.sample
+    assert sample is not None
+    badness = np.where(sample.measured, np.hypot(*sample.shift_px.T), 0.0)
+    unmatched = (sample.contrast >= 4) & (sample.correlation < 0.6)
+    badness = np.where(unmatched, 100 - sample.correlation, badness)
+    return sample.position[np.argsort(-badness, kind="stable")]
+
+
+def _overviews(
+    f: CaptureFigures, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], previews: Previews
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """Whole-photo pictures: stored patches in place on a dimmed backdrop of the photos, both in the phone's frame."""
+    if len(phone) == 0:
+        return previews.phone, previews.dslr
+    width, height = photo_size(f.stored, phone.shape[1])
+    scale = min(1.0, OVERVIEW_PX / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvases = (_phone_backdrop(previews, size), _dslr_backdrop(f, previews, size, scale))
+    for canvas, patches in zip(canvases, (phone, dslr), strict=True):
+        for patch, (x, y) in zip(patches, f.stored.phone_xy, strict=True):
+            paste_shrunk(canvas, patch, int(x), int(y), scale)
+    return canvases
+
+
+def _phone_backdrop(previews: Previews, size: tuple[int, int]) -> NDArray[np.uint8]:
+    if previews.phone is None:
+        return np.full((size[1], size[0], 3), _GREY, np.uint8)
+    return _dimmed(cv2.resize(previews.phone, size, interpolation=cv2.INTER_AREA))
+
+
+def _dslr_backdrop(f: CaptureFigures, previews: Previews, size: tuple[int, int], scale: float) -> NDArray[np.uint8]:
+    """The DSLR preview warped to the phone's frame by the homography alone: good enough to find one's way."""
+    matrix = f.stored.dslr_from_phone
+    if previews.dslr is None or not np.isfinite(matrix).all() or min(previews.dslr_size_wh) <= 0:
+        return np.full((size[1], size[0], 3), _GREY, np.uint8)
+    shrink = previews.dslr.shape[1] / previews.dslr_size_wh[0]
+    preview_from_canvas = np.diag([shrink, shrink, 1.0]) @ matrix @ np.diag([1 / scale, 1 / scale, 1.0])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpPerspective(
+        previews.dslr, preview_from_canvas, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(96, 96, 96)
+    )
+    return _dimmed(warped)
+
+
+def _dimmed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cv2.convertScaleAbs(picture, alpha=_DIMMED, beta=_GREY * (1 - _DIMMED) * 0.6)
+
+
+def _thumbnail(overview: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = THUMBNAIL_PX / max(overview.shape[:2])
+    size = (max(1, round(overview.shape[1] * scale)), max(1, round(overview.shape[0] * scale)))
+    small: NDArray[np.uint8] = cv2.resize(overview, size, interpolation=cv2.INTER_AREA)
+    return small
+
+
+def _write_region(
+    folder: Path, f: CaptureFigures, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], centre: int
+) -> list[int]:
+    """Write the neighbourhood of one patch at full resolution; return its x, y, width, height in the phone photo."""
+    size = phone.shape[1]
+    first, last = f.stored.phone_xy.min(0), f.stored.phone_xy.max(0) + size  # what is stored, not the whole photo
+    w, h = (int(v) for v in np.minimum(np.maximum(REGION_WH, size), last - first))
+    corner = f.stored.phone_xy[centre] + size // 2 - np.array([w // 2, h // 2])
+    x, y = (int(v) for v in np.clip(corner, first, last - (w, h)))
+    offset = f.stored.phone_xy - (x, y)
+    inside = np.flatnonzero((offset > -size).all(1) & (offset < (w, h)).all(1))
+    for name, patches in (("phone", phone), ("dslr", dslr)):
+        canvas = np.full((h + 2 * size, w + 2 * size, 3), _GREY, np.uint8)
+        for k in inside:
+            left, top = offset[k] + size
+            canvas[top : top + size, left : left + size] = patches[k]
+        write_jpeg(folder / f"{name}_region.jpg", canvas[size:-size, size:-size], 90)
+    return [x, y, w, h]
+
+
+def _write_sheet(
+    folder: Path, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], chosen: NDArray[np.int64]
+) -> list[int]:
+    """Write chosen patches side by side, phone above DSLR; return which they are."""
+    rows = [np.concatenate(list(patches[chosen]), axis=1) for patches in (phone, dslr)]
+    write_jpeg(folder / "patches.jpg", np.concatenate(rows), 92)
+    return [int(k) for k in chosen]

@@ -1,0 +1,69 @@
+"""Write the report's page: index.html, its assets, and the data of the overview. Opens from disk, without network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dped_data.files import atomic_write_bytes, atomic_write_text
+from dped_data.inspection.capture_page import CAPTURES_FOLDER, FILES
+from dped_data.inspection.records import Dataset
+
+PAGE_NAME = "index.html"
+_SCRIPTS = ("core", "review", "charts", "overview", "table", "compare", "detail", "start", "d3.min", "plot.umd.min")
+_ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS))
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the report's folder and remove an earlier report's page and captures, file by known file, nothing else.
+
+    The page goes first and is written last, so that whoever finds one finds a whole report.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / PAGE_NAME).unlink(missing_ok=True)
+    for folder in sorted((out / CAPTURES_FOLDER).glob("[0-9][0-9][0-9][0-9][0-9]")):
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: somebody else's files
+            folder.rmdir()
+
+
+def write_page(out: Path, report: Mapping[str, Any], dataset: Dataset) -> Path:
+    """Write the page around the captures' folders, index.html last; return its path.
+
+    Args:
+        out: the report's folder.
+        report: the report as plain dicts (`as_json`).
+        dataset: for what the report does not say of it.
+    """
+    assets = out / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    (out / "data").mkdir(exist_ok=True)
+    source = files("dped_data.inspection") / "assets"
+    for name in _ASSETS:
+        atomic_write_bytes(assets / name, (source / name).read_bytes())
+    document = {
+        **report,
+        "patch_size": dataset.patch_size,
+        "alignment": dataset.alignment,
+        "photos": _photos(out, dataset),
+    }
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    atomic_write_text(out / "data" / "report.js", f"dped.receiveReport({text});\n")
+    atomic_write_bytes(out / PAGE_NAME, (source / PAGE_NAME).read_bytes())
+    return out / PAGE_NAME
+
+
+def _photos(out: Path, dataset: Dataset) -> str:
+    """Where the page finds the photos: relative to itself, so that both can be moved together; "" when nowhere."""
+    if dataset.captures_folder is None:
+        return ""
+    try:
+        return Path(os.path.relpath(dataset.captures_folder.resolve(), out.resolve())).as_posix()
+    except ValueError:  # another drive
+        return dataset.captures_folder.resolve().as_uri()
