@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from dped_data.errors import InputError, UsageError
 from dped_data.exif import exif_with_time
+from dped_data.files import atomic_path, atomic_write_text
 from dped_data.parallel import run_parallel
 from dped_data.photos import write_photo
 from dped_data.progress import progress
@@ -21,6 +24,7 @@ from dped_data.simulation.scenes import list_photos, make_scene
 from dped_data.simulation.settings import SimulationSettings
 from dped_data.simulation.truth import CAPTURES_FOLDER, TRUTH_FOLDER, Truth, write_truth
 
+DESCRIPTION_NAME = "simulation.json"
 FIRST_SHOT_S = 1497258000.0  # 12 June 2017, 9:00 by the phone's clock
 SESSION_GAP_S = 7200.0
 SHOT_INTERVAL_S = (15.0, 60.0)
@@ -66,8 +70,9 @@ def simulate_rig(
 ) -> SimulationReport:
     """Render `settings.count` captures of the photos in a folder, as the rig's phone and DSLR would take them.
 
-    Writes `out/captures/<phone>/*.jpg`, `out/captures/<dslr>/*.jpg` and `out/truth/*.json` with the exact map of each
-    capture. The same settings, photos and library versions give the same bytes, for any `jobs`.
+    Writes `out/captures/<phone>/*.jpg`, `out/captures/<dslr>/*.jpg`, `out/truth/*.json` with the exact map of each
+    capture, and last `out/simulation.json` with the settings. The same settings, photos and library versions give the
+    same bytes, for any `jobs`.
 
     Args:
         photos: folder of scene photos, used in the order of their names, again and mirrored if there are too few.
@@ -94,7 +99,7 @@ def simulate_rig(
     calls = [(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots]
     truths = list(progress(run_parallel(_render_shot, calls, jobs), total=count, label="rendering", unit="capture"))
     magnifications = [t.magnification for t in truths]
-    return SimulationReport(
+    report = SimulationReport(
         captures=count,
         photos=len(scene_photos),
         phone=cameras[0].name,
@@ -104,6 +109,9 @@ def simulate_rig(
         magnification=(float(np.median(magnifications)), max(magnifications)),
         walls=sum(len(t.scene_photos) > 1 for t in truths),
     )
+    description = {"settings": dataclasses.asdict(settings), "report": dataclasses.asdict(report)}
+    atomic_write_text(out / DESCRIPTION_NAME, json.dumps(description, indent=1) + "\n")
+    return report
 
 
 def _plan(count: int, phone: str, dslr: str, settings: SimulationSettings) -> list[_Shot]:
@@ -148,4 +156,5 @@ def _render_shot(
 
 
 def _save(path: Path, pixels: NDArray[np.uint8], look: CameraLook, time_s: float) -> None:
-    write_photo(path, pixels, quality=look.quality, subsampling=look.subsampling, exif=exif_with_time(time_s))
+    with atomic_path(path) as temporary:
+        write_photo(temporary, pixels, quality=look.quality, subsampling=look.subsampling, exif=exif_with_time(time_s))
