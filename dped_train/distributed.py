@@ -44,7 +44,7 @@ def joined_processes(device: str) -> Iterator[Process]:
         UsageError: no such device here.
     """
     rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
+    chosen = chosen_device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
     if count == 1:
         yield Process(0, 1, chosen)
         return
@@ -118,14 +118,15 @@ def share_batch_norms(module: nn.Module, processes: int) -> None:
                 setattr(parent, name, shared.to(next(child.parameters()).device))
 
 
-def _device(wanted: str, local_rank: int | None) -> torch.device:
+def chosen_device(wanted: str, local_rank: int | None = None) -> torch.device:
+    """The device that a person named; `auto` is the first GPU there is. UsageError where there is none such."""
     name = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
     try:
         device = torch.device(name)
     except RuntimeError:
         raise UsageError(f"--device {wanted}: no such device; allowed are auto, cpu, cuda and cuda:N") from None
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {wanted}: training runs on cpu or cuda; choose one of them, or auto")
+        raise UsageError(f"--device {wanted}: allowed are cpu and cuda; choose one of them, or auto")
     if device.type == "cuda":
         index = local_rank if local_rank is not None else (device.index or 0)
         if index >= torch.cuda.device_count():

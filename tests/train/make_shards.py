@@ -44,19 +44,31 @@ def make_dataset(
     shards: int = 2,
     seed: int = 0,
     compression: Literal["none", "gzip"] = "none",
+    spacing_px: int = 1,
+    test_pairs: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
 ) -> Path:
-    """Write a dataset of `folder`.name's phone with the given numbers of patches; the seed decides the pixels."""
+    """Write a dataset of `folder`.name's phone with the given numbers of patches; the seed decides the pixels.
+
+    Patch i of a split lies at x = i * `spacing_px` of its phone photo. `test_pairs` replaces the patches of the test
+    split.
+    """
     rng = np.random.default_rng(seed)
     splits = {}
     for split, count in zip(SPLITS, (train, val, test), strict=True):
         (folder / split).mkdir(parents=True, exist_ok=True)
         phone, dslr = make_pairs(count, size, rng) if count else (np.empty((0, size, size, 3), np.uint8),) * 2
+        if split == "test" and test_pairs is not None:
+            phone, dslr = test_pairs
         parts = [part for part in np.array_split(np.arange(count), shards) if len(part)]
         entries = []
         for number, part in enumerate(parts):
             path = folder / split / f"{number:05d}.h5"
             halves = np.array_split(part, 2)
-            captures = [_capture(f"{split}-{number}-{i}", phone[h], dslr[h], h) for i, h in enumerate(halves) if len(h)]
+            captures = [
+                _capture(f"{split}-{number}-{i}", phone[h], dslr[h], h * spacing_px)
+                for i, h in enumerate(halves)
+                if len(h)
+            ]
             write_shard(path, captures, {}, compression)
             entries.append(ShardEntry(f"{split}/{path.name}", len(part), path.stat().st_size, sha256_of_file(path)))
         splits[split] = SplitEntry(2 * len(parts), count, tuple(entries))
@@ -67,12 +79,12 @@ def make_dataset(
     return folder
 
 
-def _capture(name: str, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], rows: NDArray[np.int64]) -> ShardCapture:
+def _capture(name: str, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], left: NDArray[np.int64]) -> ShardCapture:
     count = len(phone)
     patches = Patches(
         phone=phone,
         dslr=dslr,
-        phone_xy=np.stack([rows, np.zeros(count)], axis=1).astype(np.int32),
+        phone_xy=np.stack([left, np.zeros(count)], axis=1).astype(np.int32),
         dslr_xy=np.zeros((count, 5, 5, 2)),
         shift_px=np.zeros((count, 2), np.float32),
         angle_deg=np.zeros(count, np.float32),

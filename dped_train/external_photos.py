@@ -1,0 +1,62 @@
+"""Phone photos that another program enhanced, so that its patches can be measured like ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.errors import InputError
+from dped_data.photos import read_photo
+from dped_data.shards import PatchStore
+
+PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+class ExternalPhotos:
+    """Patches cut from whole photos in a folder, at the positions of the store's phone patches.
+
+    Raises:
+        InputError: no such folder, or the photo of a capture is missing.
+    """
+
+    def __init__(self, folder: Path, store: PatchStore) -> None:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; --external takes a folder of enhanced phone photos")
+        self.folder, self.size = folder, store.patch_size
+        self.capture_ids, self.corners_xy = store.capture_ids(), store.column("phone_xy")
+        needed = sorted(set(self.capture_ids))
+        self.files = {capture: self._find(capture) for capture in needed}
+        missing = [capture for capture in needed if self.files[capture] is None]
+        if missing:
+            raise InputError(
+                f"{folder}: {len(missing)} of {len(needed)} photos are missing, the first is {missing[0]} "
+                f"({', '.join(PHOTO_SUFFIXES)}); enhance the photos of all captures of the split"
+            )
+        self._open: tuple[str, NDArray[np.uint8]] | None = None
+
+    def patches(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The patches at `rows` of the store, (n, S, S, 3); InputError where a photo is too small for one."""
+        cut = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for place, row in enumerate(rows):
+            (x, y), photo = self.corners_xy[row], self._photo(self.capture_ids[row])
+            found = photo[y : y + self.size, x : x + self.size]
+            if found.shape != cut.shape[1:]:
+                raise InputError(
+                    f"{self.files[self.capture_ids[row]]}: {photo.shape[1]}x{photo.shape[0]} pixels do not reach the "
+                    f"patch at x={x} y={y}; an enhanced photo must have the size of the phone's"
+                )
+            cut[place] = found
+        return cut
+
+    def _photo(self, capture: str) -> NDArray[np.uint8]:
+        if self._open is None or self._open[0] != capture:  # rows come capture by capture
+            file = self.files[capture]
+            assert file is not None
+            self._open = (capture, read_photo(file))
+        return self._open[1]
+
+    def _find(self, capture: str) -> Path | None:
+        candidates = (self.folder / f"{capture}{suffix}" for suffix in PHOTO_SUFFIXES)
+        return next((file for file in candidates if file.is_file()), None)
