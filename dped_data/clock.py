@@ -99,7 +99,7 @@ def _proven_line(a: Times, b: Times, rounding: float, tolerance: float, limit: f
 
 
 def own_and_rival(differences: Times, core: float, tolerance: float) -> tuple[int, int, float]:
-    """Count the ascending differences in the core around 0 and in the fullest window elsewhere; third, where that is."""
+    """Count the ascending differences in the core around 0 and in the fullest window elsewhere; third: where."""
     own = int(np.count_nonzero(np.abs(differences) <= core))
     counts = window_counts(differences, 2 * core)
     counts[np.abs(differences + core) <= 2 * tolerance] = 0

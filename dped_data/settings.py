@@ -100,7 +100,9 @@ class SplitSettings:
         1800.0, "a gap this long between two captures ends a shooting session, seconds", minimum=1
     )
     session_block: int = setting(
-        20, "captures in a session when there are no capture times (blocks of consecutive names)", minimum=1
+        20,
+        "most captures in a block of consecutive names, which stands in for a session when there are no capture times",
+        minimum=1,
     )
     test_captures: int = setting(
         100, "captures to reserve for testing in a large set (the paper: around 100)", minimum=0

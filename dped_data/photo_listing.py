@@ -1,0 +1,144 @@
+"""The photos below a captures folder, camera by camera (leaf)."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dped_data.errors import InputError
+from dped_data.photos import PHOTO_SUFFIXES
+from dped_data.records import Split
+
+_SUFFIXES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ListedPhoto:
+    """A photo of one camera.
+
+    Attributes:
+        file: path relative to the captures folder, with "/" between folders.
+        key: path below the camera's folder without suffix; with the split in front where the folders prescribe one.
+    """
+
+    file: str
+    key: str
+
+    @property
+    def stem(self) -> str:
+        """The file's name without folders and suffix."""
+        return self.key.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class CameraPhotos:
+    """The photos of one camera in one place, and what else lay there.
+
+    Attributes:
+        camera: the camera's name.
+        split: the split that the folders prescribe, None if they do not.
+        photos: sorted by file.
+        hidden: files and folders that were ignored because their names start with a dot.
+        others: files that are no photos, by suffix.
+    """
+
+    camera: str
+    split: Split | None
+    photos: tuple[ListedPhoto, ...]
+    hidden: int
+    others: Counter[str]
+
+
+def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[CameraPhotos, CameraPhotos]]:
+    """List the photos of phone and DSLR, for each place where both have a folder.
+
+    That is CAPTURES/<camera>/, nested folders included; or, as the DPED authors lay out their full-size photos,
+    CAPTURES/train/<camera>/ and CAPTURES/test/<camera>/ (there the folders prescribe the split).
+
+    Raises:
+        InputError: a folder is missing, cannot be read, or holds no photo.
+    """
+    if not captures_dir.is_dir():
+        what = "is a file, not a folder" if captures_dir.exists() else "no such folder"
+        raise InputError(f"{captures_dir}: {what}; put the photos in {captures_dir}/{phone} and {captures_dir}/{dslr}")
+    splits = _prescribed_splits(captures_dir, phone, dslr)
+    pairs = [(_list_camera(captures_dir, phone, s), _list_camera(captures_dir, dslr, s)) for s in splits]
+    for camera in (0, 1):
+        if not any(pair[camera].photos for pair in pairs):
+            raise InputError(_no_photos(captures_dir, [pair[camera] for pair in pairs]))
+    return pairs
+
+
+def _prescribed_splits(captures_dir: Path, phone: str, dslr: str) -> list[Split | None]:
+    """Return the splits that have folders of both cameras, or [None] for the plain layout."""
+    if (captures_dir / phone).is_dir() or (captures_dir / dslr).is_dir():
+        return [None]
+    named: tuple[Split, ...] = ("train", "val", "test")
+    found = [s for s in named if (captures_dir / s / phone).is_dir() and (captures_dir / s / dslr).is_dir()]
+    return [*found] or [None]
+
+
+def _list_camera(captures_dir: Path, camera: str, split: Split | None) -> CameraPhotos:
+    below = f"{split}/{camera}" if split else camera
+    folder = captures_dir / below
+    if not folder.is_dir():
+        raise InputError(_no_folder(captures_dir, camera, folder))
+    photos: list[ListedPhoto] = []
+    hidden, others = 0, Counter[str]()
+    for path in _walk(folder, set()):
+        inside = path.relative_to(folder).as_posix()
+        suffix = path.suffix.lower()
+        if path.name.startswith("."):
+            hidden += 1
+        elif suffix not in PHOTO_SUFFIXES:
+            others[suffix or "no suffix"] += 1
+        else:
+            stem = unicodedata.normalize("NFC", str(PurePosixPath(inside).with_suffix("")))  # macOS writes NFD names
+            photos.append(ListedPhoto(f"{below}/{inside}", f"{split}/{stem}" if split else stem))
+    photos.sort(key=lambda photo: photo.file)
+    return CameraPhotos(camera, split, tuple(photos), hidden, others)
+
+
+def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
+    """Yield the files below `folder`, following links but no folder twice; hidden folders are yielded, not entered."""
+    visited.add(os.path.realpath(folder))
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the folder cannot be read ({error.strerror}); permit it (chmod u+rx) or move it away"
+        ) from None
+    for entry in entries:
+        if entry.is_dir() and not entry.name.startswith("."):
+            if os.path.realpath(entry.path) not in visited:
+                yield from _walk(Path(entry.path), visited)
+        else:
+            yield Path(entry.path)
+
+
+def _no_folder(captures_dir: Path, camera: str, folder: Path) -> str:
+    try:
+        there = sorted(p.name for p in captures_dir.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        return f"{captures_dir}: the folder cannot be read ({error.strerror}); give yourself permission (chmod u+rx)"
+    holds = f"it holds the folders {', '.join(there)}" if there else "it holds no folders"
+    return (
+        f"{folder}: no such folder, the photos of camera '{camera}' belong there; {captures_dir} exists, {holds}; "
+        "move the photos there, or name your cameras by --phone and --rig"
+    )
+
+
+def _no_photos(captures_dir: Path, places: list[CameraPhotos]) -> str:
+    others = sum((place.others for place in places), Counter[str]())
+    hidden = sum(place.hidden for place in places)
+    found = [f"{count} x {suffix}" for suffix, count in others.most_common(_SUFFIXES_SHOWN)]
+    found += [f"{hidden} hidden"] if hidden else []
+    folder = captures_dir / (f"{places[0].split}/{places[0].camera}" if places[0].split else places[0].camera)
+    return (
+        f"{folder}: no photos ({'only ' + ', '.join(found) if found else 'the folder is empty'}); "
+        f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"
+    )
