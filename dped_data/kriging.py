@@ -40,6 +40,14 @@ class FieldPrior:
     nugget_sd: float
 
 
+NOISE_FACTORS = (0.7, 1.0, 1.4, 2.0, 2.8)
+FIELD_FACTORS = (0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2)
+NUGGETS_PX = (0.01, 0.02, 0.04, 0.08)
+"""What `fit_prior` tries: factors of the stated noise and field amplitudes, and the nugget."""
+
+MAX_PAIRS = 3000
+
+
 @dataclass(frozen=True)
 class LocalField:
     """The field at N windows, in the units of the input.
@@ -57,6 +65,51 @@ class LocalField:
     support: NDArray[np.float64]
     conflict: NDArray[np.float64]
     own_weight: NDArray[np.float64]
+
+
+def fit_prior(
+    centre_xy: NDArray[np.float64],
+    displacement: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    reach_px: float,
+    start: FieldPrior,
+) -> tuple[FieldPrior, float]:
+    """Choose the field's amplitude, the nugget and the noise factor that explain the differences of near windows best.
+
+    Composite likelihood of the pairwise differences, Student-t, so that depth edges and wrong tracks do not set the
+    scale; each photo pair has its own lens, warp and noise.
+
+    Args:
+        centre_xy, displacement, covariance: (M, 2), (M, 2), (M, 2, 2) trusted measurements.
+        reach_px: pairs farther apart than this are left out.
+        start: lengths, and the amplitudes that FIELD_FACTORS multiply.
+    Returns:
+        The prior, and the factor for the measurements' standard deviations.
+    """
+    difference = centre_xy[:, None] - centre_xy
+    square = (difference**2).sum(axis=-1)
+    first, second = np.nonzero(np.triu(square < reach_px**2, 1))
+    if len(first) < 8:
+        return start, 1.5
+    every = -(-len(first) // MAX_PAIRS)
+    first, second = first[::every], second[::every]
+    lag = square[first, second]
+    apart = start.near_sd**2 * (1 - np.exp(-0.5 * lag / start.near_px**2)) + start.far_sd**2 * (
+        1 - np.exp(-0.5 * lag / start.far_px**2)
+    )
+    noise = np.stack([covariance[first, a, a] + covariance[second, a, a] for a in (0, 1)], axis=-1)
+    moved = (displacement[first] - displacement[second]) ** 2
+    best, chosen = -np.inf, (1.0, 1.5, start.nugget_sd)
+    for field in FIELD_FACTORS:
+        for factor in NOISE_FACTORS:
+            for nugget in NUGGETS_PX:
+                variance = 2 * field**2 * apart[:, None] + factor**2 * noise + 2 * nugget**2
+                spread = (STUDENT_DEGREES + 1) / 2 * np.log1p(moved / (STUDENT_DEGREES * variance))
+                likelihood = -float((0.5 * np.log(variance) + spread).sum())
+                if likelihood > best:
+                    best, chosen = likelihood, (field, factor, nugget)
+    field, factor, nugget = chosen
+    return FieldPrior(start.near_px, start.near_sd * field, start.far_px, start.far_sd * field, nugget), factor
 
 
 def local_kriging(

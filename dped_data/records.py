@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.kriging import FieldPrior
 from dped_data.smooth_map import SmoothMap
 
 Split = Literal["train", "val", "test"]
@@ -116,6 +117,24 @@ moves on its own (depth edge); correlation too low; not inside the DSLR photo.""
 
 
 @dataclass(frozen=True)
+class MeasuredField:
+    """N measured displacements against the smooth map, phone pixels, and how the field between them varies.
+
+    Attributes:
+        centre_xy, displacement: (N, 2).
+        covariance: (N, 2, 2) of the displacements.
+        usable: (N,) bool, measurements that may inform their neighbours.
+        prior: amplitudes and lengths of the field.
+    """
+
+    centre_xy: NDArray[np.float64]
+    displacement: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+    prior: FieldPrior
+
+
+@dataclass(frozen=True)
 class Alignment:
     """Where every window of the phone photo lies in the DSLR photo, and how sure that is.
 
@@ -123,6 +142,7 @@ class Alignment:
 
     Attributes:
         dslr_from_phone: the smooth map (a function of points (..., 2)): homography, lens distortion, slow warp.
+        field: what was measured against it.
         window_xy: (W, 2) int32, top-left corners in the phone photo.
         dslr_xy: (W, 5, 5, 2) float64 nodes as in `Patches`.
         shift_px: (W, 2) displacement beyond the homography at the window's centre, phone pixels.
@@ -133,6 +153,7 @@ class Alignment:
     """
 
     dslr_from_phone: SmoothMap
+    field: MeasuredField
     window_xy: NDArray[np.int32]
     dslr_xy: NDArray[np.float64]
     shift_px: NDArray[np.float64]
@@ -160,6 +181,7 @@ class Patches:
         error_px: (N,) float32, predicted remaining misalignment, phone pixels (standard deviation of the distance).
         window_xy: (W, 2) int32, top-left corners of every window that was considered.
         window_reason: (W,) uint8, index into WINDOW_REASONS.
+        flat: (N,) bool, kept for its small predicted error although noise holds its NCC down; None: none is.
     """
 
     phone: NDArray[np.uint8]
@@ -172,6 +194,21 @@ class Patches:
     error_px: NDArray[np.float32]
     window_xy: NDArray[np.int32]
     window_reason: NDArray[np.uint8]
+    flat: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class ToneNotes:
+    """How the tones of two photos of one scene compare, so that mis-exposed captures can be found.
+
+    Attributes:
+        gain_rgb: the DSLR's light over the phone's, per channel: median ratio in linear light where neither clips.
+        phone_clipped, dslr_clipped: share of the overlap, 0 to 1, where a channel is at its upper end.
+    """
+
+    gain_rgb: tuple[float, float, float]
+    phone_clipped: float
+    dslr_clipped: float
 
 
 @dataclass(frozen=True)
@@ -185,6 +222,8 @@ class AlignedCapture:
         overlap: share of the phone photo that the DSLR photo covers, 0 to 1.
         dslr_from_phone: (3, 3) float64 homography.
         phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels.
+        tones: how the photos' colours compare.
+        alignment: where every window lies; None with the paper's alignment.
     """
 
     patches: Patches
@@ -196,3 +235,5 @@ class AlignedCapture:
     dslr_from_phone: NDArray[np.float64]
     phone_size_wh: tuple[int, int]
     dslr_size_wh: tuple[int, int]
+    tones: ToneNotes | None = None
+    alignment: Alignment | None = None

@@ -1,23 +1,41 @@
 """Stage 5: what the homography leaves - lens distortion, slow warp, parallax - measured window by window.
 
 Smooth map from the matches -> search and track at a quarter of the resolution -> smooth map again -> track at half
-resolution -> robust kriging over the neighbours -> quadrant check.
+the resolution -> smooth map again -> robust kriging over the neighbours -> tests for depth edges.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import CaptureRejected
-from dped_data.kriging import FieldPrior, LocalField, local_kriging
+from dped_data.kriging import FieldPrior, fit_prior, local_kriging
 from dped_data.levels import Level, make_level
-from dped_data.lucas_kanade import Tracks, TrackSettings, quadratic_maps, track_windows
-from dped_data.records import WINDOW_REASONS, Alignment, Homography, Matches
+from dped_data.lucas_kanade import Tracks, TrackSettings
+from dped_data.one_surface import quadrant_moves, rival_evidence
+from dped_data.probes import (
+    Probes,
+    moved_points,
+    nearest_rows,
+    place_probes,
+    seen_from,
+    track_probes,
+    track_sd,
+    window_maps,
+    with_between,
+)
+from dped_data.records import WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
 from dped_data.settings import PatchSettings
-from dped_data.smooth_map import SmoothMap, fit_polynomial, fit_projective, project, smooth_map_of_homography
+from dped_data.smooth_map import (
+    MATCH_PRIOR_SD,
+    TRACK_PRIOR_SD,
+    SmoothMap,
+    fit_polynomial,
+    fit_projective,
+    project,
+    smooth_map_of_homography,
+)
 from dped_data.window_grid import coverage, place_windows
 from dped_data.window_search import search_windows
 
@@ -30,29 +48,37 @@ MIN_POLYNOMIAL_MATCHES = 20
 MATCH_SD = 0.0004
 """Standard deviation of a SIFT match at 0.25 megapixels, share of the DSLR's width. Measured: 0.2 px of 600."""
 
-COARSE = TrackSettings(True, 12, 0.03, 2.0, 1.0, noise_correlation=4.0)
-FINE = TrackSettings(True, 8, 0.015, 1.0, 0.5, noise_correlation=4.0)
-QUADRANT = TrackSettings(False, 5, 0.02, 1.5, 1.0, noise_correlation=4.0)
 COARSE_FACTOR, FINE_FACTOR = 4, 2
-COARSE_SIGMA, FINE_SIGMA = 0.7, 0.7
+"""Phone pixels per level pixel. Tracking at full resolution took twice the time and won a fifth of the error."""
+
+LEVEL_SIGMA = 0.7
+COARSE = TrackSettings(True, 12, 0.03, translation_sd=2.0, affine_sd=1.0, noise_correlation=16.0)
+FINE = TrackSettings(True, 8, 0.015, translation_sd=1.0, affine_sd=0.5, noise_correlation=16.0)
 SEARCH_RADIUS = 5
-"""Reach of the search, level pixels: 20 photo pixels."""
+"""Reach of the search, level pixels: 20 photo pixels, more parallax than a rig of two cameras side by side shows."""
 
-MIN_PROBE_PX = 64
-"""Smaller patches are measured on a window of this side around them: little texture fits into less."""
+SEARCH_GAIN, SEARCH_NCC = 0.02, 0.5
+"""A search result counts when it correlates by this much better than no displacement, and by so much at all. Ours."""
 
-TRUSTED_SD_PX = 0.5
-"""Coarse tracks with a larger standard deviation do not take part in the second fit, phone pixels."""
+COARSE_SD_PX = 0.5
+"""Tracks with a larger standard deviation do not shape the smooth map, phone pixels. Ours."""
 
+MODEL_SD_PX = 0.1
+"""What a window may differ from the smooth map, phone pixels. Ours: keeps single windows from bending it."""
 
-@dataclass(frozen=True)
-class _Probes:
-    """The windows that are measured at one level: corner in level pixels, side, centre in photo pixels."""
+NEAR_SHARE, FAR_SHARE = 0.135, 0.46
+"""Lengths of the field's two parts, share of the phone photo's width. Ours: a third and one of a warp's wavelength."""
 
-    corner_xy: NDArray[np.int64]
-    size_px: int
-    centre_xy: NDArray[np.float64]
-    half_px: float
+FIELD_SD_SHARE = 0.0005
+USABLE_SD_PX, USABLE_NCC = 2.0, 0.5
+PRECISE_SD_PX, PRECISE_NCC = 0.3, 0.8
+"""Tracks that may inform their neighbours, and those that set the field's amplitude and the noise factor. Ours."""
+
+FOREIGN_EVIDENCE = 3.0
+"""Log likelihood ratio beyond which a cell belongs to another surface. Ours: 20 to 1."""
+
+CALIBRATION, FLOOR_PX = 2.0, 0.02
+"""From the kriging's standard deviation to the true error, measured on rendered rigs with exactly known geometry."""
 
 
 def refine_alignment(
@@ -71,19 +97,18 @@ def refine_alignment(
     Raises:
         CaptureRejected: the overlap is smaller than one patch.
     """
-    sizes = (_size_wh(phone_grey), _size_wh(dslr_grey))
-    smooth = fit_matches(homography, matches, *sizes)
-    scale = _scale_at_centre(smooth)
-    stride = settings.stride or settings.patch_size
-    coarse_level = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, COARSE_SIGMA)
-    window_xy = _windows(smooth, settings.patch_size, stride)
-    probes, tracks = _coarse_tracks(coarse_level, smooth, window_xy, settings.patch_size)
-    first = smooth
-    smooth = _refit(smooth, probes, tracks)
-    carried = _carry(first, smooth, probes, tracks)
-    window_xy = _windows(smooth, settings.patch_size, stride)
-    fine_level = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, FINE_SIGMA)
-    return _refine_windows(fine_level, smooth, homography, window_xy, probes.centre_xy, carried, settings)
+    size = settings.patch_size
+    smooth = fit_matches(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
+    scale = smooth.scale()
+    coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)
+    probes = place_probes(coarse, with_between(_windows(smooth, settings), smooth, size), size)
+    tracks = track_probes(coarse, smooth, probes, _searched(coarse, smooth, probes), COARSE)
+    rough, smooth = smooth, refit(smooth, probes, tracks)
+    found = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
+    found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
+    fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
+    window_xy = _windows(smooth, settings)
+    return _refine_windows(fine, smooth, homography, window_xy, probes.centre_xy, found, settings)
 
 
 def fit_matches(
@@ -99,7 +124,96 @@ def fit_matches(
     if near.sum() < MIN_POLYNOMIAL_MATCHES:
         return smooth
     sd = np.full(int(near.sum()), MATCH_SD * dslr_size_wh[0])
-    return fit_polynomial(smooth, matches.phone_xy[near], matches.dslr_xy[near], 4, sd)
+    return fit_polynomial(smooth, matches.phone_xy[near], matches.dslr_xy[near], MATCH_PRIOR_SD, sd)
+
+
+def refit(smooth: SmoothMap, probes: Probes, tracks: Tracks) -> SmoothMap:
+    """Fit the polynomial again, to five points of every trusted track."""
+    sd = track_sd(tracks)
+    trusted = sd < COARSE_SD_PX
+    if trusted.sum() < 8:
+        return smooth
+    uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
+    phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
+    dslr_xy = smooth(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
+    point_sd = np.repeat(np.sqrt(len(uv) * (sd[trusted] ** 2 + MODEL_SD_PX**2)), len(uv)) * smooth.scale()
+    return fit_polynomial(smooth, phone_xy, dslr_xy, TRACK_PRIOR_SD, point_sd)
+
+
+def krige(
+    field: MeasuredField, query_xy: NDArray[np.float64], own: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the field's displacement (N, K, 2) and predicted error (N,) at windows given by nodes (N, K, 2).
+
+    Args:
+        own: (N,) row of each window's own measurement, -1 for none.
+    """
+    local = local_kriging(
+        field.centre_xy,
+        field.displacement,
+        field.covariance,
+        field.usable,
+        query_xy,
+        np.where(field.usable[own], own, -1),
+        field.prior,
+    )
+    return local.nodes, local.sd
+
+
+def _refine_windows(
+    level: Level,
+    smooth: SmoothMap,
+    homography: Homography,
+    window_xy: NDArray[np.int32],
+    coarse_xy: NDArray[np.float64],
+    coarse_displacement: NDArray[np.float64],
+    settings: PatchSettings,
+) -> Alignment:
+    """Track at the fine level, krige, and pass a first verdict on every window."""
+    size = settings.patch_size
+    probes = place_probes(level, with_between(window_xy, smooth, size), size)
+    start = coarse_displacement[nearest_rows(coarse_xy, probes.centre_xy)]
+    tracks = track_probes(level, smooth, probes, start, FINE)
+    rough, smooth = smooth, refit(smooth, probes, tracks)
+    displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
+    field, noise_factor = _measured_field(smooth, probes, tracks, displacement)
+    steps = np.linspace(0, size - 1, 5)
+    node_xy = window_xy[:, None, None] + np.stack(np.meshgrid(steps, steps), axis=-1)
+    count = len(window_xy)
+    flat_nodes, sd = krige(field, node_xy.reshape(count, 25, 2), np.arange(count))
+    nodes = flat_nodes.reshape(count, 5, 5, 2)
+    map_sd = smooth.sd(node_xy[:, 2, 2]) / smooth.scale()
+    error = np.sqrt((CALIBRATION * sd) ** 2 + 2 * map_sd**2 + FLOOR_PX**2)
+    dslr_xy = smooth(node_xy + nodes)
+    windows, track_error = probes.select(slice(0, count)), track_sd(tracks) * noise_factor
+    mixed = quadrant_moves(level, smooth, windows, nodes, noise_factor)
+    mixed |= rival_evidence(level, smooth, windows, nodes, probes, displacement, track_error) > FOREIGN_EVIDENCE
+    uncertain = error > settings.max_error_px
+    last = np.array(smooth.dslr_size_wh) - 1.0
+    reason = np.zeros(count, np.uint8)
+    reason[mixed] = WINDOW_REASONS.index("quadrant")
+    reason[uncertain] = WINDOW_REASONS.index("error")
+    reason[uncertain & (track_error[:count] > settings.max_error_px)] = WINDOW_REASONS.index("texture")
+    reason[~((dslr_xy >= 0) & (dslr_xy <= last)).all(axis=(1, 2, 3))] = WINDOW_REASONS.index("outside")
+    shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
+    _, overlap = coverage(smooth)
+    return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap)
+
+
+def _measured_field(
+    smooth: SmoothMap, probes: Probes, tracks: Tracks, displacement: NDArray[np.float64]
+) -> tuple[MeasuredField, float]:
+    """Return the measurements with the prior that fits them, and the factor of their standard deviations."""
+    width = smooth.phone_size_wh[0]
+    sd = track_sd(tracks)
+    precise = (sd < PRECISE_SD_PX) & (tracks.ncc > PRECISE_NCC)
+    amplitude = FIELD_SD_SHARE * width
+    start = FieldPrior(NEAR_SHARE * width, amplitude, FAR_SHARE * width, 1.2 * amplitude, 0.03)
+    prior, factor = fit_prior(
+        probes.centre_xy[precise], displacement[precise], tracks.covariance[precise], 8 * probes.half_px, start
+    )
+    usable = (sd < USABLE_SD_PX) & (tracks.ncc > USABLE_NCC)
+    return MeasuredField(probes.centre_xy, displacement, tracks.covariance * factor**2, usable, prior), factor
 
 
 def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:
@@ -111,164 +225,28 @@ def _size_wh(grey: NDArray[np.uint8]) -> tuple[int, int]:
     return grey.shape[1], grey.shape[0]
 
 
-def _scale_at_centre(smooth: SmoothMap) -> float:
-    """Return DSLR pixels per phone pixel at the phone photo's centre."""
-    centre = (np.array(smooth.phone_size_wh) - 1) / 2
-    at = smooth(centre + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
-    return float(np.sqrt(abs(np.linalg.det(at[1:] - at[0]))))
-
-
-def _windows(smooth: SmoothMap, size_px: int, stride_px: int) -> NDArray[np.int32]:
+def _windows(smooth: SmoothMap, settings: PatchSettings) -> NDArray[np.int32]:
     reach, overlap = coverage(smooth)
-    window_xy = place_windows(reach, smooth.phone_size_wh, size_px, stride_px)
+    stride = settings.stride or settings.patch_size
+    window_xy = place_windows(reach, smooth.phone_size_wh, settings.patch_size, stride)
     if not len(window_xy):
         raise CaptureRejected("refinement", "overlap smaller than a patch", round(overlap, 4), None)
     return window_xy
 
 
-def _probes(level: Level, window_xy: NDArray[np.int32], patch_size: int) -> _Probes:
-    """Place a measuring window over each patch window: as large, but no smaller than MIN_PROBE_PX."""
-    height, width = level.phone.shape
-    size = min(max(patch_size, MIN_PROBE_PX) // level.phone_factor, width, height)
-    wanted = (window_xy + (patch_size - 1) / 2 + 0.5) / level.phone_factor - 0.5 - (size - 1) / 2
-    corner = np.clip(np.floor(wanted + 0.5).astype(np.int64), 0, np.array([width - size, height - size]))
-    centre = level.phone_photo_xy(corner + (size - 1) / 2)
-    return _Probes(corner, size, centre, (size - 1) / 2 * level.phone_factor)
-
-
-def _maps(level: Level, smooth: SmoothMap, probes: _Probes) -> NDArray[np.float64]:
-    """Return each probe's quadratic map from window to DSLR level pixels."""
-    offset = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]), axis=-1) * probes.half_px
-    return quadratic_maps(level.dslr_level_xy(smooth(probes.centre_xy[:, None, None] + offset)))
-
-
-def _coarse_tracks(
-    level: Level, smooth: SmoothMap, window_xy: NDArray[np.int32], patch_size: int
-) -> tuple[_Probes, Tracks]:
-    """Search and track every window at the coarse level; the tracks come in phone photo pixels."""
-    probes = _probes(level, window_xy, patch_size)
-    maps = _maps(level, smooth, probes)
-    found, correlation = search_windows(level.phone, level.dslr, probes.corner_xy, probes.size_px, maps, SEARCH_RADIUS)
-    start = np.zeros((len(found), 6))
-    better = (correlation[:, 1] > correlation[:, 0] + 0.02) & (correlation[:, 1] > 0.5)
-    start[better, :2] = found[better]
-    tracks = track_windows(level.phone, level.dslr, probes.corner_xy, probes.size_px, maps, start, COARSE)
-    return probes, _in_photo_pixels(tracks, level.phone_factor)
-
-
-def _in_photo_pixels(tracks: Tracks, factor: int) -> Tracks:
-    return Tracks(tracks.motion * factor, tracks.covariance * factor**2, tracks.ncc, tracks.noise)
-
-
-def _sd(tracks: Tracks) -> NDArray[np.float64]:
-    sd: NDArray[np.float64] = np.sqrt(np.trace(tracks.covariance, axis1=1, axis2=2))
-    return sd
-
-
-def _refit(smooth: SmoothMap, probes: _Probes, tracks: Tracks) -> SmoothMap:
-    """Fit the polynomial again, to five points of every trusted track."""
-    trusted = _sd(tracks) < TRUSTED_SD_PX
-    if trusted.sum() < 8:
-        return smooth
-    motion, centre = tracks.motion[trusted], probes.centre_xy[trusted]
-    uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
-    phone_xy = (centre[:, None] + uv * probes.half_px).reshape(-1, 2)
-    dslr_xy = smooth(phone_xy + _moved(motion, uv).reshape(-1, 2))
-    sd = np.repeat(np.sqrt(5 * (_sd(tracks)[trusted] ** 2 + 0.15**2)), len(uv)) * _scale_at_centre(smooth)
-    return fit_polynomial(smooth, phone_xy, dslr_xy, 5, sd)
-
-
-def _moved(motion: NDArray[np.float64], uv: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N, K, 2): the displacement of N motions at K points of the window, u and v from -1 to 1."""
-    affine = motion[:, 2:].reshape(-1, 2, 2)
-    return motion[:, None, :2] + np.einsum("nab,kb->nka", affine, uv)
-
-
-def _carry(old: SmoothMap, new: SmoothMap, probes: _Probes, tracks: Tracks) -> NDArray[np.float64]:
-    """Return (N, 2): the tracks' displacements as seen from the new map, phone pixels; zero where not trusted."""
-    x = probes.centre_xy
-    jacobian = np.stack([new(x + np.array(step)) - new(x) for step in ((1.0, 0.0), (0.0, 1.0))], axis=-1)
-    rest = old(x + tracks.motion[:, :2]) - new(x)
-    carried = np.linalg.solve(jacobian, rest[..., None])[..., 0]
-    return np.where((_sd(tracks) < 2 * TRUSTED_SD_PX)[:, None], carried, 0.0)
-
-
-def _refine_windows(
-    level: Level,
-    smooth: SmoothMap,
-    homography: Homography,
-    window_xy: NDArray[np.int32],
-    coarse_xy: NDArray[np.float64],
-    carried: NDArray[np.float64],
-    settings: PatchSettings,
-) -> Alignment:
-    """Track at the fine level, krige, and pass a first verdict on every window."""
-    probes = _probes(level, window_xy, settings.patch_size)
-    maps = _maps(level, smooth, probes)
-    start = np.zeros((len(window_xy), 6))
-    start[:, :2] = carried[_nearest_rows(coarse_xy, probes.centre_xy)] / level.phone_factor
-    tracks = _in_photo_pixels(
-        track_windows(level.phone, level.dslr, probes.corner_xy, probes.size_px, maps, start, FINE), level.phone_factor
-    )
-    steps = np.linspace(0, settings.patch_size - 1, 5)
-    offset = np.stack(np.meshgrid(steps, steps), axis=-1)
-    node_xy = window_xy[:, None, None] + offset
-    field = _field(probes, tracks, node_xy.reshape(len(window_xy), 25, 2), smooth)
-    nodes = field.nodes.reshape(-1, 5, 5, 2)
-    error = field.sd
-    dslr_xy = smooth(node_xy + nodes)
-    reason = np.zeros(len(window_xy), np.uint8)
-    reason[_quadrant_moves(level, smooth, probes, nodes)] = WINDOW_REASONS.index("quadrant")
-    reason[error > settings.max_error_px] = WINDOW_REASONS.index("error")
-    reason[(error > settings.max_error_px) & (_sd(tracks) > settings.max_error_px)] = WINDOW_REASONS.index("texture")
-    last = np.array(smooth.dslr_size_wh) - 1.0
-    reason[~((dslr_xy >= 0) & (dslr_xy <= last)).all(axis=(1, 2, 3))] = WINDOW_REASONS.index("outside")
-    shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
-    _, overlap = coverage(smooth)
-    return Alignment(smooth, window_xy, dslr_xy, shift, angle, error, reason, overlap)
-
-
-def _nearest_rows(xy: NDArray[np.float64], query_xy: NDArray[np.float64]) -> NDArray[np.int64]:
-    square = ((query_xy[:, None] - xy) ** 2).sum(axis=-1)
-    rows: NDArray[np.int64] = square.argmin(axis=1)
-    return rows
-
-
-def _field(probes: _Probes, tracks: Tracks, node_xy: NDArray[np.float64], smooth: SmoothMap) -> LocalField:
-    """Krige the tracks; lengths and amplitudes are shares of the phone photo's width."""
-    width = smooth.phone_size_wh[0]
-    prior = FieldPrior(0.135 * width, 0.0005 * width, 0.46 * width, 0.0006 * width, 0.03)
-    usable = (_sd(tracks) < 2.0) & (tracks.ncc > 0.5)
-    own = np.where(usable, np.arange(len(usable)), -1)
-    return local_kriging(probes.centre_xy, tracks.motion[:, :2], tracks.covariance, usable, node_xy, own, prior)
-
-
-def _quadrant_moves(level: Level, smooth: SmoothMap, probes: _Probes, nodes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which windows have a quadrant that, tracked on its own, leaves the map: an edge in depth runs there."""
-    half = probes.size_px // 2
-    moved = np.zeros(len(nodes), bool)
-    for row in (0, 1):
-        for column in (0, 1):
-            corner = probes.corner_xy + np.array([column, row]) * (probes.size_px - half)
-            centre = level.phone_photo_xy(corner + (half - 1) / 2)
-            quadrant = _Probes(corner, half, centre, (half - 1) / 2 * level.phone_factor)
-            start = np.zeros((len(nodes), 6))
-            start[:, :2] = nodes[:, 1 + 2 * row, 1 + 2 * column] / level.phone_factor
-            maps = _maps(level, smooth, quadrant)
-            tracks = _in_photo_pixels(
-                track_windows(level.phone, level.dslr, corner, half, maps, start, QUADRANT), level.phone_factor
-            )
-            distance = np.linalg.norm(tracks.motion[:, :2] - start[:, :2] * level.phone_factor, axis=1)
-            moved |= (distance > 0.6 + 1.5 * _sd(tracks)) & (_sd(tracks) < 1.0)
-    return moved
+def _searched(level: Level, smooth: SmoothMap, probes: Probes) -> NDArray[np.float64]:
+    """Return (N, 2) the displacement an exhaustive search finds, phone pixels; 0 where it is not clearly better."""
+    maps = window_maps(level, smooth, probes)
+    found, ncc = search_windows(level.phone, level.dslr, probes.corner_xy, probes.size_px, maps, SEARCH_RADIUS)
+    better = (ncc[:, 1] > ncc[:, 0] + SEARCH_GAIN) & (ncc[:, 1] > SEARCH_NCC)
+    return np.where(better[:, None], found, 0.0) * level.phone_factor
 
 
 def _beyond_homography(
     dslr_from_phone: NDArray[np.float64], node_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the shift (W, 2) at the centre, phone pixels, and the rotation (W,), degrees, beyond the homography."""
-    phone_from_dslr = np.linalg.inv(dslr_from_phone)
-    rest = project(phone_from_dslr, dslr_xy) - node_xy
+    rest = project(np.linalg.inv(dslr_from_phone).astype(np.float64), dslr_xy) - node_xy
     right = (rest[:, :, -1] - rest[:, :, 0]).mean(axis=1)
     down = (rest[:, -1] - rest[:, 0]).mean(axis=1)
     side = node_xy[:, 0, -1, 0] - node_xy[:, 0, 0, 0]

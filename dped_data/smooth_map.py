@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 RADIAL_PRIOR_SD = 0.05
 """Prior standard deviation of the radial term at the photo's corner. Ours: ordinary lenses stay within 2 %."""
 
-POLYNOMIAL_PRIOR_SD = (0.0055, 0.0055, 0.0018, 0.0012, 0.0009, 0.0007)
-"""Prior standard deviation of a coefficient by its degree, share of the DSLR photo's width. Ours: what lens
-distortion and a smooth scene leave, falling with the degree so that the fit does not swing where there is no data."""
+MATCH_PRIOR_SD = (0.0055, 0.0055, 0.0018, 0.0012, 0.0009)
+TRACK_PRIOR_SD = (0.01, 0.01, 0.01, 0.008, 0.006, 0.004, 0.002)
+"""Prior standard deviations of a coefficient by its degree, share of the DSLR photo's width: tight for the few and
+coarse matches, so that the fit does not swing where there are none; wide for hundreds of precise tracks. Ours."""
 
 TUKEY_MEDIANS = 4.5
 """Residuals beyond this many medians have no weight (Tukey's biweight at about 3 standard deviations)."""
@@ -30,6 +31,7 @@ class SmoothMap:
         radial: relative growth of the distance from the photo's centre at its corner.
         coefficients: (K, 2) polynomial in DSLR pixels over the monomials of `degree`.
         phone_size_wh, dslr_size_wh: photo sizes, pixels.
+        covariance: (K, K) posterior covariance of either column of `coefficients`; None before any fit.
     """
 
     dslr_from_undistorted: NDArray[np.float64]
@@ -38,11 +40,25 @@ class SmoothMap:
     degree: int
     phone_size_wh: tuple[int, int]
     dslr_size_wh: tuple[int, int]
+    covariance: NDArray[np.float64] | None = None
 
     def __call__(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map points (..., 2) of the phone photo to the DSLR photo."""
         uv = self._normalised(phone_xy)
         return self._projected(uv) + _combined(_monomials(uv, self.degree), self.coefficients)
+
+    def scale(self) -> float:
+        """Return DSLR pixels per phone pixel at the phone photo's centre."""
+        centre = (np.array(self.phone_size_wh) - 1) / 2
+        at = self(centre + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+        return float(np.sqrt(abs(np.linalg.det(at[1:] - at[0]))))
+
+    def sd(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standard deviation of the polynomial at points (..., 2), along either axis, DSLR pixels."""
+        if self.covariance is None:
+            return np.zeros(phone_xy.shape[:-1])
+        design = _monomials(self._normalised(phone_xy), self.degree)
+        return np.sqrt(np.einsum("...i,ij,...j->...", design, self.covariance, design))
 
     def _normalised(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         width, height = self.phone_size_wh
@@ -77,7 +93,7 @@ def smooth_map_of_homography(
 
 def fit_projective(start: SmoothMap, phone_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]) -> SmoothMap:
     """Refine homography and radial term to point pairs (N, 2): Gauss-Newton with Tukey weights; drops the polynomial."""
-    current = replace(start, coefficients=np.zeros((1, 2)), degree=0)
+    current = replace(start, coefficients=np.zeros((1, 2)), degree=0, covariance=None)
     width, height = start.phone_size_wh
     to_pixels = np.array([[width / 2, 0, (width - 1) / 2], [0, width / 2, (height - 1) / 2], [0, 0, 1]])
     floor = 0.0008 * start.dslr_size_wh[0]
@@ -110,7 +126,7 @@ def fit_polynomial(
     start: SmoothMap,
     phone_xy: NDArray[np.float64],
     dslr_xy: NDArray[np.float64],
-    degree: int,
+    prior_sd: tuple[float, ...],
     point_sd: NDArray[np.float64],
 ) -> SmoothMap:
     """Fit the polynomial to what homography and radial term leave, ridge-regularised, with Tukey weights.
@@ -118,13 +134,14 @@ def fit_polynomial(
     Args:
         start: its homography and radial term are kept.
         phone_xy, dslr_xy: (N, 2) point pairs.
-        degree: degree of the polynomial, 0 to 5.
+        prior_sd: MATCH_PRIOR_SD or TRACK_PRIOR_SD; as long as the polynomial's degree and one.
         point_sd: (N,) standard deviation of each pair, DSLR pixels.
     """
+    degree = len(prior_sd) - 1
     uv = start._normalised(phone_xy)
     design = _monomials(uv, degree)
     rest = dslr_xy - start._projected(uv)
-    prior = np.array([POLYNOMIAL_PRIOR_SD[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
+    prior = np.array([prior_sd[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
     ridge = np.diag((prior * start.dslr_size_wh[0]) ** -2)
     weight = point_sd**-2.0
     floor = float(np.median(point_sd)) * 2
@@ -134,7 +151,7 @@ def fit_polynomial(
         coefficients = np.linalg.solve(normal, np.einsum("ni,na->ia", design * weight[:, None], rest))
         error = rest - _combined(design, coefficients)
         weight = point_sd**-2.0 * _tukey(np.hypot(error[:, 0], error[:, 1]), floor)
-    return replace(start, coefficients=coefficients, degree=degree)
+    return replace(start, coefficients=coefficients, degree=degree, covariance=np.linalg.inv(normal))
 
 
 def _normal(jacobian: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
