@@ -129,17 +129,18 @@ def build_dataset_command(
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
     from dped_data import build
-    from dped_data.build_report import build_text, plan_text
+    from dped_data.build_report import build_text
+    from dped_data.captures_report import pairing_table
     from dped_data.rigs import load_build_settings
 
     settings = load_build_settings(rig_file, flags)
     phone = phone or build.choose_phone(captures, settings.rig)
     if dry_run:
-        plan = build.plan_dataset(captures, phone, settings)
+        plan = build.plan_dataset(captures, phone, settings, None if overwrite else out / phone)
         if as_json:
             _print_json(plan)
         else:
-            click.echo(plan_text(plan))
+            click.echo(pairing_table(plan.pairing, plan.splits))
         return
     report = build.build_dataset(
         captures,
@@ -260,6 +261,45 @@ def train_command(phone: str | None, data: Path, out: Path, resume: bool, **flag
     click.echo(f"  test it with: dped evaluate --model {report.model}")
 
 
+@dped.command("evaluate")
+@click.option("--model", type=FILE, help="Enhancer to test.")
+@click.option("--external", type=FOLDER, help="Folder of photos that something else enhanced, named as the phone's.")
+@click.option("--identity", is_flag=True, help="Test the untouched phone patches.")
+@click.option("--phone", help="Phone whose dataset to test on; may be left out when there is one only.")
+@click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option(
+    "--csv", "csv_file", type=FILE, help="Write the figures of every patch here, and of every capture beside it."
+)
+@click.option("--picture", type=FILE, help="Write a sheet of the worst patches here: phone | enhanced | DSLR.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def evaluate_command(
+    model: Path | None,
+    external: Path | None,
+    identity: bool,
+    phone: str | None,
+    data: Path,
+    split: Any,
+    csv_file: Path | None,
+    picture: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Hold a model, externally enhanced photos, or the untouched phone patches against the DSLR patches."""
+    from dped_train.evaluate import evaluate, evaluation_text
+
+    if (model is not None) + (external is not None) + identity != 1:
+        raise UsageError("evaluate needs exactly one of --model FILE, --external DIR and --identity")
+    report = evaluate(
+        data, phone, model=model, external=external, split=split, csv_file=csv_file, picture=picture, device=device
+    )
+    if as_json:
+        _print_json(report)
+    else:
+        click.echo(evaluation_text(report))
+
+
 @dped.command("import-checkpoint")
 @click.argument("prefix", type=ANY_PATH)
 @click.option("--out", type=FILE, required=True, help="File to write, such as iphone.safetensors.")
@@ -286,7 +326,7 @@ def demo_command(out: Path, steps: int) -> None:
         f"simulate-rig --score {out}/dataset --rig {out}/rig",
         f"inspect-pairs --data {out}/dataset --out {out}/report",
         f"train --data {out}/dataset --out {out}/runs --content-weight 0 --batch-size 8 --steps {steps}",
-        f"evaluate --model {model} --data {out}/dataset --sheet {out}/phone_enhanced_dslr.png",
+        f"evaluate --model {model} --data {out}/dataset --picture {out}/phone_enhanced_dslr.png",
     ]
     for command in commands:
         click.echo(f"\n$ dped {command}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.capture_table import CaptureRow
+from dped_data.capture_table import CAPTURES_NAME, CaptureRow, read_captures
 from dped_data.captures import find_captures
 from dped_data.dataset_folder import check_place, finish, locked, prepare
 from dped_data.errors import CaptureRejected, InputError, PhotoError, UsageError
@@ -23,7 +23,7 @@ from dped_data.manifest import Manifest
 from dped_data.parallel import Backend, run_parallel
 from dped_data.photos import decode_photo, read_bytes
 from dped_data.progress import progress_bar
-from dped_data.records import AlignedCapture, Capture, Pairing, Split
+from dped_data.records import SPLITS, AlignedCapture, Capture, Pairing, Split
 from dped_data.review_file import read_review
 from dped_data.reviewed import apply_review
 from dped_data.settings import BuildSettings, Rig
@@ -84,8 +84,10 @@ def choose_phone(captures: Path, rig: Rig) -> str:
     return present[0]
 
 
-def plan_dataset(captures: Path, phone: str, settings: BuildSettings) -> Plan:
+def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Path | None = None) -> Plan:
     """Pair the photos below `captures` and assign the splits; reads headers only.
+
+    Captures of the dataset in `folder`, if there is one, keep the split that its captures.csv states.
 
     Raises:
         UsageError: the rig has no such phone.
@@ -100,7 +102,9 @@ def plan_dataset(captures: Path, phone: str, settings: BuildSettings) -> Plan:
             f"{captures}: no photo of '{phone}' pairs with one of '{settings.rig.dslr}'{detail}; "
             "run with --dry-run to see all, or choose --pairing name or --pairing time"
         )
-    return Plan(pairing, assign_splits(pairing.captures, settings.split))
+    known = read_captures(folder) if folder and (folder / CAPTURES_NAME).exists() else []
+    earlier = {row.capture_id: split for row in known for split in SPLITS if row.split == split}
+    return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
 
 
 def align_capture(root: Path, capture: Capture, settings: BuildSettings) -> tuple[CaptureRow, ShardCapture | None]:
@@ -228,7 +232,7 @@ def build_dataset(
     captures, folder = Path(captures), Path(out) / phone
     settings.rig.phone(phone)
     check_place(folder, captures)
-    plan = plan_dataset(captures, phone, settings)
+    plan = plan_dataset(captures, phone, settings, None if overwrite else folder)
     with locked(folder):
         digest = prepare(folder, captures, settings, overwrite)
         units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)

@@ -128,9 +128,10 @@ def test_a_folder_without_permission_is_one_line(tmp_path: Path) -> None:
     (captures / "slr").chmod(0)
     code = (
         "import os, sys\n"
+        "import cli, dped_data.build, dped_data.build_report, dped_data.captures_report, dped_data.rigs\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"  # root may read everything: be nobody
         "sys.argv = ['dped', *sys.argv[1:]]\n"
-        "import cli; cli.main()"
+        "cli.main()"
     )
     arguments = ["build-dataset", "--captures", str(captures), "--rig", str(toml), "--out", str(tmp_path / "dataset")]
     for folder in (tmp_path, *tmp_path.parents):  # pytest's folders are closed to others
