@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.inspection.measure import paste_shrunk, photo_size
 from dped_data.inspection.pictures import write_jpeg
+from dped_data.inspection.previews import GREY, covered, mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures
 
 CAPTURES_FOLDER = "pairs"
@@ -26,7 +26,6 @@ THUMBNAIL_PX = 144
 SHEET_PATCHES = 24
 _DIMMED = 0.45
 """Brightness of the backdrop where nothing is stored, so that what is stored stands out."""
-_GREY = 128
 
 
 @dataclass(frozen=True)
@@ -125,27 +124,29 @@ def _overviews(
     """Whole-photo pictures: stored patches in place on a dimmed backdrop of the photos, both in the phone's frame."""
     if len(phone) == 0:
         return previews.phone, previews.dslr
-    width, height = photo_size(f.stored, phone.shape[1])
-    scale = min(1.0, OVERVIEW_PX / max(width, height))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    canvases = (_phone_backdrop(previews, size), _dslr_backdrop(f, previews, size, scale))
-    for canvas, patches in zip(canvases, (phone, dslr), strict=True):
-        for patch, (x, y) in zip(patches, f.stored.phone_xy, strict=True):
-            paste_shrunk(canvas, patch, int(x), int(y), scale)
-    return canvases
+    factor = shrink_factor(photo_size(f.stored, phone.shape[1]), OVERVIEW_PX)
+    mask = covered(f.stored, phone.shape[1], factor)[:, :, None]
+    pictures = []
+    for patches, make_backdrop in ((phone, _phone_backdrop), (dslr, _dslr_backdrop)):
+        picture = mosaic(patches, f.stored, factor)
+        backdrop = make_backdrop(f, previews, (picture.shape[1], picture.shape[0]), 1 / factor)
+        pictures.append(picture if backdrop is None else np.where(mask, picture, backdrop))
+    return pictures[0], pictures[1]
 
 
-def _phone_backdrop(previews: Previews, size: tuple[int, int]) -> NDArray[np.uint8]:
-    if previews.phone is None:
-        return np.full((size[1], size[0], 3), _GREY, np.uint8)
-    return _dimmed(cv2.resize(previews.phone, size, interpolation=cv2.INTER_AREA))
+def _phone_backdrop(
+    f: CaptureFigures, previews: Previews, size: tuple[int, int], scale: float
+) -> NDArray[np.uint8] | None:
+    return None if previews.phone is None else _dimmed(cv2.resize(previews.phone, size, interpolation=cv2.INTER_AREA))
 
 
-def _dslr_backdrop(f: CaptureFigures, previews: Previews, size: tuple[int, int], scale: float) -> NDArray[np.uint8]:
+def _dslr_backdrop(
+    f: CaptureFigures, previews: Previews, size: tuple[int, int], scale: float
+) -> NDArray[np.uint8] | None:
     """The DSLR preview warped to the phone's frame by the homography alone: good enough to find one's way."""
     matrix = f.stored.dslr_from_phone
     if previews.dslr is None or not np.isfinite(matrix).all() or min(previews.dslr_size_wh) <= 0:
-        return np.full((size[1], size[0], 3), _GREY, np.uint8)
+        return None
     shrink = previews.dslr.shape[1] / previews.dslr_size_wh[0]
     preview_from_canvas = np.diag([shrink, shrink, 1.0]) @ matrix @ np.diag([1 / scale, 1 / scale, 1.0])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -156,7 +157,7 @@ def _dslr_backdrop(f: CaptureFigures, previews: Previews, size: tuple[int, int],
 
 
 def _dimmed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return cv2.convertScaleAbs(picture, alpha=_DIMMED, beta=_GREY * (1 - _DIMMED) * 0.6)
+    return cv2.convertScaleAbs(picture, alpha=_DIMMED, beta=GREY * (1 - _DIMMED) * 0.6)
 
 
 def _thumbnail(overview: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -178,7 +179,7 @@ def _write_region(
     offset = f.stored.phone_xy - (x, y)
     inside = np.flatnonzero((offset > -size).all(1) & (offset < (w, h)).all(1))
     for name, patches in (("phone", phone), ("dslr", dslr)):
-        canvas = np.full((h + 2 * size, w + 2 * size, 3), _GREY, np.uint8)
+        canvas = np.full((h + 2 * size, w + 2 * size, 3), GREY, np.uint8)
         for k in inside:
             left, top = offset[k] + size
             canvas[top : top + size, left : left + size] = patches[k]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.files import atomic_write_text
 from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
-from dped_data.inspection.measure import measure_capture, read_preview
+from dped_data.inspection.measure import measure_capture
 from dped_data.inspection.page import PAGE_NAME, prepare_folder, write_page
+from dped_data.inspection.previews import read_preview
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, InspectReport, StoredCapture
 from dped_data.inspection.settings import InspectSettings
@@ -113,14 +116,16 @@ def measure_dataset(
 def inspect_captures(
     folder: Path, captures: Sequence[StoredCapture], captures_folder: Path | None, sample_patches: int, out: Path
 ) -> list[CaptureFigures]:
-    """Measure some captures and write their pictures: the work of one process."""
-    figures = []
-    for stored in captures:
-        previews, time_s = _read_previews(captures_folder, stored)
-        phone, dslr = read_patches(folder, stored)
-        measured = measure_capture(stored, phone, dslr, previews.phone, time_s, sample_patches)
-        write_capture(out, measured, phone, dslr, previews)
-        figures.append(measured)
+    """Measure some captures of one shard and write their pictures: the work of one process."""
+    shard = captures[0].shard
+    with open_shard(folder / shard) if shard else nullcontext() as file:
+        figures = []
+        for stored in captures:
+            previews, time_s = _read_previews(captures_folder, stored)
+            phone, dslr = _read_patches(file, stored)
+            measured = measure_capture(stored, phone, dslr, previews.phone, time_s, sample_patches)
+            write_capture(out, measured, phone, dslr, previews)
+            figures.append(measured)
     return figures
 
 
@@ -132,14 +137,13 @@ def _read_previews(captures_folder: Path | None, stored: StoredCapture) -> tuple
     return Previews(phone, dslr, stored.dslr_size_wh), time_s
 
 
-def read_patches(folder: Path, stored: StoredCapture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _read_patches(file: h5py.File | None, stored: StoredCapture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read all patches of one capture, each (N, S, S, 3) uint8."""
-    if stored.shard == "" or len(stored.rows) == 0:
+    if file is None or len(stored.rows) == 0:
         empty = np.zeros((0, 1, 1, 3), np.uint8)
         return empty, empty
-    with open_shard(folder / stored.shard) as file:
-        rows = _rows(stored)
-        return file["phone"][rows], file["dslr"][rows]
+    rows = _rows(stored)
+    return file["phone"][rows], file["dslr"][rows]
 
 
 def _rows(stored: StoredCapture) -> slice | NDArray[np.int64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
 from dped_data.inspection.leaks import find_leaks
-from dped_data.inspection.measure import photo_size
+from dped_data.inspection.previews import photo_size
 from dped_data.inspection.records import (
     CONTRAST_CLASSES,
     CONTRAST_LIMITS,

@@ -1,0 +1,103 @@
+"""Small pictures of whole photos: decoded at a fraction of their size, or put together from stored patches."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from dped_data.errors import PhotoError
+from dped_data.exif import read_exif
+from dped_data.inspection.records import StoredCapture
+from dped_data.photos import JPEG_SUFFIXES, read_bytes, read_header, read_photo
+
+GREY = 128
+"""What is shown where there is nothing."""
+
+
+def photo_size(stored: StoredCapture, patch_size: int) -> tuple[int, int]:
+    """Width and height of the phone photo; where unknown, the smallest that holds every patch."""
+    if min(stored.phone_size_wh) > 0:
+        return stored.phone_size_wh
+    if len(stored.phone_xy) == 0:
+        return patch_size, patch_size
+    right, bottom = stored.phone_xy.max(0) + patch_size
+    return int(right), int(bottom)
+
+
+def shrink_factor(size_wh: tuple[int, int], longest_px: int) -> int:
+    """Whole number by which a photo is shrunk so that its longer side is at most `longest_px`."""
+    return max(1, -(-max(size_wh) // longest_px))
+
+
+def mosaic(patches: NDArray[np.uint8], stored: StoredCapture, factor: int) -> NDArray[np.uint8]:
+    """Lay a capture's patches (N, S, S, 3) where they were cut, shrunk by `factor`; grey where there is none."""
+    size = patches.shape[1]
+    width, height = (-(-side // factor) for side in photo_size(stored, size))
+    canvas = np.full((height * factor, width * factor, 3), GREY, np.uint8)
+    for patch, (x, y) in zip(patches, stored.phone_xy, strict=True):
+        part = canvas[y : y + size, x : x + size]
+        part[:] = patch[: part.shape[0], : part.shape[1]]  # a damaged position must not stop the report
+    return canvas if factor == 1 else cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def covered(stored: StoredCapture, size: int, factor: int) -> NDArray[np.bool_]:
+    """Return which pixels of the mosaic the patches cover whole, (h, w)."""
+    width, height = (-(-side // factor) for side in photo_size(stored, size))
+    cover = np.zeros((height * factor, width * factor), np.uint8)
+    for x, y in stored.phone_xy:
+        cover[y : y + size, x : x + size] = 255
+    if factor > 1:
+        cover = cv2.resize(cover, (width, height), interpolation=cv2.INTER_AREA)
+    return cover > 253
+
+
+def read_preview(path: Path, longest_px: int) -> tuple[NDArray[np.uint8] | None, float | None]:
+    """Return a photo shrunk to `longest_px` at most, upright, and its capture time; None for what cannot be had.
+
+    JPEG files are decoded at 1/2, 1/4 or 1/8 of their size, which costs a fraction of decoding them whole; their colour
+    profile is not applied, for the picture serves to find one's way only.
+    """
+    try:
+        header = read_header(path)
+        is_jpeg = path.suffix.lower() in JPEG_SUFFIXES
+        pixels = _decode_small(path, longest_px) if is_jpeg else read_photo(path)
+    except PhotoError:
+        return None, None
+    scale = longest_px / max(pixels.shape[:2])
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return pixels, header.time_s
+
+
+def _decode_small(path: Path, longest_px: int) -> NDArray[np.uint8]:
+    data = read_bytes(path)
+    with Image.open(io.BytesIO(data)) as image:
+        if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+            return read_photo(path)
+        orientation = int(read_exif(image).get(ExifTags.Base.Orientation, 1))
+        least_wh = [longest_px * side // max(image.size) for side in image.size]
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, "RGB", fastdct=True, fastupsample=True, min_width=least_wh[0], min_height=least_wh[1], strict=False
+        )
+    except ValueError:
+        raise PhotoError(path.name, "damaged JPEG") from None
+    return _upright(pixels, orientation)
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo an EXIF orientation (1 to 8)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
