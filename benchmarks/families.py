@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def cross(photos: Path, folder: Path, wanted: int, jobs: int) -> int:
     truths: list[Truth] = []
     pairs: list[tuple[int, int]] = []
     for scale in (1.0, 0.5):
-        settings = replace(CROSSED.settings, count=18, scale=scale)
+        settings = replace(CROSSED.settings, count=math.isqrt(wanted) + 4, scale=scale)
         rig_dir = folder / f"rig-{scale:g}"
         if not (rig_dir / "done").exists():
             simulate_rig(photos, rig_dir, CROSSED.rig, PHONE, settings, jobs=jobs)
