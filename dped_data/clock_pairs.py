@@ -137,19 +137,13 @@ class _RestLine:
 
 
 def _doubtful(mapped: Times, dslr_s: Times, paired: Times, residuals: Times, match: ClockMatch) -> NDArray[np.bool_]:
-    """Mark the phone shots in stretches for which the offset is not proven.
-
-    Each stretch (shots without a long gap, 30 at most) is judged with the line through all other pairs. If that line is
-    certain of the stretch, and agrees, the stretch may only not fit another offset much better (a clock that was set
-    meanwhile). If it is uncertain (a few shots days away), the stretch must prove its offset alone.
-    """
+    """Mark the phone shots in stretches (shots without a long gap, 30 at most) for which the offset is not proven."""
     phone, dslr = (events(np.sort(t), match.tolerance_s) for t in (mapped, dslr_s))
     doubtful = np.zeros(len(mapped), bool)
     for stretch in _stretches(phone):
         low, high = stretch[0] - match.tolerance_s, stretch[-1] + match.tolerance_s
         others = (paired < low) | (paired > high)
-        differences = np.sort(all_differences(stretch, dslr, NEIGHBOURHOOD_S))
-        if len(differences) and not _proven(stretch, differences, paired[others], residuals[others], match):
+        if not _proven(stretch, dslr, paired[others], residuals[others], match):
             doubtful |= (mapped >= low) & (mapped <= high)
     return doubtful
 
@@ -159,11 +153,24 @@ def _stretches(times: Times) -> list[Times]:
     return [part for session in sessions for part in np.array_split(session, -(-len(session) // _STRETCH))]
 
 
-def _proven(stretch: Times, differences: Times, paired: Times, residuals: Times, match: ClockMatch) -> bool:
-    own, other, _ = own_and_rival(differences, match.core_s, match.tolerance_s)
+def _proven(stretch: Times, dslr: Times, paired: Times, residuals: Times, match: ClockMatch) -> bool:
+    """Tell whether the line holds for a stretch, judged with the line through all other pairs.
+
+    If that line is certain of the stretch, and agrees, the stretch may only not fit another offset much better (a clock
+    that was set meanwhile). If it is uncertain (a few shots days away), the stretch must prove its own offset against
+    every other one that the rest allows.
+    """
+    reach, certain = NEIGHBOURHOOD_S, False
     if len(paired) >= 2:
         rest = _RestLine.through(paired, residuals, match.fit.drift)
         ends = stretch[[0, -1]]
-        if max(rest.uncertainty(ends).max(), np.abs(rest.at(ends)).max()) <= match.tolerance_s:
-            return other < own + max(3, 0.2 * own)
-    return own >= MIN_PAIRS and stands_out(own, other)
+        certain = max(rest.uncertainty(ends).max(), np.abs(rest.at(ends)).max()) <= match.tolerance_s
+        allowed = float((np.abs(rest.at(ends)) + rest.uncertainty(ends)).max()) + 2 * match.tolerance_s
+        reach = reach if certain else min(reach, allowed)
+    differences = np.sort(all_differences(stretch, dslr, reach))
+    if not len(differences):
+        return False
+    own, other, _ = own_and_rival(differences, match.core_s, match.tolerance_s)
+    if certain:
+        return other < own + max(3, 0.2 * own)
+    return (own >= MIN_PAIRS and stands_out(own, other)) or (own >= 2 and other == 0 and reach < NEIGHBOURHOOD_S)
