@@ -1,0 +1,73 @@
+"""Statistics and gradients summed over processes are those of the whole batch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dped_data.errors import UsageError
+from dped_train.distributed import SharedBatchNorm, chosen_device, joined_processes, share_batch_norms
+from dped_train.networks import Enhancer
+
+WORKER = """
+import torch, torch.distributed as dist
+from dped_train.distributed import SharedBatchNorm, sum_gradients, summed
+from dped_train.networks import BatchNorm
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+x = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+target = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+share = slice(0, 2) if rank == 0 else slice(2, 5)
+whole, shared = BatchNorm(3), SharedBatchNorm(3)
+mine, its = x.clone().requires_grad_(), x[share].clone().requires_grad_()
+expected = whole(mine, relu=True, skip=mine)
+found = shared(its, relu=True, skip=its)
+(expected - target).square().sum().backward()
+(found - target[share]).square().sum().backward()
+sum_gradients(shared.parameters(), 2)
+torch.testing.assert_close(found, expected[share])
+torch.testing.assert_close(its.grad, mine.grad[share])
+for name, value in whole.named_parameters():
+    torch.testing.assert_close(dict(shared.named_parameters())[name].grad, value.grad)
+for name, value in whole.named_buffers():
+    torch.testing.assert_close(dict(shared.named_buffers())[name], value)
+assert summed(torch.tensor([rank + 1.0]), 2).item() == 3
+dist.destroy_process_group()
+"""
+
+
+def test_batch_norm_over_two_processes_is_that_of_the_whole_batch(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+
+
+def test_sharing_keeps_names_and_weights() -> None:
+    network, shared = Enhancer("batch"), Enhancer("batch")
+    shared.load_state_dict(network.state_dict())
+    share_batch_norms(shared, 1)
+    assert not any(isinstance(module, SharedBatchNorm) for module in shared.modules())
+    share_batch_norms(shared, 2)
+    assert sum(isinstance(module, SharedBatchNorm) for module in shared.modules()) == 8
+    assert shared.state_dict().keys() == network.state_dict().keys()
+    photo = torch.rand(1, 3, 20, 20)
+    torch.testing.assert_close(shared.eval()(photo), network.eval()(photo))
+
+
+def test_alone_without_torchrun() -> None:
+    with joined_processes("cpu") as process:
+        assert (process.rank, process.count, process.device, process.leads) == (0, 1, torch.device("cpu"), True)
+
+
+def test_devices_that_are_not_there_are_refused() -> None:
+    assert chosen_device("cpu") == torch.device("cpu")
+    for name in ("cuda:99", "nonsense", "meta"):
+        with pytest.raises(UsageError, match=f"--device {name}"):
+            chosen_device(name)
