@@ -27,6 +27,7 @@ _FINE_PX = np.arange(-7, 8) * _STEP_PX
 """Where the spline is evaluated around the highest sample; a parabola then interpolates between these."""
 _NOISE_AREA_PX = 4 * np.pi * (BLUR_PX**2 + 0.25)
 """Pixels that share one independent noise value after the blur (0.25: the cameras' own demosaicing, ours)."""
+_LUMA = np.array([0.299, 0.587, 0.114])
 _MODEL_SHARE = 1.5
 """Ours: the two cameras' different sharpening and tone make the residual smoother than noise; calibrated on patches
 with planted shifts, where the predicted deviation then equals the real one within a factor of 1.5."""
@@ -150,3 +151,15 @@ def _parabola(
     least = np.where(usable, middle - radius, 0.0)
     top = at(0, 0) + 0.5 * (slope_x * step[:, 0] + slope_y * step[:, 1])
     return step, least, top
+
+
+def zero_shift_correlation(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Correlation (N,) of the luminance of patch pairs (N, S, S, 3) as they lie; NaN where one has no contrast."""
+    result = np.full(len(phone), np.nan)
+    for index, pair in enumerate(zip(phone, dslr, strict=True)):
+        first, second = (patch @ _LUMA for patch in pair)
+        first, second = first - first.mean(), second - second.mean()
+        scale = np.sqrt((first**2).sum() * (second**2).sum())
+        if scale > 0:
+            result[index] = (first * second).sum() / scale
+    return result

@@ -17,7 +17,9 @@ from scipy.ndimage import fourier_shift
 from dped_data.capture_table import CaptureRow, write_captures
 from dped_data.files import sha256_of_file
 from dped_data.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
+from dped_data.photos import write_photo
 from dped_data.records import SPLITS, WINDOW_REASONS, Patches
+from dped_data.resampling import sample_dslr
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.settings_machinery import digest_of, settings_dict
 from dped_data.shards import ShardCapture, write_shard
@@ -89,13 +91,16 @@ def capture_patches(number: int, fault: Fault, shared_shift: tuple[float, float]
     rng = np.random.default_rng(2000 + number)
     steps = np.linspace(0, SIZE - 1, 5)
     nodes = np.stack(np.meshgrid(steps, steps), -1)
-    cuts = [[picture[y : y + SIZE, x : x + SIZE] for x, y in kept] for picture in (phone, dslr)]
-    ncc = [np.corrcoef(a.mean(2).ravel(), b.mean(2).ravel())[0, 1] for a, b in zip(*cuts, strict=True)]
+    dslr_xy = np.array(kept, np.float64)[:, None, None] + nodes
+    phone_cuts = np.stack([phone[y : y + SIZE, x : x + SIZE] for x, y in kept])
+    dslr_cuts = sample_dslr(dslr, dslr_xy, SIZE)
+    luma = [[patch @ (0.299, 0.587, 0.114) for patch in cuts] for cuts in (phone_cuts, dslr_cuts)]
+    ncc = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(*luma, strict=True)]
     return Patches(
-        phone=np.stack(cuts[0]),
-        dslr=np.stack(cuts[1]),
+        phone=phone_cuts,
+        dslr=dslr_cuts,
         phone_xy=np.array(kept, np.int32),
-        dslr_xy=np.array(kept, np.float64)[:, None, None] + nodes,
+        dslr_xy=dslr_xy,
         shift_px=rng.normal(0, 1.5, (len(kept), 2)).astype(np.float32),
         angle_deg=np.zeros(len(kept), np.float32),
         ncc=np.array(ncc, np.float32),
@@ -111,8 +116,12 @@ def make_dataset(
     faults: Mapping[int, Fault] | None = None,
     shared_shift: tuple[float, float] = (0.0, 0.0),
     rejected: int = 0,
+    photos: Path | None = None,
 ) -> Path:
-    """Write OUT/sony: `count` kept captures named c000 … (three quarters train), then `rejected` ones; return OUT."""
+    """Write OUT/sony: `count` kept captures named c000 … (three quarters train), then `rejected` ones; return OUT.
+
+    With `photos`, the photos are written there too, so that the patches can be made again from them.
+    """
     faults, folder = faults or {}, out / PHONE
     settings = settings_dict(BuildSettings())
     digest = digest_of(settings, FORMAT_VERSION)
@@ -135,6 +144,11 @@ def make_dataset(
         name = f"r{k:03d}"
         row = CaptureRow(name, f"{PHONE}/{name}.png", f"{DSLR}/{name}.png", "train", "rejected")
         rows.append(replace(row, stage="homography", reason="too few inliers", measured=7.0, limit=16.0))
+    for k in range(count if photos else 0):
+        for camera, picture in zip((PHONE, DSLR), photo_pair(k, faults.get(k, NO_FAULT), shared_shift), strict=True):
+            path = Path(photos or "") / camera / f"c{k:03d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_photo(path, picture)
     total = sum(entry.patches for entry in splits.values())
     totals = {"captures": len(rows), "kept": count, "rejected": rejected, "failed": 0, "patches": total}
     totals |= {"windows": sum(row.windows or 0 for row in rows), "unpaired_photos": 0}
