@@ -207,6 +207,10 @@ def simulate_rig_command(
         for name, (width, height) in ((report.phone, report.phone_wh), (report.dslr, report.dslr_wh))
     ]
     click.echo(f"{out}: {report.captures} captures of {report.photos} photos ({', '.join(sizes)})")
+    median, largest = report.magnification
+    click.echo(
+        f"  a scene pixel covers {median:.1f} DSLR pixels, {largest:.1f} at most; {report.walls} scenes are walls of photos"
+    )
     click.echo(f"  build it with: dped build-dataset --captures {out / 'captures'}")
     click.echo(f"  score it with: dped simulate-rig --score dataset --rig {out}")
 
@@ -219,6 +223,10 @@ def simulate_rig_command(
 @click.option("--worst", default=10, show_default=True, help="Captures to show, worst first.")
 @click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--review", is_flag=True, help="Serve the report on this machine and save accepts and rejects to OUT/review.csv."
+)
+@click.option("--verify", is_flag=True, help="Check the files instead, and make the patches again from the photos.")
 @settings_options(InspectSettings)
 def inspect_pairs_command(
     phone: str | None,
@@ -228,6 +236,8 @@ def inspect_pairs_command(
     worst: int,
     jobs: int,
     as_json: bool,
+    review: bool,
+    verify: bool,
     **flags: Any,
 ) -> int:
     """Judge how well the pairs of a dataset match; status 1 when the verdict is bad."""
@@ -236,12 +246,21 @@ def inspect_pairs_command(
 
     settings = load_settings(InspectSettings(), {}, "settings", flags)
     folder = find_dataset(data, phone)
+    if verify:
+        verified = inspection.verify_dataset(data, folder.name, captures=captures, jobs=jobs)
+        text = json.dumps(dataclasses.asdict(verified), indent=1) if as_json else inspection.verify_text(verified)
+        click.echo(text)
+        return verified.exit_status
     report = inspection.inspect_pairs(data, folder.name, out, settings, captures=captures, jobs=jobs)
     if as_json:
         click.echo(json.dumps(inspection.as_json(report), indent=1))
     else:
         click.echo(inspection.terminal_text(report, worst))
-    return 1 if report.verdict == "fail" else 0
+    if review:
+        server = inspection.ReviewServer(report, out)
+        click.echo(f"review at {server.address}  (Ctrl-C ends)\ndecisions go to {server.review}", err=as_json)
+        server.serve()
+    return report.exit_status
 
 
 @dped.command("train")
