@@ -15,6 +15,7 @@ The paper names no method (its cameras were triggered together); every constant 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,7 +170,14 @@ def _prove(line: Line, a: Times, b: Times, tolerance: float) -> float:
 
 
 def _binomial_tail(successes: int, trials: int, probability: float) -> float:
-    """Return the probability of at least `successes` in `trials`."""
-    from scipy.stats import binom  # here, since importing it takes longer than most pairings
+    """Return the probability of at least `successes` in `trials`, for a probability above 0."""
+    if probability >= 1 or successes <= 0:
+        return 1.0
+    odds = math.log(probability), math.log1p(-probability)
+    return sum(
+        math.exp(_log_choices(trials, k) + k * odds[0] + (trials - k) * odds[1]) for k in range(successes, trials + 1)
+    )
 
-    return float(binom.sf(successes - 1, trials, probability))
+
+def _log_choices(trials: int, k: int) -> float:
+    return math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
