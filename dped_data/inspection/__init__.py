@@ -8,8 +8,20 @@ from dped_data.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from dped_data.inspection.inspect import as_json, inspect_pairs
+    from dped_data.inspection.review_server import ReviewServer
     from dped_data.inspection.terminal import terminal_text
+    from dped_data.inspection.verify import verify_dataset, verify_text
 
-__all__ = ["as_json", "inspect_pairs", "terminal_text"]
+__all__ = ["ReviewServer", "as_json", "inspect_pairs", "terminal_text", "verify_dataset", "verify_text"]
 
-__getattr__ = lazy_attributes(__name__, {"as_json": "inspect", "inspect_pairs": "inspect", "terminal_text": "terminal"})
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "ReviewServer": "review_server",
+        "as_json": "inspect",
+        "inspect_pairs": "inspect",
+        "terminal_text": "terminal",
+        "verify_dataset": "verify",
+        "verify_text": "verify",
+    },
+)

@@ -70,6 +70,7 @@ def inspect_pairs(
         checks=checks,
         summary=summary,
         captures=ranked,
+        photos=str(opened.captures_folder or ""),
         page=str(out / PAGE_NAME),
     )
     document = as_json(report)

@@ -90,7 +90,7 @@ def _ranked(
         match_share=match,
         brightness=(float(look.phone_rgb @ _LUMA), float(look.dslr_rgb @ _LUMA)) if look else None,
         clipped=clipped,
-        severity=_severity(row.status, scores, leaking),
+        severity=0.0 if row.stage == "review" else _severity(row.status, scores, leaking),  # a person knows already
         flags=flags if row.status == "kept" else (row.status,),
         pictured=f.thumbnail is not None,
     )

@@ -263,7 +263,8 @@ class InspectReport:
         dataset, phone, dslr, digest: which dataset.
         verdict: the worst status of all checks.
         captures: every capture, worst first.
-        page: the report's first page, relative to the folder it was written to; "" when none was written.
+        photos: the captures folder, "" when the photos are not at hand.
+        page: the report's first page.
     """
 
     dataset: str
@@ -274,6 +275,7 @@ class InspectReport:
     checks: tuple[Check, ...]
     summary: Summary
     captures: tuple[RankedCapture, ...]
+    photos: str = ""
     page: str = ""
 
     @property

@@ -7,6 +7,7 @@ import json
 import mimetypes
 import secrets
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -48,23 +49,23 @@ class ReviewServer:
         review: the file that decisions are added to.
     """
 
-    def __init__(self, report: InspectReport, out: Path, review: Path, photos: Path | None) -> None:
+    def __init__(self, report: InspectReport, out: Path, review: Path | None = None) -> None:
         """Open the port; nothing is answered before `serve`.
 
         Args:
             report: the report that lies in `out`.
             out: the report's folder.
-            review: the file to add decisions to; read first if it exists.
-            photos: captures folder whose photos the page links to, None for none.
+            review: the file to add decisions to, read first if it exists; None means review.csv in `out`.
         Raises:
             InputError: `review` exists and is no review file, or its folder does not.
         """
+        review = review or out / REVIEW_NAME
         if not review.parent.is_dir():
             raise InputError(f"{review.parent}: no such folder; name a review file in a folder that exists")
         self.review = review
         self._decisions = read_decisions(review) if review.exists() else []
         self._lock = threading.Lock()
-        self._out, self._photos = out.resolve(), photos.resolve() if photos else None
+        self._out, self._photos = out.resolve(), Path(report.photos).resolve() if report.photos else None
         self._ids = {capture.capture_id for capture in report.captures}
         self._files = {name for c in report.captures for name in (c.phone_file, c.dslr_file) if name}
         self._token = secrets.token_urlsafe(24)
@@ -80,10 +81,8 @@ class ReviewServer:
 
     def serve(self) -> None:
         """Answer requests until `stop` is called from another thread, or Ctrl-C."""
-        try:
+        with suppress(KeyboardInterrupt), self._http:
             self._http.serve_forever(poll_interval=0.1)
-        finally:
-            self._http.server_close()
 
     def stop(self) -> None:
         """End `serve`."""

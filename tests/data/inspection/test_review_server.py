@@ -26,13 +26,14 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> tuple[InspectReport, 
     (folder / "captures" / PHONE).mkdir(parents=True)
     (folder / "captures" / PHONE / "c000.png").write_bytes(b"a photo")
     (folder / "captures" / PHONE / "secret.png").write_bytes(b"not part of the dataset")
-    return inspect_pairs(folder / "dataset", PHONE, folder / "report", jobs=1), folder
+    report = inspect_pairs(folder / "dataset", PHONE, folder / "report", captures=folder / "captures", jobs=1)
+    return report, folder
 
 
 @pytest.fixture
 def server(inspected: tuple[InspectReport, Path], tmp_path: Path) -> Iterator[ReviewServer]:
     report, folder = inspected
-    running = ReviewServer(report, folder / "report", tmp_path / "review.csv", folder / "captures")
+    running = ReviewServer(report, folder / "report", tmp_path / "review.csv")
     thread = threading.Thread(target=running.serve)
     thread.start()
     yield running
@@ -81,7 +82,7 @@ def test_decisions_are_saved_at_once_and_come_back(server: ReviewServer) -> None
 def test_a_later_server_goes_on_with_the_same_file(inspected: tuple[InspectReport, Path], server: ReviewServer) -> None:
     decide(server, capture_id="c001", verdict="reject")
     report, folder = inspected
-    later = ReviewServer(report, folder / "report", server.review, None)
+    later = ReviewServer(report, folder / "report", server.review)
     assert [d["capture_id"] for d in later.decisions()] == ["c001"]
 
 
@@ -151,6 +152,6 @@ def test_a_file_that_is_no_review_is_refused(inspected: tuple[InspectReport, Pat
     report, folder = inspected
     (tmp_path / "notes.csv").write_text("something else\n")
     with pytest.raises(InputError, match="not a review"):
-        ReviewServer(report, folder / "report", tmp_path / "notes.csv", None)
+        ReviewServer(report, folder / "report", tmp_path / "notes.csv")
     with pytest.raises(InputError, match="no such folder"):
-        ReviewServer(report, folder / "report", tmp_path / "none" / "review.csv", None)
+        ReviewServer(report, folder / "report", tmp_path / "none" / "review.csv")
