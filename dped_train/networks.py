@@ -91,6 +91,10 @@ class Enhancer(nn.Module):
         self.body2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
         self.tail = nn.Conv2d(CHANNELS, 3, 9, padding=4)
 
+    def residual_blocks(self) -> list[ResidualBlock]:
+        """The blocks in their order, typed."""
+        return [block for block in self.blocks if isinstance(block, ResidualBlock)]
+
     def forward(self, photo: Tensor) -> Tensor:
         x = F.relu(self.head(photo), inplace=True)
         for block in self.blocks:

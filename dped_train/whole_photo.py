@@ -1,0 +1,231 @@
+"""Enhance a photo of any size exactly, in bounded memory.
+
+Instance normalisation takes its statistics over the whole photo, so a photo cut into independent tiles comes out
+different from the whole. Here the photo flows through the network in strips of rows, once for each normalisation: the
+statistics are complete before the next layer reads them, and the result is that of one pass over the whole photo up
+to rounding. What is kept between the passes depends on the memory allowed:
+
+- two maps of 64 channels: every convolution runs once;
+- the residual stream alone, of as many rows as fit, the rest computed again from the photo: the convolutions run 2.1
+  times where all rows are kept, 4.6 times where none is.
+
+With batch normalisation the statistics are known beforehand: one pass does it all and keeps nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dped_train.memory import keep_freed_memory
+from dped_train.networks import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm
+from dped_train.strips import (
+    Affine,
+    Moments,
+    Strip,
+    activated,
+    affine_from_statistics,
+    convolved,
+    finished,
+    map_strips,
+    photo_strips,
+    rectified,
+    residual_block,
+    rows_from,
+    tail_taps,
+)
+
+STRIP_BYTES = 4_000_000  # ours: of one strip of 64 channels; larger ones leave the processor's cache
+HEAD_REACH, BLOCK_REACH = 4, 2  # rows above and below that a row depends on
+
+
+@dataclass(frozen=True)
+class PlacedWeights:
+    """The enhancer's weights as inference needs them: channels last, in the type of the arithmetic.
+
+    A convolution's bias before an instance normalisation cancels and is left out; before a batch normalisation it is
+    part of the shift. The last convolution is in the form of `tail_taps`.
+    """
+
+    head: Tensor
+    head_bias: Tensor
+    blocks: tuple[tuple[Tensor, Tensor], ...]
+    body: tuple[Tensor, Tensor]
+    body_biases: tuple[Tensor, Tensor]
+    tail: Tensor
+    tail_bias: Tensor
+
+
+class WholePhotoEnhancer:
+    """An enhancer prepared for photos of any size on the CPU.
+
+    Args:
+        enhancer: either normalisation; its weights are copied.
+        dtype: type of the 64-channel maps and of the convolutions: float32, or bfloat16 where the CPU multiplies in
+            it. Statistics, normalisations and the first and last convolutions' sums are float32 either way.
+        map_bytes: memory for maps kept between passes; strips in flight need some tens of megabytes beside it.
+    """
+
+    def __init__(self, enhancer: Enhancer, dtype: torch.dtype, map_bytes: int) -> None:
+        keep_freed_memory()  # strips are allocated and freed all the time
+        self.enhancer, self.dtype, self.map_bytes = enhancer, dtype, map_bytes
+        self.weights = _placed(enhancer, dtype)
+
+    @torch.no_grad()
+    def enhanced_rows(self, photo: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield the enhanced photo from top to bottom: first row and (h, W, 3) float32 RGB, in [-0.08, 1.08].
+
+        `photo` is (H, W, 3) uint8 RGB, any H and W from 1 up.
+        """
+        flow = _Flow(self, photo)
+        if self.enhancer.normalisation == "batch":
+            norms = [_affine_of_batch_norm(self.enhancer, block) for block in range(BLOCKS)]
+            last = flow.from_photo(0, norms)
+        elif flow.map_size * 2 <= self.map_bytes:
+            last = flow.with_two_maps()
+        else:
+            last = flow.with_residual_stream(min(photo.shape[0], self.map_bytes // flow.row_size))
+        for strip in flow.ending(last):
+            yield strip.first, strip.x[0].permute(1, 2, 0).numpy()
+
+    def enhance(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The whole enhanced photo, (H, W, 3) float32 RGB, in [-0.08, 1.08]."""
+        out = np.empty(photo.shape, np.float32)
+        for first, rows in self.enhanced_rows(photo):
+            out[first : first + len(rows)] = rows
+        return out
+
+
+class _Flow:
+    """One photo on its way: the passes over it."""
+
+    def __init__(self, prepared: WholePhotoEnhancer, photo: NDArray[np.uint8]) -> None:
+        self.weights, self.dtype, self.photo = prepared.weights, prepared.dtype, photo
+        self.blocks = prepared.enhancer.residual_blocks()
+        self.height, width = photo.shape[:2]
+        self.row_size = width * CHANNELS * prepared.dtype.itemsize
+        self.map_size = self.row_size * self.height
+        self.rows = max(4, STRIP_BYTES // self.row_size)
+
+    def from_photo(self, first: int, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
+        """The residual stream behind as many blocks as `norms` knows, from row `first` on, out of the photo."""
+        reach = HEAD_REACH + BLOCK_REACH * len(norms)
+        strips = photo_strips(self.photo, max(0, first - reach), self.rows)
+        stream = rectified(convolved(strips, self.weights.head, self.weights.head_bias, self.height), self.dtype)
+        for weights, known in zip(self.weights.blocks, norms, strict=False):
+            stream = residual_block(stream, weights, known, self.height)
+        return rows_from(stream, first)
+
+    def ending(self, stream: Iterator[Strip]) -> Iterator[Strip]:
+        """What follows the blocks."""
+        for weight, bias in zip(self.weights.body, self.weights.body_biases, strict=True):
+            stream = rectified(convolved(stream, weight, bias, self.height), self.dtype)
+        return finished(stream, self.weights.tail, self.weights.tail_bias, self.height)
+
+    def norm(self, block: int, half: int, moments: Moments) -> Affine:
+        """Normalisation `half` (0 or 1) of `block`, over the statistics gathered."""
+        norm = self.blocks[block].norm2 if half else self.blocks[block].norm1
+        assert isinstance(norm, InstanceNorm)
+        return moments.affine(norm.weight, norm.bias)
+
+    def with_two_maps(self) -> Iterator[Strip]:
+        """Keep the residual stream and the latest convolution's result; return the stream behind all blocks.
+
+        Results are written over the rows that were read to make them: the flow never needs those again.
+        """
+        stream_map, result_map = self.new_map(self.height), self.new_map(self.height)
+        stream = _kept(self.from_photo(0, []), stream_map)
+        for block, (first_weight, second_weight) in enumerate(self.weights.blocks):
+            moments = self.gathered(convolved(stream, first_weight, None, self.height), result_map)
+            inner = activated(map_strips(result_map, self.rows), self.norm(block, 0, moments))
+            moments = self.gathered(convolved(inner, second_weight, None, self.height), result_map)
+            added = self.added(stream_map, result_map, self.norm(block, 1, moments))
+            stream = added if block == BLOCKS - 1 else _kept(added, stream_map)
+        return stream
+
+    def added(self, stream_map: Tensor, result_map: Tensor, norm: Affine) -> Iterator[Strip]:
+        """The residual stream behind a block, out of the stream before it and its second convolution's result."""
+        for before, result in zip(map_strips(stream_map, self.rows), map_strips(result_map, self.rows), strict=True):
+            yield Strip(before.first, norm.relu_of(result.x).add_(before.x))
+
+    def with_residual_stream(self, kept_rows: int) -> Iterator[Strip]:
+        """Keep the first `kept_rows` rows of the residual stream; return the stream behind all blocks."""
+        stream_map = self.new_map(kept_rows)
+        norms: list[tuple[Affine, Affine]] = []
+        for block, weights in enumerate(self.weights.blocks):
+            stream = _kept(self.behind_last_block(stream_map, norms), stream_map)
+            moments = self.gathered(convolved(stream, weights[0], None, self.height), None)
+            first = self.norm(block, 0, moments)
+            inner = activated(convolved(self.resumed(stream_map, norms), weights[0], None, self.height), first)
+            moments = self.gathered(convolved(inner, weights[1], None, self.height), None)
+            norms.append((first, self.norm(block, 1, moments)))
+        return self.behind_last_block(stream_map, norms)
+
+    def resumed(self, stream_map: Tensor, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
+        """The residual stream behind the blocks in `norms`: the rows kept, then the others out of the photo."""
+        kept_rows = stream_map.shape[2]
+        rest = self.from_photo(kept_rows, norms) if kept_rows < self.height else iter(())
+        return chain(map_strips(stream_map, self.rows), rest)
+
+    def behind_last_block(self, stream_map: Tensor, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
+        """The same where the map still holds the stream one block before."""
+        if not norms:
+            return self.from_photo(0, [])
+        before = self.resumed(stream_map, norms[:-1])
+        return residual_block(before, self.weights.blocks[len(norms) - 1], norms[-1], self.height)
+
+    def gathered(self, strips: Iterator[Strip], into: Tensor | None) -> Moments:
+        """Let strips flow by: gather their statistics, and keep them in a map if one is given."""
+        moments = Moments(CHANNELS)
+        for strip in strips if into is None else _kept(strips, into):
+            moments.add(strip.x)
+        return moments
+
+    def new_map(self, rows: int) -> Tensor:
+        shape = (1, CHANNELS, rows, self.photo.shape[1])
+        return torch.empty(shape, dtype=self.dtype, memory_format=torch.channels_last)
+
+
+def _kept(strips: Iterator[Strip], into: Tensor) -> Iterator[Strip]:
+    """Write strips into a map, as many rows as it has, and pass them on."""
+    for strip in strips:
+        room = into[:, :, strip.first : strip.end]
+        room.copy_(strip.x[:, :, : room.shape[2]])
+        yield strip
+
+
+def _affine_of_batch_norm(enhancer: Enhancer, block: int) -> tuple[Affine, Affine]:
+    """Both normalisations of a block by their running statistics, the biases of the convolutions before included."""
+    part = enhancer.residual_blocks()[block]
+    affines = []
+    for convolution, norm in ((part.conv1, part.norm1), (part.conv2, part.norm2)):
+        assert isinstance(norm, BatchNorm)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert convolution.bias is not None
+        mean = norm.running_mean - convolution.bias
+        affines.append(affine_from_statistics(mean, norm.running_var, norm.weight, norm.bias))
+    return affines[0], affines[1]
+
+
+def _placed(enhancer: Enhancer, dtype: torch.dtype) -> PlacedWeights:
+    def kernel(weight: Tensor) -> Tensor:
+        return weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+
+    def bias(value: Tensor | None, kind: torch.dtype = dtype) -> Tensor:
+        assert value is not None
+        return value.detach().to(kind).clone()
+
+    return PlacedWeights(
+        head=kernel(enhancer.head.weight),
+        head_bias=bias(enhancer.head.bias),
+        blocks=tuple((kernel(block.conv1.weight), kernel(block.conv2.weight)) for block in enhancer.residual_blocks()),
+        body=(kernel(enhancer.body1.weight), kernel(enhancer.body2.weight)),
+        body_biases=(bias(enhancer.body1.bias), bias(enhancer.body2.bias)),
+        tail=kernel(tail_taps(enhancer.tail.weight)),
+        tail_bias=bias(enhancer.tail.bias, torch.float32),
+    )

@@ -1,0 +1,134 @@
+"""Whole photos in strips equal one pass over the photo, whatever the memory, the size and the normalisation."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from authors_reference import released_enhancer
+from numpy.typing import NDArray
+
+from dped_data.photos import read_photo
+from dped_train.networks import CHANNELS, Enhancer, initialise
+from dped_train.whole_photo import WholePhotoEnhancer
+
+MEMORY = ["two maps", "all rows", "some rows", "no rows"]
+
+
+def photo_of(height: int, width: int) -> NDArray[np.uint8]:
+    """Something smooth with an uneven spread of brightness, so that tiles have other statistics than the whole."""
+    y, x = np.mgrid[0:height, 0:width]
+    noise = np.random.default_rng(0).normal(0, 0.05, (height, width, 3))
+    ramp = np.stack([x / width, y / height, (x * y) / (width * height)], axis=2)
+    return (255 * (0.8 * ramp + 0.1 + noise)).clip(0, 255).astype(np.uint8)
+
+
+def lively_enhancer(normalisation: str = "instance") -> Enhancer:
+    """Weights large enough that every layer matters."""
+    enhancer = Enhancer("batch" if normalisation == "batch" else "instance")
+    initialise(enhancer, 0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, value in enhancer.state_dict().items():
+            if value.ndim == 4:
+                value.mul_(3)
+            elif "norm" in name and value.is_floating_point():
+                value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
+    return enhancer.eval()
+
+
+def in_one_pass(enhancer: Enhancer, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with torch.no_grad():
+        enhanced = enhancer(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255)
+    return np.asarray(enhanced[0].permute(1, 2, 0))
+
+
+def map_bytes(memory: str, photo: NDArray[np.uint8], dtype: torch.dtype) -> int:
+    row = photo.shape[1] * CHANNELS * dtype.itemsize
+    height = photo.shape[0]
+    return {"two maps": 2 * height * row, "all rows": height * row, "some rows": height // 3 * row, "no rows": 0}[
+        memory
+    ]
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize("size", [(150, 91), (1, 1), (5, 3), (1, 40), (40, 1)])
+def test_strips_equal_the_whole_photo_pass(size: tuple[int, int], memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dped_train.whole_photo.STRIP_BYTES", 300_000)  # many strips, also on a small photo
+    photo, enhancer = photo_of(*size), lively_enhancer()
+    strips = WholePhotoEnhancer(enhancer, torch.float32, map_bytes(memory, photo, torch.float32))
+    np.testing.assert_allclose(strips.enhance(photo), in_one_pass(enhancer, photo), rtol=0, atol=1e-5)
+
+
+def test_independent_tiles_would_differ() -> None:
+    """The test above can fail: cutting the photo in two changes the result a hundred times more than rounding."""
+    photo, enhancer = photo_of(150, 91), lively_enhancer()
+    whole = WholePhotoEnhancer(enhancer, torch.float32, 0).enhance(photo)
+    upper = WholePhotoEnhancer(enhancer, torch.float32, 0).enhance(photo[:75])
+    assert np.abs(whole[:60] - upper[:60]).max() > 1e-3
+
+
+def test_batch_normalisation_needs_one_pass_only() -> None:
+    photo, enhancer = photo_of(150, 91), lively_enhancer("batch")
+    found = WholePhotoEnhancer(enhancer, torch.float32, 0).enhance(photo)
+    np.testing.assert_allclose(found, in_one_pass(enhancer, photo), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory", ["two maps", "some rows"])
+def test_bfloat16_stays_within_45_db(memory: str) -> None:
+    photo, enhancer = photo_of(150, 91), lively_enhancer()
+    found = WholePhotoEnhancer(enhancer, torch.bfloat16, map_bytes(memory, photo, torch.bfloat16)).enhance(photo)
+    error = np.mean((found.clip(0, 1) - in_one_pass(enhancer, photo).clip(0, 1)) ** 2)
+    assert -10 * np.log10(error) > 45
+
+
+def test_rows_come_from_top_to_bottom() -> None:
+    photo = photo_of(100, 64)
+    expected = 0
+    for first, rows in WholePhotoEnhancer(lively_enhancer(), torch.float32, 0).enhanced_rows(photo):
+        assert first == expected
+        assert rows.shape[1:] == (64, 3)
+        assert rows.dtype == np.float32
+        expected += len(rows)
+    assert expected == 100
+
+
+PEAK_SCRIPT = """
+import sys, resource, numpy as np, torch
+from dped_train.networks import Enhancer, initialise
+from dped_train.whole_photo import WholePhotoEnhancer
+height, width, map_bytes = map(int, sys.argv[1:])
+enhancer = Enhancer(); initialise(enhancer, 0)
+photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+for first, rows in WholePhotoEnhancer(enhancer, torch.float32, map_bytes).enhanced_rows(photo):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_stays_within_what_was_allowed() -> None:
+    """A photo whose two maps would take 164 MB, in 5 MB of maps: peak above a tiny photo's, in fresh processes."""
+
+    def peak_mb(*arguments: int) -> float:
+        command = [sys.executable, "-c", PEAK_SCRIPT, *map(str, arguments)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+        unit = 1 if sys.platform == "darwin" else 1024
+        return int(done.stdout) * unit / 1e6
+
+    assert peak_mb(800, 400, 5_000_000) - peak_mb(16, 400, 5_000_000) < 80
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("phone", ["iphone", "blackberry", "sony"])
+def test_released_generators_on_a_part_of_a_real_photo(shared_data: Path, phone: str) -> None:
+    photo = read_photo(sorted((shared_data / "dped_fullsize").glob("*.jpg"))[0])
+    photo = np.ascontiguousarray(photo[500:600, 700:900])
+    enhancer = released_enhancer(shared_data, phone)
+    wanted = in_one_pass(enhancer, photo)
+    for memory in ("two maps", "some rows"):
+        found = WholePhotoEnhancer(enhancer, torch.float32, map_bytes(memory, photo, torch.float32)).enhance(photo)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+    half = WholePhotoEnhancer(enhancer, torch.bfloat16, 10**9).enhance(photo)
+    assert -10 * np.log10(np.mean((half.clip(0, 1) - wanted.clip(0, 1)) ** 2)) > 50
