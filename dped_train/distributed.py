@@ -48,6 +48,8 @@ def joined_processes(device: str) -> Iterator[Process]:
     if count == 1:
         yield Process(0, 1, chosen)
         return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
     torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Process(rank, count, chosen)
