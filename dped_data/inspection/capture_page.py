@@ -113,7 +113,7 @@ def _worst_first(f: CaptureFigures) -> NDArray[np.int64]:
     sample = f.sample
     assert sample is not None
     badness = np.where(sample.measured, np.hypot(*sample.shift_px.T), 0.0)
-    unmatched = (sample.contrast >= 4) & (sample.correlation < 0.6)
+    unmatched = (sample.contrast >= 4) & ~sample.matched
     badness = np.where(unmatched, 100 - sample.correlation, badness)
     return sample.position[np.argsort(-badness, kind="stable")]
 

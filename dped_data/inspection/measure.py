@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, StoredCapture
-from dped_data.inspection.remeasure import remeasure_shifts
+from dped_data.inspection.remeasure import LEAST_CORRELATION, remeasure_shifts
 
 THUMBNAIL_SIDE = 64
 _BRIGHT, _BLACK = 250, 4
@@ -45,6 +45,7 @@ def measure_capture(
         deviation_px=shifts.deviation_px,
         correlation=shifts.correlation,
         measured=shifts.measured,
+        matched=(shifts.correlation >= LEAST_CORRELATION) & ~shifts.edge,
         contrast=luminance.std((1, 2)).astype(np.float32),
     )
     if preview is None:

@@ -17,7 +17,6 @@ _FAILED, _REJECTED = 0.95, 0.9
 more), and before those that pass, since a person may want to know why."""
 _LUMA = np.array([0.299, 0.587, 0.114])
 _CONTRAST = 4.0
-_MATCHES = 0.6
 _LEAST_SPREAD = 0.03
 """Floor of the robust deviation of log brightness and log colour ratios: scenes that agree better than 3 % make no
 outlier of one that differs by little."""
@@ -138,7 +137,7 @@ def _match_share(f: CaptureFigures) -> float | None:
     contrast = f.sample.contrast >= _CONTRAST
     if contrast.sum() < 3:
         return None
-    return float((f.sample.correlation[contrast] >= _MATCHES).mean())
+    return float(f.sample.matched[contrast].mean())
 
 
 def _median(values: NDArray[np.floating]) -> float | None:

@@ -54,6 +54,7 @@ class PatchSample:
     Attributes:
         position: (n,) int64, which of the capture's patches.
         shift_px, deviation_px, correlation, measured: as in remeasure.Shifts.
+        matched: (n,) bool, whether the pair correlates at some shift well inside the search: that it shows the same.
         contrast: (n,) float32, standard deviation of the phone patch's luminance, grey levels.
     """
 
@@ -62,6 +63,7 @@ class PatchSample:
     deviation_px: NDArray[np.float32]
     correlation: NDArray[np.float32]
     measured: NDArray[np.bool_]
+    matched: NDArray[np.bool_]
     contrast: NDArray[np.float32]
 
 

@@ -18,15 +18,17 @@ from scipy.interpolate import make_interp_spline
 
 BLUR_PX = 1.0
 """Ours: standard deviation of the band limit; below 0.8 px the peak starts to lock to whole pixels."""
-REACH_SHARE = 0.12
-"""Ours: largest measurable shift as a share of the patch's side (12 px for the paper's 100 px)."""
-_NEAR = 4
-"""Samples used on each side of the highest one."""
+REACH_SHARE, LEAST_REACH_PX = 0.12, 8
+"""Ours: shifts that are tried, as a share of the patch's side (12 px for the paper's 100 px), and at least."""
+_NEAR = 3
+"""Samples used on each side of the highest one; a peak nearer to the end of the search is not measured."""
 _STEP_PX = 0.1
 _FINE_PX = np.arange(-7, 8) * _STEP_PX
 """Where the spline is evaluated around the highest sample; a parabola then interpolates between these."""
 _NOISE_AREA_PX = 4 * np.pi * (BLUR_PX**2 + 0.25)
 """Pixels that share one independent noise value after the blur (0.25: the cameras' own demosaicing, ours)."""
+LEAST_CORRELATION = 0.6
+"""Ours: below it at every shift, two patches do not show the same thing."""
 _LUMA = np.array([0.299, 0.587, 0.114])
 _MODEL_SHARE = 1.5
 """Ours: the two cameras' different sharpening and tone make the residual smoother than noise; calibrated on patches
@@ -43,7 +45,7 @@ class Shifts:
         deviation_px: (N,) float32, standard deviation of the shift along its least certain direction.
         correlation: (N,) float32, correlation at the measured shift, -1 to 1.
         measured: (N,) bool, whether texture, correlation and a clear peak allow the measurement.
-        edge: (N,) bool, whether the best shift lies at the end of the search, so that the true one is larger.
+        edge: (N,) bool, whether the best shift lies at the end of the search, so that the true one may be larger.
     """
 
     shift_px: NDArray[np.float32]
@@ -53,24 +55,21 @@ class Shifts:
     edge: NDArray[np.bool_]
 
 
-def remeasure_shifts(
-    phone: NDArray[np.uint8], dslr: NDArray[np.uint8], *, max_deviation_px: float = 0.1, min_correlation: float = 0.6
-) -> Shifts:
+def remeasure_shifts(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], *, max_deviation_px: float = 0.1) -> Shifts:
     """Measure how far each DSLR patch lies off its phone patch, to about 0.05 px where there is texture.
 
     Args:
         phone, dslr: (N, S, S, 3) uint8 RGB.
         max_deviation_px: a patch whose predicted deviation is above this counts as not measurable (no texture, or
             only edges of one direction).
-        min_correlation: the same for the correlation at the best shift.
     """
     count, size = len(phone), phone.shape[1]
-    reach = max(_NEAR + 1, round(REACH_SHARE * size))
+    reach = min(max(LEAST_REACH_PX, round(REACH_SHARE * size)), size // 3)
     surfaces = np.empty((count, 2 * reach + 1, 2 * reach + 1), np.float32)
     for index in range(count):
         surfaces[index] = _correlation_surface(phone[index], dslr[index], reach)
     shift, deviation, correlation, edge = _peaks(surfaces, template_pixels=(size - 2 * reach) ** 2)
-    measured = ~edge & (deviation <= max_deviation_px) & (correlation >= min_correlation)
+    measured = ~edge & (deviation <= max_deviation_px) & (correlation >= LEAST_CORRELATION)
     return Shifts(
         shift.astype(np.float32), deviation.astype(np.float32), correlation.astype(np.float32), measured, edge
     )
@@ -91,7 +90,7 @@ def _correlation_surface(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], reac
 
 @lru_cache(maxsize=1)
 def _fine_from_near() -> NDArray[np.float64]:
-    """Matrix (15, 9) that evaluates the quintic spline through 9 samples at the fine positions."""
+    """Matrix (15, 7) that evaluates the quintic spline through 7 samples at the fine positions."""
     positions = np.arange(-_NEAR, _NEAR + 1, dtype=np.float64)
     matrix: NDArray[np.float64] = make_interp_spline(positions, np.eye(len(positions)), k=5)(_FINE_PX)
     return matrix

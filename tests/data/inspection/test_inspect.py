@@ -73,6 +73,14 @@ def test_rejected_captures_come_after_harmful_ones_with_their_reason(faulty: Ins
     assert faulty.summary.reasons == {"homography: too few inliers": 2}
 
 
+def test_shift_beyond_the_search_does_not_pass_as_unmeasurable(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset", count=5, faults={1: Fault(shift_px=(11.0, 0.0))})
+    report = inspect_pairs(dataset, PHONE, tmp_path / "report", jobs=1)
+    assert report.captures[0].capture_id == "c001"
+    assert "no match" in report.captures[0].flags
+    assert report.verdict == "fail"
+
+
 def test_shift_of_all_captures_is_named_systematic(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset", shared_shift=(1.0, 0.0))
     report = inspect_pairs(dataset, PHONE, tmp_path / "report", jobs=1)

@@ -36,6 +36,16 @@ def test_planted_subpixel_shifts_are_found() -> None:
     assert np.quantile(errors, 0.9) < 0.06
 
 
+@pytest.mark.parametrize("size", [32, 48])
+def test_small_patches_can_be_shifted_by_some_pixels(size: int) -> None:
+    shifts = np.random.default_rng(4).uniform(-3, 3, (30, 2))
+    phone, dslr = (side[:, 20 : 20 + size, 20 : 20 + size] for side in planted_pairs(shifts))
+    result = remeasure_shifts(phone, dslr, max_deviation_px=0.3)
+    errors = np.hypot(*(result.shift_px - shifts)[result.measured].T)
+    assert result.measured.mean() > 0.5
+    assert np.median(errors) < 0.15
+
+
 def test_no_locking_to_whole_pixels() -> None:
     """A quarter of a pixel is where estimators that interpolate badly are pulled towards 0 or 0.5."""
     for quarter in (0.25, 0.5, 0.75):
