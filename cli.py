@@ -208,9 +208,7 @@ def simulate_rig_command(
     ]
     click.echo(f"{out}: {report.captures} captures of {report.photos} photos ({', '.join(sizes)})")
     median, largest = report.magnification
-    click.echo(
-        f"  a scene pixel covers {median:.1f} DSLR pixels, {largest:.1f} at most; {report.walls} scenes are walls of photos"
-    )
+    click.echo(f"  scene pixels cover {median:.1f} DSLR pixels, {largest:.1f} at most; {report.walls} scenes are walls")
     click.echo(f"  build it with: dped build-dataset --captures {out / 'captures'}")
     click.echo(f"  score it with: dped simulate-rig --score dataset --rig {out}")
 
