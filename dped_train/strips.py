@@ -48,10 +48,10 @@ class Affine:
 class Moments:
     """Mean and variance of each channel over all strips, merged in float64 (Chan, Golub and LeVeque, 1979)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, device: torch.device) -> None:
         self.count = 0
-        self.mean = torch.zeros(channels, dtype=torch.float64)
-        self.squares = torch.zeros(channels, dtype=torch.float64)
+        self.mean = torch.zeros(channels, dtype=torch.float64, device=device)
+        self.squares = torch.zeros(channels, dtype=torch.float64, device=device)
 
     def add(self, x: Tensor) -> None:
         """Take in (1, C, h, W); the sums within a strip are float32, around the strip's own mean."""
@@ -77,11 +77,11 @@ def affine_from_statistics(mean: Tensor, variance: Tensor, weight: Tensor, bias:
     return Affine(scale.float().view(1, -1, 1, 1), shift.float().view(1, -1, 1, 1))
 
 
-def photo_strips(photo: NDArray[np.uint8], first: int, rows: int) -> Iterator[Strip]:
+def photo_strips(photo: NDArray[np.uint8], first: int, rows: int, device: torch.device) -> Iterator[Strip]:
     """An (H, W, 3) uint8 photo from row `first` on, as float32 in [0, 1], `rows` at a time."""
     for start in range(first, photo.shape[0], rows):
-        pixels = torch.from_numpy(photo[start : start + rows].astype(np.float32))
-        yield Strip(start, pixels.div_(255).permute(2, 0, 1)[None])
+        pixels = torch.from_numpy(np.ascontiguousarray(photo[start : start + rows])).to(device)
+        yield Strip(start, pixels.float().div_(255).permute(2, 0, 1)[None])
 
 
 def map_strips(stored: Tensor, rows: int) -> Iterator[Strip]:
@@ -194,4 +194,4 @@ def _with_neighbours(strips: Iterator[Strip], pad: int, height: int) -> Iterator
 
 def _zero_rows(like: Tensor, rows: int) -> Tensor:
     shape = (1, like.shape[1], rows, like.shape[3])
-    return torch.zeros(shape, dtype=like.dtype).contiguous(memory_format=torch.channels_last)
+    return torch.zeros(shape, dtype=like.dtype, device=like.device).contiguous(memory_format=torch.channels_last)

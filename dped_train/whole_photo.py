@@ -40,6 +40,10 @@ from dped_train.strips import (
 )
 
 STRIP_BYTES = 4_000_000  # ours: of one strip of 64 channels; larger ones leave the processor's cache
+GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once
+PROCESS_BYTES = 450_000_000  # measured: Python, torch and its libraries
+IN_FLIGHT_BYTES = 150_000_000  # measured: strips between the layers
+CPU = torch.device("cpu")
 HEAD_REACH, BLOCK_REACH = 4, 2  # rows above and below that a row depends on
 
 
@@ -61,43 +65,59 @@ class PlacedWeights:
 
 
 class WholePhotoEnhancer:
-    """An enhancer prepared for photos of any size on the CPU.
+    """An enhancer prepared for photos of any size.
 
     Args:
         enhancer: either normalisation; its weights are copied.
-        dtype: type of the 64-channel maps and of the convolutions: float32, or bfloat16 where the CPU multiplies in
-            it. Statistics, normalisations and the first and last convolutions' sums are float32 either way.
-        map_bytes: memory for maps kept between passes; strips in flight need some tens of megabytes beside it.
+        dtype: type of the 64-channel maps and of the convolutions: float32, or bfloat16 where the device multiplies in
+            it. Statistics, normalisations and the last convolution's sum are float32 either way.
+        device: where to compute.
     """
 
-    def __init__(self, enhancer: Enhancer, dtype: torch.dtype, map_bytes: int) -> None:
+    def __init__(self, enhancer: Enhancer, dtype: torch.dtype, device: torch.device = CPU) -> None:
         keep_freed_memory()  # strips are allocated and freed all the time
-        self.enhancer, self.dtype, self.map_bytes = enhancer, dtype, map_bytes
+        self.enhancer = enhancer.to(device).eval()
+        self.dtype, self.device = dtype, device
         self.weights = _placed(enhancer, dtype)
 
     @torch.no_grad()
-    def enhanced_rows(self, photo: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def enhanced_rows(self, photo: NDArray[np.uint8], map_bytes: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the enhanced photo from top to bottom: first row and (h, W, 3) float32 RGB, in [-0.08, 1.08].
 
-        `photo` is (H, W, 3) uint8 RGB, any H and W from 1 up.
+        Args:
+            photo: (H, W, 3) uint8 RGB, any H and W from 1 up.
+            map_bytes: memory for maps kept between passes, see `map_bytes_within`.
         """
         flow = _Flow(self, photo)
         if self.enhancer.normalisation == "batch":
             norms = [_affine_of_batch_norm(self.enhancer, block) for block in range(BLOCKS)]
             last = flow.from_photo(0, norms)
-        elif flow.map_size * 2 <= self.map_bytes:
+        elif flow.map_size * 2 <= map_bytes:
             last = flow.with_two_maps()
         else:
-            last = flow.with_residual_stream(min(photo.shape[0], self.map_bytes // flow.row_size))
+            last = flow.with_residual_stream(min(photo.shape[0], map_bytes // flow.row_size))
         for strip in flow.ending(last):
-            yield strip.first, strip.x[0].permute(1, 2, 0).numpy()
+            yield strip.first, strip.x[0].permute(1, 2, 0).cpu().numpy()
 
-    def enhance(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def enhance(self, photo: NDArray[np.uint8], map_bytes: int) -> NDArray[np.float32]:
         """The whole enhanced photo, (H, W, 3) float32 RGB, in [-0.08, 1.08]."""
         out = np.empty(photo.shape, np.float32)
-        for first, rows in self.enhanced_rows(photo):
+        for first, rows in self.enhanced_rows(photo, map_bytes):
             out[first : first + len(rows)] = rows
         return out
+
+
+def map_bytes_within(memory_bytes: int, photo_bytes: int) -> int:
+    """What `memory_bytes` for the whole process leave for maps, with photos of `photo_bytes` held beside them."""
+    return max(0, memory_bytes - PROCESS_BYTES - IN_FLIGHT_BYTES - photo_bytes)
+
+
+def multiplies_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16 products, so that it is faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    supported: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return supported
 
 
 class _Flow:
@@ -105,16 +125,17 @@ class _Flow:
 
     def __init__(self, prepared: WholePhotoEnhancer, photo: NDArray[np.uint8]) -> None:
         self.weights, self.dtype, self.photo = prepared.weights, prepared.dtype, photo
+        self.device = prepared.device
         self.blocks = prepared.enhancer.residual_blocks()
         self.height, width = photo.shape[:2]
         self.row_size = width * CHANNELS * prepared.dtype.itemsize
         self.map_size = self.row_size * self.height
-        self.rows = max(4, STRIP_BYTES // self.row_size)
+        self.rows = max(4, (STRIP_BYTES if self.device.type == "cpu" else GPU_STRIP_BYTES) // self.row_size)
 
     def from_photo(self, first: int, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
         """The residual stream behind as many blocks as `norms` knows, from row `first` on, out of the photo."""
         reach = HEAD_REACH + BLOCK_REACH * len(norms)
-        strips = photo_strips(self.photo, max(0, first - reach), self.rows)
+        strips = photo_strips(self.photo, max(0, first - reach), self.rows, self.device)
         stream = rectified(convolved(strips, self.weights.head, self.weights.head_bias, self.height), self.dtype)
         for weights, known in zip(self.weights.blocks, norms, strict=False):
             stream = residual_block(stream, weights, known, self.height)
@@ -180,14 +201,14 @@ class _Flow:
 
     def gathered(self, strips: Iterator[Strip], into: Tensor | None) -> Moments:
         """Let strips flow by: gather their statistics, and keep them in a map if one is given."""
-        moments = Moments(CHANNELS)
+        moments = Moments(CHANNELS, self.device)
         for strip in strips if into is None else _kept(strips, into):
             moments.add(strip.x)
         return moments
 
     def new_map(self, rows: int) -> Tensor:
         shape = (1, CHANNELS, rows, self.photo.shape[1])
-        return torch.empty(shape, dtype=self.dtype, memory_format=torch.channels_last)
+        return torch.empty(shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
 
 
 def _kept(strips: Iterator[Strip], into: Tensor) -> Iterator[Strip]:

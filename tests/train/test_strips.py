@@ -79,7 +79,7 @@ def test_the_last_convolution_is_the_9x9_one(sizes: list[int]) -> None:
 
 def test_moments_are_those_of_the_whole_even_far_from_zero() -> None:
     x = randn(1, 4, HEIGHT, 11) * 0.01 + 50
-    moments = Moments(4)
+    moments = Moments(4, torch.device("cpu"))
     for strip in cut(x, [2, 1, 9, 3, 8]):
         moments.add(strip.x)
     weight, bias = randn(4, seed=1), randn(4, seed=2)
@@ -92,5 +92,5 @@ def test_moments_are_those_of_the_whole_even_far_from_zero() -> None:
 
 def test_photos_become_floats_and_rows_can_be_left_out() -> None:
     photo = torch.arange(7 * 2 * 3, dtype=torch.uint8).view(7, 2, 3)
-    found = joined(rows_from(photo_strips(photo.numpy(), 1, 3), 3), first=3)
+    found = joined(rows_from(photo_strips(photo.numpy(), 1, 3, photo.device), 3), first=3)
     torch.testing.assert_close(found, photo[3:].permute(2, 0, 1)[None].float() / 255)

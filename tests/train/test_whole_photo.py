@@ -58,28 +58,29 @@ def map_bytes(memory: str, photo: NDArray[np.uint8], dtype: torch.dtype) -> int:
 def test_strips_equal_the_whole_photo_pass(size: tuple[int, int], memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dped_train.whole_photo.STRIP_BYTES", 300_000)  # many strips, also on a small photo
     photo, enhancer = photo_of(*size), lively_enhancer()
-    strips = WholePhotoEnhancer(enhancer, torch.float32, map_bytes(memory, photo, torch.float32))
-    np.testing.assert_allclose(strips.enhance(photo), in_one_pass(enhancer, photo), rtol=0, atol=1e-5)
+    strips = WholePhotoEnhancer(enhancer, torch.float32)
+    found = strips.enhance(photo, map_bytes(memory, photo, torch.float32))
+    np.testing.assert_allclose(found, in_one_pass(enhancer, photo), rtol=0, atol=1e-5)
 
 
 def test_independent_tiles_would_differ() -> None:
     """The test above can fail: cutting the photo in two changes the result a hundred times more than rounding."""
     photo, enhancer = photo_of(150, 91), lively_enhancer()
-    whole = WholePhotoEnhancer(enhancer, torch.float32, 0).enhance(photo)
-    upper = WholePhotoEnhancer(enhancer, torch.float32, 0).enhance(photo[:75])
+    whole = WholePhotoEnhancer(enhancer, torch.float32).enhance(photo, 0)
+    upper = WholePhotoEnhancer(enhancer, torch.float32).enhance(photo[:75], 0)
     assert np.abs(whole[:60] - upper[:60]).max() > 1e-3
 
 
 def test_batch_normalisation_needs_one_pass_only() -> None:
     photo, enhancer = photo_of(150, 91), lively_enhancer("batch")
-    found = WholePhotoEnhancer(enhancer, torch.float32, 0).enhance(photo)
+    found = WholePhotoEnhancer(enhancer, torch.float32).enhance(photo, 0)
     np.testing.assert_allclose(found, in_one_pass(enhancer, photo), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("memory", ["two maps", "some rows"])
 def test_bfloat16_stays_within_45_db(memory: str) -> None:
     photo, enhancer = photo_of(150, 91), lively_enhancer()
-    found = WholePhotoEnhancer(enhancer, torch.bfloat16, map_bytes(memory, photo, torch.bfloat16)).enhance(photo)
+    found = WholePhotoEnhancer(enhancer, torch.bfloat16).enhance(photo, map_bytes(memory, photo, torch.bfloat16))
     error = np.mean((found.clip(0, 1) - in_one_pass(enhancer, photo).clip(0, 1)) ** 2)
     assert -10 * np.log10(error) > 45
 
@@ -87,7 +88,7 @@ def test_bfloat16_stays_within_45_db(memory: str) -> None:
 def test_rows_come_from_top_to_bottom() -> None:
     photo = photo_of(100, 64)
     expected = 0
-    for first, rows in WholePhotoEnhancer(lively_enhancer(), torch.float32, 0).enhanced_rows(photo):
+    for first, rows in WholePhotoEnhancer(lively_enhancer(), torch.float32).enhanced_rows(photo, 0):
         assert first == expected
         assert rows.shape[1:] == (64, 3)
         assert rows.dtype == np.float32
@@ -102,7 +103,7 @@ from dped_train.whole_photo import WholePhotoEnhancer
 height, width, map_bytes = map(int, sys.argv[1:])
 enhancer = Enhancer(); initialise(enhancer, 0)
 photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-for first, rows in WholePhotoEnhancer(enhancer, torch.float32, map_bytes).enhanced_rows(photo):
+for first, rows in WholePhotoEnhancer(enhancer, torch.float32).enhanced_rows(photo, map_bytes):
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -128,7 +129,7 @@ def test_released_generators_on_a_part_of_a_real_photo(shared_data: Path, phone:
     enhancer = released_enhancer(shared_data, phone)
     wanted = in_one_pass(enhancer, photo)
     for memory in ("two maps", "some rows"):
-        found = WholePhotoEnhancer(enhancer, torch.float32, map_bytes(memory, photo, torch.float32)).enhance(photo)
+        found = WholePhotoEnhancer(enhancer, torch.float32).enhance(photo, map_bytes(memory, photo, torch.float32))
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
-    half = WholePhotoEnhancer(enhancer, torch.bfloat16, 10**9).enhance(photo)
+    half = WholePhotoEnhancer(enhancer, torch.bfloat16).enhance(photo, 10**9)
     assert -10 * np.log10(np.mean((half.clip(0, 1) - wanted.clip(0, 1)) ** 2)) > 50

@@ -1,0 +1,228 @@
+"""Enhance photos and folders of photos: every photo is enhanced, kept from an earlier run, or fails by name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dped_data.errors import InputError, PhotoError, UsageError
+from dped_data.files import sha256_of_file
+from dped_data.photos import PHOTO_SUFFIXES, read_photo
+from dped_data.progress import progress
+from dped_data.settings_machinery import digest_of, settings_dict
+from dped_train.enhance_record import EnhanceRecord
+from dped_train.enhance_settings import CHANGES_NO_PIXEL, EnhanceSettings
+from dped_train.enhancer_file import load_enhancer
+from dped_train.photo_output import SUFFIXES, carried_exif, write_enhanced
+from dped_train.whole_photo import WholePhotoEnhancer, map_bytes_within, multiplies_in_bfloat16
+
+FORMAT_VERSION = 1
+MODEL_IN_RUN = "enhancer.safetensors"
+DEFAULT_MEMORY_MB = {torch.bfloat16: 1500, torch.float32: 2500}
+
+
+@dataclass(frozen=True)
+class EnhancedPhoto:
+    """What became of one photo.
+
+    Attributes:
+        source, output: the photo, and where its enhanced version is or would be.
+        status: `enhanced`; `kept` from an earlier run with the same model and settings; `failed`.
+        reason: why it failed, one line; empty otherwise.
+        megapixels, seconds: size, and time to read, enhance and write it; 0 unless enhanced.
+    """
+
+    source: Path
+    output: Path
+    status: Literal["enhanced", "kept", "failed"]
+    reason: str = ""
+    megapixels: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class EnhanceReport:
+    """What became of all photos, in the order in which they were given."""
+
+    photos: tuple[EnhancedPhoto, ...]
+    precision: Literal["fp32", "bf16"]
+
+    def of(self, status: str) -> tuple[EnhancedPhoto, ...]:
+        """The photos with this status."""
+        return tuple(photo for photo in self.photos if photo.status == status)
+
+    @property
+    def exit_status(self) -> int:
+        """0 where every photo has its enhanced version, else 1."""
+        return 1 if self.of("failed") else 0
+
+
+def enhance_photos(model: Path | str, photos: Sequence[Path], out: Path, settings: EnhanceSettings) -> EnhanceReport:
+    """Enhance photos and all photos in folders; write them below `out` with their names and folders.
+
+    Args:
+        model: a model file, a folder of a training run, or the name of a model in `settings.models`.
+        photos: files and folders. A folder's photos keep their place in it.
+        out: where the enhanced photos go, with a record by which a later call sees what is done.
+        settings: how.
+
+    Raises:
+        InputError: no such model, no photos, two photos with one output, or no space left.
+        UsageError: settings that contradict each other.
+    """
+    if settings.bit_depth == "16" and settings.format == "jpeg":
+        raise UsageError("--bit-depth 16 needs --format png or tiff: JPEG files hold 8 bits")
+    model_file = find_model(model, Path(settings.models))
+    tasks = _planned(photos, out, SUFFIXES[settings.format])
+    device = _device(settings.device)
+    dtype = _dtype(settings.precision, device)
+    enhancer = WholePhotoEnhancer(load_enhancer(model_file), dtype, device)
+    model_digest = sha256_of_file(model_file)
+    out.mkdir(parents=True, exist_ok=True)
+    record = EnhanceRecord(out)
+    results = []
+    for task in progress(tasks, label="enhance", unit="photo"):
+        if not task.source.is_file():
+            results.append(EnhancedPhoto(task.source, task.output, "failed", "no such file"))
+            continue
+        key = _key(model_digest, settings, dtype, task.source)
+        result = _done(task, record, key, settings.overwrite) or _enhanced(task, enhancer, settings)
+        if result.status == "enhanced":
+            record.add(task.output, key)
+        results.append(result)
+    return EnhanceReport(tuple(results), "bf16" if dtype == torch.bfloat16 else "fp32")
+
+
+def find_model(model: Path | str, models: Path) -> Path:
+    """Return the model file that `model` means; InputError lists the names there are."""
+    path = Path(model)
+    if path.is_dir() and (path / MODEL_IN_RUN).is_file():
+        return path / MODEL_IN_RUN
+    named = models / f"{model}.safetensors"
+    if path.is_file() or (not named.is_file() and path.suffix):
+        return path  # reading it says what is wrong with it
+    if named.is_file():
+        return named
+    known = ", ".join(sorted(file.stem for file in models.glob("*.safetensors"))) or "none yet"
+    raise InputError(
+        f"{model}: neither a model file nor the name of one in {models} (there: {known}); "
+        f"`dped import-checkpoint PREFIX --out {named}` puts one there"
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    source: Path
+    output: Path
+
+
+def _planned(photos: Sequence[Path], out: Path, suffix: str) -> list[_Task]:
+    tasks = []
+    for given in photos:
+        if given.is_dir():
+            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
+            tasks += [_Task(p, (out / p.relative_to(given)).with_suffix(suffix)) for p in inside]
+        else:
+            tasks.append(_Task(given, out / f"{given.stem}{suffix}"))
+    if not tasks:
+        raise InputError(f"{', '.join(map(str, photos)) or 'nothing'}: no photos there; {_photo_names()}")
+    seen: dict[Path, Path] = {}
+    for task in tasks:
+        other = seen.setdefault(task.output, task.source)
+        if other != task.source:
+            raise InputError(
+                f"{other} and {task.source} would both become {task.output}; enhance them into two folders"
+            )
+        if task.output.resolve() == task.source.resolve():
+            raise InputError(f"{task.source}: would be written over by its enhanced version; choose another --out")
+    return tasks
+
+
+def _photo_names() -> str:
+    return f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"
+
+
+def _done(task: _Task, record: EnhanceRecord, key: str, overwrite: bool) -> EnhancedPhoto | None:
+    """The result for a photo that needs no work: it is there already, made in this way or in another."""
+    if not task.output.exists():
+        return None
+    if record.holds(task.output, key):
+        return EnhancedPhoto(task.source, task.output, "kept")
+    if overwrite:
+        return None
+    return EnhancedPhoto(
+        task.source,
+        task.output,
+        "failed",
+        f"{task.output} exists and was made otherwise; --overwrite replaces it, or choose another --out",
+    )
+
+
+def _enhanced(task: _Task, enhancer: WholePhotoEnhancer, settings: EnhanceSettings) -> EnhancedPhoto:
+    start = perf_counter()
+    try:
+        photo = read_photo(task.source)
+        pixels = _pixels(photo, enhancer, settings)
+        write_enhanced(task.output, pixels, settings.quality, carried_exif(task.source))
+    except (PhotoError, OSError) as error:
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise InputError(
+                f"{task.output}: no space left on the disk; free some and run the same again: it goes on from here"
+            ) from error
+        reason = error.fault if isinstance(error, PhotoError) else f"{task.output}: {error.strerror}"
+        return EnhancedPhoto(task.source, task.output, "failed", reason)
+    megapixels = photo.shape[0] * photo.shape[1] / 1e6
+    return EnhancedPhoto(task.source, task.output, "enhanced", "", megapixels, perf_counter() - start)
+
+
+def _pixels(
+    photo: NDArray[np.uint8], enhancer: WholePhotoEnhancer, settings: EnhanceSettings
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The pixels to write: rounded to the bit depth, by strength, beside the photo where that is wanted."""
+    height, width = photo.shape[:2]
+    kind, top = (np.uint16, 65535) if settings.bit_depth == "16" else (np.uint8, 255)
+    left = width if settings.side_by_side else 0
+    pixels = np.empty((height, left + width, 3), kind)
+    if left:
+        np.multiply(photo, top // 255, out=pixels[:, :left], dtype=kind)
+    memory = (settings.memory_mb or DEFAULT_MEMORY_MB[enhancer.dtype]) * 1_000_000
+    for first, rows in enhancer.enhanced_rows(photo, map_bytes_within(memory, photo.nbytes + pixels.nbytes)):
+        before = photo[first : first + len(rows)] * np.float32((1 - settings.strength) / 255)
+        blended = np.clip(rows * np.float32(settings.strength) + before, 0, 1)
+        pixels[first : first + len(rows), left:] = np.rint(blended * np.float32(top))
+    return pixels
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {name}: not usable here ({reason}); try cpu") from error
+    return device
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
+    return torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32
+
+
+def _key(model_digest: str, settings: EnhanceSettings, dtype: torch.dtype, source: Path) -> str:
+    """What decides a written photo: model, settings, and the photo by its size and time."""
+    facts = {name: value for name, value in settings_dict(settings).items() if name not in CHANGES_NO_PIXEL}
+    state = source.stat()
+    facts |= {"precision": str(dtype), "model": model_digest, "bytes": state.st_size, "modified": state.st_mtime_ns}
+    return digest_of(facts, FORMAT_VERSION)

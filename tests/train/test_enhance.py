@@ -1,0 +1,184 @@
+"""Enhancing files: every photo is enhanced, kept or fails by name; options, resuming, bad input."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dped_data.errors import InputError, UsageError
+from dped_data.photos import read_photo
+from dped_train import load_enhancer, save_enhancer
+from dped_train.enhance import EnhanceReport, enhance_photos
+from dped_train.enhance_settings import EnhanceSettings
+from dped_train.networks import Enhancer, initialise
+
+EXACT = EnhanceSettings(format="png", precision="fp32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    enhancer = Enhancer()
+    initialise(enhancer, 0)
+    with torch.no_grad():
+        for parameter in enhancer.parameters():
+            if parameter.ndim == 4:
+                parameter.mul_(3)
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    save_enhancer(enhancer, path)
+    return path
+
+
+def make_photos(folder: Path, count: int = 2) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index}.png" for index in range(count)]
+    for index, path in enumerate(paths):
+        values = np.random.default_rng(index).integers(0, 256, (20, 30, 3), np.uint8)
+        Image.fromarray(values).save(path)
+    return paths
+
+
+def wanted(model: Path, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with torch.no_grad():
+        enhanced = load_enhancer(model)(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255)
+    return np.asarray(enhanced[0].permute(1, 2, 0))
+
+
+def statuses(report: EnhanceReport) -> list[str]:
+    return [photo.status for photo in report.photos]
+
+
+def test_a_folder_is_enhanced_with_its_subfolders(model: Path, tmp_path: Path) -> None:
+    make_photos(tmp_path / "in")
+    make_photos(tmp_path / "in" / "more", count=1)
+    (tmp_path / "in" / "notes.txt").write_text("no photo, not looked at")
+    report = enhance_photos(model, [tmp_path / "in"], tmp_path / "out", EXACT)
+    assert (statuses(report), report.exit_status, report.precision) == (["enhanced"] * 3, 0, "fp32")
+    for source in ("0.png", "1.png", "more/0.png"):
+        enhanced = read_photo(tmp_path / "out" / source) / 255
+        exact = wanted(model, read_photo(tmp_path / "in" / source)).clip(0, 1)
+        np.testing.assert_allclose(enhanced, exact, atol=0.5 / 255 + 1e-5)
+
+
+def test_strength_depth_and_side_by_side(model: Path, tmp_path: Path) -> None:
+    (source,) = make_photos(tmp_path, count=1)
+    photo = read_photo(source)
+    settings = EnhanceSettings(
+        format="tiff", precision="fp32", device="cpu", bit_depth="16", strength=0.25, side_by_side=True
+    )
+    assert enhance_photos(model, [source], tmp_path / "out", settings).exit_status == 0
+    both = tifffile.imread(tmp_path / "out" / "0.tif")
+    assert (both.shape, both.dtype) == ((20, 60, 3), np.uint16)
+    np.testing.assert_array_equal(both[:, :30], photo.astype(np.uint16) * 257)
+    mixed = 0.25 * wanted(model, photo) + 0.75 * photo / 255
+    np.testing.assert_allclose(both[:, 30:] / 65535, mixed.clip(0, 1), atol=1e-4)
+
+
+def test_strength_0_leaves_the_photo(model: Path, tmp_path: Path) -> None:
+    (source,) = make_photos(tmp_path, count=1)
+    settings = EnhanceSettings(format="png", strength=0.0, device="cpu")
+    enhance_photos(model, [source], tmp_path / "out", settings)
+    np.testing.assert_array_equal(read_photo(tmp_path / "out" / "0.png"), read_photo(source))
+
+
+def test_a_second_run_keeps_what_is_there(model: Path, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "in", count=3)
+    enhance_photos(model, photos[:2], tmp_path / "out", EXACT)
+    before = (tmp_path / "out" / "0.png").stat().st_mtime_ns
+    assert statuses(enhance_photos(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept", "enhanced"]
+    assert (tmp_path / "out" / "0.png").stat().st_mtime_ns == before
+
+
+def test_what_was_made_otherwise_needs_overwrite(model: Path, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "in")
+    enhance_photos(model, photos, tmp_path / "out", EXACT)
+    weaker = EnhanceSettings(format="png", precision="fp32", device="cpu", strength=0.5)
+    report = enhance_photos(model, photos, tmp_path / "out", weaker)
+    assert (statuses(report), report.exit_status) == (["failed"] * 2, 1)
+    assert "0.png exists and was made otherwise; --overwrite" in report.photos[0].reason
+    replacing = EnhanceSettings(format="png", precision="fp32", device="cpu", strength=0.5, overwrite=True)
+    assert statuses(enhance_photos(model, photos, tmp_path / "out", replacing)) == ["enhanced"] * 2
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(photos[0])  # another photo under the same name
+    assert statuses(enhance_photos(model, photos, tmp_path / "out", replacing)) == ["enhanced", "kept"]
+
+
+def test_a_record_cut_short_by_a_kill_is_no_obstacle(model: Path, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "in")
+    enhance_photos(model, photos, tmp_path / "out", EXACT)
+    record = tmp_path / "out" / "enhanced.jsonl"
+    record.write_text(record.read_text()[:-20])
+    (tmp_path / "out" / "1.png").unlink()
+    assert statuses(enhance_photos(model, photos, tmp_path / "out", EXACT)) == ["kept", "enhanced"]
+    assert statuses(enhance_photos(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept"]
+
+
+def test_bad_photos_fail_by_name_and_the_others_are_enhanced(model: Path, tmp_path: Path) -> None:
+    good = make_photos(tmp_path / "in", count=3)
+    truncated, nothing = tmp_path / "in" / "truncated.png", tmp_path / "in" / "text.jpg"
+    truncated.write_bytes(good[0].read_bytes()[:900])
+    nothing.write_text("this is no photo")
+    given = [*good, truncated, nothing, tmp_path / "missing.jpg"]
+    report = enhance_photos(model, given, tmp_path / "out", EXACT)
+    assert (statuses(report), report.exit_status) == (["enhanced"] * 3 + ["failed"] * 3, 1)
+    reasons = {photo.source.name: photo.reason for photo in report.of("failed")}
+    assert "truncated" in reasons["truncated.png"]
+    assert "not a photo" in reasons["text.jpg"]
+    assert reasons["missing.jpg"] == "no such file"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png", "2.png", "enhanced.jsonl"]
+
+
+def test_odd_photos_are_enhanced(model: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), (200, 100, 50)).save(tmp_path / "one.png")
+    Image.new("RGBA", (9, 7), (200, 100, 50, 128)).save(tmp_path / "alpha.png")
+    tifffile.imwrite(tmp_path / "deep.tif", np.full((7, 9, 3), 40_000, np.uint16), photometric="rgb")
+    photos = [tmp_path / name for name in ("one.png", "alpha.png", "deep.tif")]
+    report = enhance_photos(model, photos, tmp_path / "out", EXACT)
+    assert statuses(report) == ["enhanced"] * 3, report
+    assert read_photo(tmp_path / "out" / "one.png").shape == (1, 1, 3)
+
+
+def test_a_full_disk_stops_the_run_and_says_how_to_go_on(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    photos = make_photos(tmp_path / "in")
+    monkeypatch.setattr("dped_data.files.os.fsync", full)
+    with pytest.raises(InputError, match=r"0\.png: no space left on the disk; free some and run the same again"):
+        enhance_photos(model, photos, tmp_path / "out", EXACT)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_models_are_found_by_name_and_in_runs(model: Path, tmp_path: Path) -> None:
+    (source,) = make_photos(tmp_path / "in", count=1)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "enhancer.safetensors").write_bytes(model.read_bytes())
+    settings = EnhanceSettings(format="png", device="cpu", models=str(model.parent))
+    assert enhance_photos("small", [source], tmp_path / "a", settings).exit_status == 0
+    assert enhance_photos(run, [source], tmp_path / "b", settings).exit_status == 0
+    with pytest.raises(InputError, match=r"huge: neither a model file nor the name of one in .* \(there: small\)"):
+        enhance_photos("huge", [source], tmp_path / "c", settings)
+    with pytest.raises(InputError, match=r"gone\.safetensors: no such model file"):
+        enhance_photos(tmp_path / "gone.safetensors", [source], tmp_path / "c", settings)
+
+
+def test_wrong_usage(model: Path, tmp_path: Path) -> None:
+    (source,) = make_photos(tmp_path / "in", count=1)
+    with pytest.raises(UsageError, match="--bit-depth 16 needs --format png or tiff"):
+        enhance_photos(model, [source], tmp_path / "out", EnhanceSettings(bit_depth="16"))
+    with pytest.raises(UsageError, match="--device gpu9: not usable here"):
+        enhance_photos(model, [source], tmp_path / "out", EnhanceSettings(device="gpu9"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: no photos there; photos end in"):
+        enhance_photos(model, [tmp_path / "empty"], tmp_path / "out", EXACT)
+    again = make_photos(tmp_path / "in") + make_photos(tmp_path / "other")
+    with pytest.raises(InputError, match=r"would both become .*0\.png; enhance them into two folders"):
+        enhance_photos(model, again, tmp_path / "out", EXACT)
+    with pytest.raises(InputError, match="would be written over by its enhanced version"):
+        enhance_photos(model, [again[0]], tmp_path / "in", EXACT)
