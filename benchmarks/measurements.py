@@ -9,6 +9,7 @@ import shutil
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +81,16 @@ def measure_naive(family: Family, rig_dir: Path, work: Path, script: Path) -> Re
 
 
 def measure_dped(family: Family, rig_dir: Path, work: Path, jobs: int) -> Result:
-    """Build a family's dataset twice: in one process for its memory, then with `jobs` workers for the time."""
+    """Build a family's dataset in one process for its memory, then with `jobs` workers for the time.
+
+    The latter twice: a worker's first capture also loads the compiled code, which is a seconds' matter once per build.
+    """
     captures = rig_dir / CAPTURES_FOLDER
     alone, out = work / f"{family.name}-alone", work / f"{family.name}-dataset"
     peak_mb = build_apart(captures, alone, family.rig)
-    shutil.rmtree(out, ignore_errors=True)
-    build_dataset(captures, out, PHONE, BuildSettings(rig=family.rig), jobs=jobs)
+    for _ in range(2):
+        shutil.rmtree(out, ignore_errors=True)
+        build_dataset(captures, out, PHONE, BuildSettings(rig=family.rig), jobs=jobs)
     seconds = [row.seconds or 0.0 for row in read_captures(out / PHONE)]
     return Result(
         family.name,
@@ -103,9 +108,8 @@ def measure_dped(family: Family, rig_dir: Path, work: Path, jobs: int) -> Result
 def build_apart(captures: Path, out: Path, rig: Rig) -> float:
     """Build a dataset in one fresh process and return its peak memory in MB."""
     shutil.rmtree(out, ignore_errors=True)
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_build_and_measure, (captures, out, rig))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_build_and_measure, captures, out, rig).result()
 
 
 def _build_and_measure(captures: Path, out: Path, rig: Rig) -> float:
