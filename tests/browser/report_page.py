@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,11 @@ class ReportPage:
     def state(self, name: str) -> str:
         """A data attribute of the comparator: mode or front."""
         return str(self.js(f"return document.querySelector('.paper').dataset.{name}"))
+
+    def requests(self) -> list[str]:
+        """Addresses of everything the browser has asked for since the last call."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
     def faults(self) -> list[str]:
         """Errors that the browser has logged since the last call."""

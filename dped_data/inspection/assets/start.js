@@ -56,6 +56,7 @@
     addEventListener("hashchange", route);
     route();
     document.body.dataset.ready = "yes";
+    performance.mark("ready");
   }
 
   start();

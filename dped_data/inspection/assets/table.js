@@ -5,7 +5,7 @@ dped.table = (() => {
   const { state, el, byId, number, share, count, chip, folderOf } = dped;
   const CHUNK = 60;
   const COLUMNS = [
-    { name: "#", key: (c) => c.rank, cell: (c) => c.rank, class: "num" },
+    { name: "#", key: (c) => c.rank, cell: (c) => c.rank, class: "num rank" },
     { name: "", key: null, cell: picture, class: "picture" },
     { name: "capture", key: (c) => c.capture_id, cell: (c) => el("a", { href: `#c=${c.index}` }, c.capture_id), class: "name" },
     { name: "what", key: (c) => c.flags.join(), cell: what, class: "what" },
