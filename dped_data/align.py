@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 
 from dped_data.errors import CaptureRejected
 from dped_data.features import detect_features, match_features
-from dped_data.homography import estimate_homography
+from dped_data.homography import estimate_homography, homography_overlap
+from dped_data.paper_patches import extract_paper_patches
 from dped_data.patches import extract_patches
 from dped_data.records import AlignedCapture
 from dped_data.refinement import refine_alignment
 from dped_data.settings import BuildSettings
+from dped_data.smooth_map import smooth_map_of_homography
+from dped_data.tones import compare_tones
 
 
 def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: BuildSettings) -> AlignedCapture:
@@ -28,24 +31,32 @@ def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: Bu
     least = min(*phone.shape[:2], *dslr.shape[:2])
     if least < size:
         raise CaptureRejected("features", "photo smaller than a patch", least, size)
+    phone_wh, dslr_wh = (phone.shape[1], phone.shape[0]), (dslr.shape[1], dslr.shape[0])
     phone_grey = cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY)
     dslr_grey = cv2.cvtColor(dslr, cv2.COLOR_RGB2GRAY)
     phone_features = detect_features(phone_grey, settings.features)
     dslr_features = detect_features(dslr_grey, settings.features)
     matches = match_features(phone_features, dslr_features, settings.features)
-    phone_size_wh = (phone.shape[1], phone.shape[0])
-    dslr_size_wh = (dslr.shape[1], dslr.shape[0])
-    homography = estimate_homography(matches, phone_size_wh, dslr_size_wh, settings.homography, settings.seed)
-    alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches)
-    patches = extract_patches(phone, dslr, alignment, settings.patches)
+    homography = estimate_homography(matches, phone_wh, dslr_wh, settings.homography, settings.seed)
+    if settings.alignment == "paper":
+        alignment = None
+        patches = extract_paper_patches(phone, dslr, homography, settings.patches)
+        smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_wh, dslr_wh)
+        overlap = homography_overlap(homography.dslr_from_phone, phone_wh, dslr_wh)
+    else:
+        alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches)
+        patches = extract_patches(phone, dslr, alignment, settings.patches)
+        smooth, overlap = alignment.dslr_from_phone, alignment.overlap
     return AlignedCapture(
         patches=patches,
         keypoints=min(len(phone_features.xy), len(dslr_features.xy)),
         matches=len(matches.phone_xy),
         inliers=int(homography.inlier.sum()),
         residual_px=homography.residual_px,
-        overlap=alignment.overlap,
+        overlap=overlap,
         dslr_from_phone=homography.dslr_from_phone,
-        phone_size_wh=phone_size_wh,
-        dslr_size_wh=dslr_size_wh,
+        phone_size_wh=phone_wh,
+        dslr_size_wh=dslr_wh,
+        tones=compare_tones(phone, dslr, smooth),
+        alignment=alignment,
     )

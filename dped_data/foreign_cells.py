@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 TEXTURE_MISMATCH = 0.03
 """Share of a cell's variance that counts as noise: two lenses never draw an edge alike. Ours."""
 
+BLOCK = 2
+"""Cells a side of the squares whose evidence is summed: another surface covers more than one cell, noise does not."""
+
 QUANTISATION = 0.25
 """Variance that is always assumed, grey levels squared. Ours."""
 
@@ -131,9 +134,13 @@ def _foreign_cells(  # type: ignore[no-untyped-def]
             moved[0], moved[1] = candidates[k, c, 0], candidates[k, c, 1]
             _sample(image, maps[k], centre, moved, left - corners[k, 0], top - corners[k, 1], values)
             _cell_power(window, values, gain, cell, other)
+            ratios = np.empty((rows, columns))
             for row in range(rows):
                 for column in range(columns):
                     floor = noise + TEXTURE_MISMATCH * gain * gain * texture[row, column] + QUANTISATION
                     ratio = (own[row, column] - other[row, column]) / (2 * floor)
-                    strongest = max(strongest, ratio * cell * cell / NOISE_CORRELATION)
+                    ratios[row, column] = ratio * cell * cell / NOISE_CORRELATION
+            for row in range(rows - BLOCK + 1):
+                for column in range(columns - BLOCK + 1):
+                    strongest = max(strongest, ratios[row : row + BLOCK, column : column + BLOCK].sum())
         evidence[k] = strongest

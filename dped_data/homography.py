@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dped_data.errors import CaptureRejected
 from dped_data.records import Homography, Matches
 from dped_data.settings import HomographySettings
+from dped_data.smooth_map import project
 
 ITERATIONS = 5000
 CONFIDENCE = 0.9999
@@ -102,7 +103,7 @@ def homography_overlap(
 ) -> float:
     """Return the share of the phone photo, 0 to 1, that the DSLR photo covers, from a lattice of 65 x 65 points."""
     x, y = np.meshgrid(np.linspace(0, phone_size_wh[0] - 1, 65), np.linspace(0, phone_size_wh[1] - 1, 65))
-    mapped = _project(dslr_from_phone, np.stack((x, y), axis=-1))
+    mapped = project(dslr_from_phone, np.stack((x, y), axis=-1))
     inside = ((mapped >= 0) & (mapped <= np.array(dslr_size_wh) - 1)).all(axis=-1)
     return float(inside.mean())
 
@@ -111,14 +112,8 @@ def transfer_error(
     dslr_from_phone: NDArray[np.float64], phone_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return (N,) distances between mapped phone points and DSLR points, DSLR pixels."""
-    error: NDArray[np.float64] = np.linalg.norm(_project(dslr_from_phone, phone_xy) - dslr_xy, axis=-1)
+    error: NDArray[np.float64] = np.linalg.norm(project(dslr_from_phone, phone_xy) - dslr_xy, axis=-1)
     return error
-
-
-def _project(h: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    homogeneous = xy @ h[:, :2].T + h[:, 2]
-    projected: NDArray[np.float64] = homogeneous[..., :2] / homogeneous[..., 2:]
-    return projected
 
 
 def _jacobian(h: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.records import FieldPrior
+
 NEIGHBOURS = 24
 """Measurements that inform a window. Ours: two rings of windows; more changed the error by less than 1 %."""
 
@@ -22,23 +24,11 @@ CONSISTENT = 9.0
 STUDENT_DEGREES = 4.0
 """Degrees of freedom of the measurement errors: tracks fail more often than a normal distribution says."""
 
+STUDENT_PEAK = 0.375
+"""Density of Student's t with STUDENT_DEGREES at zero."""
 
-@dataclass(frozen=True)
-class FieldPrior:
-    """How displacements vary over the photo, in phone pixels.
-
-    Attributes:
-        near_px, near_sd: length and amplitude of the short-range part.
-        far_px, far_sd: length and amplitude of the long-range part.
-        nugget_sd: what a window's displacement may differ from the field, beyond its own measurement error.
-    """
-
-    near_px: float
-    near_sd: float
-    far_px: float
-    far_sd: float
-    nugget_sd: float
-
+EDGE_SHARE, EDGE_DENSITY = 0.2, 1 / 20**2
+"""Share of pairs that straddle a depth edge, and their density: anything within 20 x 20 px. Ours."""
 
 NOISE_FACTORS = (0.7, 1.0, 1.4, 2.0, 2.8)
 FIELD_FACTORS = (0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2)
@@ -105,7 +95,8 @@ def fit_prior(
             for nugget in NUGGETS_PX:
                 variance = 2 * field**2 * apart[:, None] + factor**2 * noise + 2 * nugget**2
                 spread = (STUDENT_DEGREES + 1) / 2 * np.log1p(moved / (STUDENT_DEGREES * variance))
-                likelihood = -float((0.5 * np.log(variance) + spread).sum())
+                one_surface = np.exp(-(0.5 * np.log(variance) + spread).sum(axis=1)) * STUDENT_PEAK**2
+                likelihood = float(np.log((1 - EDGE_SHARE) * one_surface + EDGE_SHARE * EDGE_DENSITY).sum())
                 if likelihood > best:
                     best, chosen = likelihood, (field, factor, nugget)
     field, factor, nugget = chosen

@@ -137,7 +137,7 @@ def _subtract_mean(a):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _steepest_descent(template, left, top, size, parameters, rows):  # type: ignore[no-untyped-def]
-    """Fill rows (parameters + 1, size²): gradient times Jacobian of each parameter, then the template; means removed."""
+    """Fill rows (parameters + 1, size²): gradient x Jacobian per parameter, then the template; means removed."""
     height, width = template.shape
     centre = (size - 1) * 0.5
     at = 0

@@ -24,7 +24,7 @@ RIVAL_REACH = 2.2
 """Rivals are sought this many window sides away, so that an edge between two windows is seen from both."""
 
 MAX_RIVALS = 4
-CELL_PX, MARGIN_PX = 16, 16
+CELL_PX, MARGIN_PX = 12, 12
 """Cells of the test, and the rim around the window that is tested as well: an edge there may reach into the window's
 corner by less than anything can see."""
 
@@ -97,7 +97,7 @@ def _rivals(
     displacement: NDArray[np.float64],
     sd: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return (W, MAX_RIVALS, 2): distinct displacements of near probes that contradict `centre` (W, 2); NaN for none."""
+    """Return (W, MAX_RIVALS, 2): distinct displacements near that contradict `centre` (W, 2); NaN for none."""
     rivals = np.full((len(centre), MAX_RIVALS, 2), np.nan)
     able = np.flatnonzero(sd < RIVAL_SD_PX)
     able = able[np.argsort(sd[able], kind="stable")]  # the best measured speak first

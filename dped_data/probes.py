@@ -56,7 +56,7 @@ def place_probes(level: Level, window_xy: NDArray[np.int32], window_px: int) -> 
 
 
 def _probes_at(level: Level, corner_xy: NDArray[np.int64], size_px: int) -> Probes:
-    centre = level.phone_photo_xy(corner_xy + (size_px - 1) / 2)
+    centre = level.phone_photo_xy((corner_xy + (size_px - 1) / 2).astype(np.float64))
     return Probes(corner_xy, size_px, centre, (size_px - 1) / 2 * level.phone_factor)
 
 
@@ -117,8 +117,7 @@ def seen_from(
     at = new(centre_xy)
     jacobian = np.stack([new(centre_xy + np.array(step)) - at for step in ((1.0, 0.0), (0.0, 1.0))], axis=-1)
     rest = old(centre_xy + displacement) - at
-    seen: NDArray[np.float64] = np.linalg.solve(jacobian, rest[..., None])[..., 0]
-    return seen
+    return np.linalg.solve(jacobian, rest[..., None])[..., 0].astype(np.float64)
 
 
 def nearest_rows(xy: NDArray[np.float64], query_xy: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.kriging import FieldPrior
 from dped_data.smooth_map import SmoothMap
 
 Split = Literal["train", "val", "test"]
@@ -114,6 +113,23 @@ class Homography:
 WINDOW_REASONS: tuple[str, ...] = ("kept", "texture", "error", "quadrant", "ncc", "outside")
 """Why a window was dropped: no texture and no neighbours to tell where it lies; predicted error too large; a part of it
 moves on its own (depth edge); correlation too low; not inside the DSLR photo."""
+
+
+@dataclass(frozen=True)
+class FieldPrior:
+    """How displacements vary over the photo, in phone pixels.
+
+    Attributes:
+        near_px, near_sd: length and amplitude of the short-range part.
+        far_px, far_sd: length and amplitude of the long-range part.
+        nugget_sd: what a window's displacement may differ from the field, beyond its own measurement error.
+    """
+
+    near_px: float
+    near_sd: float
+    far_px: float
+    far_sd: float
+    nugget_sd: float
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import CaptureRejected
-from dped_data.kriging import FieldPrior, fit_prior, local_kriging
+from dped_data.field import krige, measure_field
 from dped_data.levels import Level, make_level
 from dped_data.lucas_kanade import Tracks, TrackSettings
 from dped_data.one_surface import quadrant_moves, rival_evidence
@@ -25,7 +25,7 @@ from dped_data.probes import (
     window_maps,
     with_between,
 )
-from dped_data.records import WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
+from dped_data.records import WINDOW_REASONS, Alignment, Homography, Matches
 from dped_data.settings import PatchSettings
 from dped_data.smooth_map import (
     MATCH_PRIOR_SD,
@@ -66,19 +66,11 @@ COARSE_SD_PX = 0.5
 MODEL_SD_PX = 0.1
 """What a window may differ from the smooth map, phone pixels. Ours: keeps single windows from bending it."""
 
-NEAR_SHARE, FAR_SHARE = 0.135, 0.46
-"""Lengths of the field's two parts, share of the phone photo's width. Ours: a third and one of a warp's wavelength."""
-
-FIELD_SD_SHARE = 0.0005
-USABLE_SD_PX, USABLE_NCC = 2.0, 0.5
-PRECISE_SD_PX, PRECISE_NCC = 0.3, 0.8
-"""Tracks that may inform their neighbours, and those that set the field's amplitude and the noise factor. Ours."""
+RIVAL_NCC = 0.9
+"""Only well correlated tracks may contradict a window: a failed track points anywhere. Ours."""
 
 FOREIGN_EVIDENCE = 3.0
 """Log likelihood ratio beyond which a cell belongs to another surface. Ours: 20 to 1."""
-
-CALIBRATION, FLOOR_PX = 2.0, 0.02
-"""From the kriging's standard deviation to the true error, measured on rendered rigs with exactly known geometry."""
 
 
 def refine_alignment(
@@ -140,26 +132,6 @@ def refit(smooth: SmoothMap, probes: Probes, tracks: Tracks) -> SmoothMap:
     return fit_polynomial(smooth, phone_xy, dslr_xy, TRACK_PRIOR_SD, point_sd)
 
 
-def krige(
-    field: MeasuredField, query_xy: NDArray[np.float64], own: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the field's displacement (N, K, 2) and predicted error (N,) at windows given by nodes (N, K, 2).
-
-    Args:
-        own: (N,) row of each window's own measurement, -1 for none.
-    """
-    local = local_kriging(
-        field.centre_xy,
-        field.displacement,
-        field.covariance,
-        field.usable,
-        query_xy,
-        np.where(field.usable[own], own, -1),
-        field.prior,
-    )
-    return local.nodes, local.sd
-
-
 def _refine_windows(
     level: Level,
     smooth: SmoothMap,
@@ -176,18 +148,18 @@ def _refine_windows(
     tracks = track_probes(level, smooth, probes, start, FINE)
     rough, smooth = smooth, refit(smooth, probes, tracks)
     displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
-    field, noise_factor = _measured_field(smooth, probes, tracks, displacement)
+    field, noise_factor = measure_field(smooth, probes, tracks, displacement)
     steps = np.linspace(0, size - 1, 5)
-    node_xy = window_xy[:, None, None] + np.stack(np.meshgrid(steps, steps), axis=-1)
+    node_xy = window_xy[:, None, None].astype(np.float64) + np.stack(np.meshgrid(steps, steps), axis=-1)
     count = len(window_xy)
-    flat_nodes, sd = krige(field, node_xy.reshape(count, 25, 2), np.arange(count))
+    flat_nodes, error = krige(field, smooth, node_xy.reshape(count, 25, 2), np.arange(count))
     nodes = flat_nodes.reshape(count, 5, 5, 2)
-    map_sd = smooth.sd(node_xy[:, 2, 2]) / smooth.scale()
-    error = np.sqrt((CALIBRATION * sd) ** 2 + 2 * map_sd**2 + FLOOR_PX**2)
     dslr_xy = smooth(node_xy + nodes)
-    windows, track_error = probes.select(slice(0, count)), track_sd(tracks) * noise_factor
-    mixed = quadrant_moves(level, smooth, windows, nodes, noise_factor)
-    mixed |= rival_evidence(level, smooth, windows, nodes, probes, displacement, track_error) > FOREIGN_EVIDENCE
+    caution = max(noise_factor, 1.0)
+    windows, track_error = probes.select(slice(0, count)), track_sd(tracks) * caution
+    mixed = quadrant_moves(level, smooth, windows, nodes, caution)
+    rival_sd = np.where(tracks.ncc > RIVAL_NCC, track_error, np.inf)
+    mixed |= rival_evidence(level, smooth, windows, nodes, probes, displacement, rival_sd) > FOREIGN_EVIDENCE
     uncertain = error > settings.max_error_px
     last = np.array(smooth.dslr_size_wh) - 1.0
     reason = np.zeros(count, np.uint8)
@@ -198,22 +170,6 @@ def _refine_windows(
     shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
     _, overlap = coverage(smooth)
     return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap)
-
-
-def _measured_field(
-    smooth: SmoothMap, probes: Probes, tracks: Tracks, displacement: NDArray[np.float64]
-) -> tuple[MeasuredField, float]:
-    """Return the measurements with the prior that fits them, and the factor of their standard deviations."""
-    width = smooth.phone_size_wh[0]
-    sd = track_sd(tracks)
-    precise = (sd < PRECISE_SD_PX) & (tracks.ncc > PRECISE_NCC)
-    amplitude = FIELD_SD_SHARE * width
-    start = FieldPrior(NEAR_SHARE * width, amplitude, FAR_SHARE * width, 1.2 * amplitude, 0.03)
-    prior, factor = fit_prior(
-        probes.centre_xy[precise], displacement[precise], tracks.covariance[precise], 8 * probes.half_px, start
-    )
-    usable = (sd < USABLE_SD_PX) & (tracks.ncc > USABLE_NCC)
-    return MeasuredField(probes.centre_xy, displacement, tracks.covariance * factor**2, usable, prior), factor
 
 
 def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:

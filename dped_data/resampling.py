@@ -6,7 +6,7 @@ re-created, byte for byte, from the DSLR photo and its row of `dslr_xy`.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numba import njit
@@ -57,8 +57,8 @@ def sample_dslr(dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], patch_siz
     """Sample the full-resolution DSLR photo once, anti-aliased, on each patch's dense map.
 
     Each sample is the mean over a box of one phone pixel (its sides: the patch's mean DSLR pixels per patch
-    pixel along x and y, at least one DSLR pixel) of the Keys cubic (a = -1/2) through the DSLR pixels. Photo
-    edges are replicated. Weights have 1/256 px phases and 12 bits; sums are integers, rounded half up.
+    pixel along x and y, to 1/64 px, at least one DSLR pixel) of the Keys cubic (a = -1/2) through the DSLR pixels.
+    Photo edges are replicated. Weights have 1/256 px phases and 12 bits; sums are integers, rounded half up.
 
     Args:
         dslr: (H, W, 3) uint8.
@@ -68,30 +68,56 @@ def sample_dslr(dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], patch_siz
         (N, S, S, 3) uint8.
     """
     weights = node_weights(patch_size)
+    pixels = np.ascontiguousarray(dslr)
     patches = np.empty((len(dslr_xy), patch_size, patch_size, 3), np.uint8)
     dense = np.empty((patch_size, patch_size, 2))
     for nodes, patch in zip(dslr_xy, patches, strict=True):
         nodes_xy = np.ascontiguousarray(nodes, dtype=np.float64)
         _dense_map_of_one(nodes_xy, weights, dense)
-        step_x, step_y = _pixel_steps(nodes_xy, patch_size)
-        _sample_one(dslr, dense, area_kernel(step_x), area_kernel(step_y), patch)
+        side_x, side_y = _box_sides(_pixel_steps(nodes_xy, patch_size))
+        _sample(pixels, dense, area_kernel(side_x), area_kernel(side_y), patch)
     return patches
 
 
+def sample_map(
+    dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], step_xy: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """Sample the DSLR photo as `sample_dslr` does, at any dense map.
+
+    Args:
+        dslr: (H, W, 3) uint8.
+        dslr_xy: (h, w, 2) float64, DSLR pixels.
+        step_xy: DSLR pixels per target pixel along the DSLR's x and y: the sides of the box.
+    Returns:
+        (h, w, 3) uint8.
+    """
+    target = np.empty((*dslr_xy.shape[:2], 3), np.uint8)
+    side_x, side_y = _box_sides(step_xy)
+    _sample(np.ascontiguousarray(dslr), np.ascontiguousarray(dslr_xy), area_kernel(side_x), area_kernel(side_y), target)
+    return target
+
+
+def _box_sides(step_xy: tuple[float, float]) -> tuple[int, int]:
+    """Return the box's sides in 64ths of a DSLR pixel, at least one pixel."""
+    return max(64, int(step_xy[0] * 64 + 0.5)), max(64, int(step_xy[1] * 64 + 0.5))
+
+
 def _pixel_steps(nodes_xy: NDArray[np.float64], patch_size: int) -> tuple[float, float]:
-    """Return the mean extent of a patch pixel in the DSLR photo along the DSLR's x and y, at least 1 px."""
+    """Return the mean extent of a patch pixel in the DSLR photo along the DSLR's x and y."""
     along_columns = (nodes_xy[:, -1] - nodes_xy[:, 0]).mean(axis=0) / (patch_size - 1)
     along_rows = (nodes_xy[-1] - nodes_xy[0]).mean(axis=0) / (patch_size - 1)
     extent = np.sqrt(along_columns**2 + along_rows**2)
-    return max(float(extent[0]), 1.0), max(float(extent[1]), 1.0)
+    return float(extent[0]), float(extent[1])
 
 
-def area_kernel(width: float) -> NDArray[np.int32]:
-    """Return the taps (PHASES, T) of a box of `width` pixels over the Keys cubic, in units of 2**-WEIGHT_BITS.
+@lru_cache(maxsize=256)
+def area_kernel(width_64ths: int) -> NDArray[np.int32]:
+    """Return the taps (PHASES, T) of a box of `width_64ths / 64` px over the Keys cubic, in 2**-WEIGHT_BITS.
 
     Row p belongs to a sample (p / PHASES) to the right of pixel 0; tap k weighs pixel k - T // 2 + 1.
     Each row sums to 2**WEIGHT_BITS exactly: what rounding leaves goes to the largest tap.
     """
+    width = width_64ths / 64
     taps = 2 * int(np.ceil(2 + width / 2))
     offset = np.arange(taps) - taps // 2 + 1 - np.arange(PHASES)[:, None] / PHASES
     exact = (_keys_integral(offset + width / 2) - _keys_integral(offset - width / 2)) / width
@@ -113,63 +139,63 @@ def _keys_integral(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @njit(cache=True, nogil=True)
 def _dense_map_of_one(nodes_xy, weights, dense):  # type: ignore[no-untyped-def]
-    """Fill `dense` (S, S, 2) from nodes (5, 5, 2): rows first, in the order of the nodes (a fixed order of sums)."""
+    """Fill `dense` (S, S, 2) from nodes (5, 5, 2): down the columns first; sums in the order of the nodes."""
     size = dense.shape[0]
-    rows = np.empty((size, 5, 2))
+    row = np.empty((5, 2))
     for i in range(size):
         for column in range(5):
             for axis in range(2):
-                total = 0.0
-                for row in range(5):
-                    total += weights[i, row] * nodes_xy[row, column, axis]
-                rows[i, column, axis] = total
-    for i in range(size):
+                total = weights[i, 0] * nodes_xy[0, column, axis]
+                for k in range(1, 5):
+                    total += weights[i, k] * nodes_xy[k, column, axis]
+                row[column, axis] = total
         for j in range(size):
+            w0, w1, w2, w3, w4 = weights[j, 0], weights[j, 1], weights[j, 2], weights[j, 3], weights[j, 4]
             for axis in range(2):
-                total = 0.0
-                for column in range(5):
-                    total += weights[j, column] * rows[i, column, axis]
-                dense[i, j, axis] = total
+                total = w0 * row[0, axis] + w1 * row[1, axis] + w2 * row[2, axis]
+                dense[i, j, axis] = total + w3 * row[3, axis] + w4 * row[4, axis]
 
 
 @njit(cache=True, nogil=True)
-def _sample_one(photo, dense, kernel_x, kernel_y, patch):  # type: ignore[no-untyped-def]
-    """Fill one patch (S, S, 3): vertical sums of 3 * taps interleaved lanes, then horizontal sums."""
+def _sample(photo, dense, kernel_x, kernel_y, target):  # type: ignore[no-untyped-def]
+    """Fill the target (h, w, 3): vertical sums of rows of taps, channels side by side, then horizontal ones."""
     height, width = photo.shape[0], photo.shape[1]
-    size = patch.shape[0]
     taps_x, taps_y = kernel_x.shape[1], kernel_y.shape[1]
     lanes = 3 * taps_x
+    flat = photo.reshape(-1)
+    row_step = np.uint64(3 * width)  # unsigned: the compiler then need not allow for indices from the end
     sums = np.empty(lanes, np.int32)
-    flat = photo.reshape(height, width * 3)
-    edge = np.empty(lanes, np.uint8)
-    for i in range(size):
-        for j in range(size):
+    half = np.int64(1) << (2 * WEIGHT_BITS - 1)
+    for i in range(dense.shape[0]):
+        for j in range(dense.shape[1]):
             # To the nearest phase; the clip keeps absurd geometry inside the integer range.
             fine_x = np.int64(np.floor(min(max(dense[i, j, 0], -1e6), 1e6) * PHASES + 0.5))
             fine_y = np.int64(np.floor(min(max(dense[i, j, 1], -1e6), 1e6) * PHASES + 0.5))
-            left = (fine_x // PHASES) - taps_x // 2 + 1
-            top = (fine_y // PHASES) - taps_y // 2 + 1
-            weights_x = kernel_x[fine_x % PHASES]
-            weights_y = kernel_y[fine_y % PHASES]
+            phase_x, phase_y = fine_x % PHASES, fine_y % PHASES
+            left = fine_x // PHASES - taps_x // 2 + 1
+            top = fine_y // PHASES - taps_y // 2 + 1
             sums[:] = 0
-            inside = left >= 0 and left + taps_x <= width
-            for tap in range(taps_y):
-                row = min(max(top + tap, 0), height - 1)
-                weight = weights_y[tap]
-                if inside:
-                    source = flat[row, 3 * left : 3 * left + lanes]
+            if left >= 0 and left + taps_x <= width and top >= 0 and top + taps_y <= height:
+                at = np.uint64((top * width + left) * 3)
+                for tap in range(taps_y):
+                    weight = kernel_y[phase_y, tap]
                     for lane in range(lanes):
-                        sums[lane] += weight * np.int32(source[lane])
-                else:
+                        sums[lane] += weight * np.int32(flat[at + np.uint64(lane)])
+                    at += row_step
+            else:
+                for tap in range(taps_y):
+                    row = min(max(top + tap, 0), height - 1)
+                    weight = kernel_y[phase_y, tap]
                     for k in range(taps_x):
                         column = min(max(left + k, 0), width - 1)
                         for channel in range(3):
-                            edge[3 * k + channel] = flat[row, 3 * column + channel]
-                    for lane in range(lanes):
-                        sums[lane] += weight * np.int32(edge[lane])
-            for channel in range(3):
-                total = np.int64(0)
-                for k in range(taps_x):
-                    total += np.int64(weights_x[k]) * np.int64(sums[3 * k + channel])
-                value = (total + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS)
-                patch[i, j, channel] = min(max(value, 0), 255)
+                            sums[3 * k + channel] += weight * np.int32(photo[row, column, channel])
+            red, green, blue = half, half, half
+            for k in range(taps_x):
+                weight_x = np.int64(kernel_x[phase_x, k])
+                red += weight_x * sums[3 * k]
+                green += weight_x * sums[3 * k + 1]
+                blue += weight_x * sums[3 * k + 2]
+            target[i, j, 0] = min(max(red >> (2 * WEIGHT_BITS), 0), 255)
+            target[i, j, 1] = min(max(green >> (2 * WEIGHT_BITS), 0), 255)
+            target[i, j, 2] = min(max(blue >> (2 * WEIGHT_BITS), 0), 255)

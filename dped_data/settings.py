@@ -148,6 +148,10 @@ class PatchSettings:
     max_error_px: float = setting(
         0.3, "keep patches whose predicted misalignment is below this, phone pixels", minimum=0.01
     )
+    keep_flat: bool = setting(
+        False,
+        "also keep patches of sky and walls that the field around them proves aligned, though noise lowers their NCC",
+    )
 
 
 @dataclass(frozen=True)

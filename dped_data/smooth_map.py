@@ -10,6 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+PRIOR_SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Factors of the polynomial's prior that are tried; the most probable one is taken, since some lenses hardly distort
+and a wide prior then leaves the map unknown where there is no texture."""
+
 RADIAL_PRIOR_SD = 0.05
 """Prior standard deviation of the radial term at the photo's corner. Ours: ordinary lenses stay within 2 %."""
 
@@ -92,7 +96,7 @@ def smooth_map_of_homography(
 
 
 def fit_projective(start: SmoothMap, phone_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]) -> SmoothMap:
-    """Refine homography and radial term to point pairs (N, 2): Gauss-Newton with Tukey weights; drops the polynomial."""
+    """Refine homography and radial term to point pairs (N, 2), Gauss-Newton, Tukey weights; drops the polynomial."""
     current = replace(start, coefficients=np.zeros((1, 2)), degree=0, covariance=None)
     width, height = start.phone_size_wh
     to_pixels = np.array([[width / 2, 0, (width - 1) / 2], [0, width / 2, (height - 1) / 2], [0, 0, 1]])
@@ -141,17 +145,37 @@ def fit_polynomial(
     uv = start._normalised(phone_xy)
     design = _monomials(uv, degree)
     rest = dslr_xy - start._projected(uv)
-    prior = np.array([prior_sd[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
-    ridge = np.diag((prior * start.dslr_size_wh[0]) ** -2)
+    by_term = np.array([prior_sd[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
     weight = point_sd**-2.0
     floor = float(np.median(point_sd)) * 2
-    coefficients = np.zeros((design.shape[1], 2))
-    for _ in range(6):
-        normal = np.einsum("ni,nj->ij", design * weight[:, None], design) + ridge
-        coefficients = np.linalg.solve(normal, np.einsum("ni,na->ia", design * weight[:, None], rest))
-        error = rest - _combined(design, coefficients)
+    fit = _ridge_fit(design, rest, weight, by_term * start.dslr_size_wh[0])
+    for _ in range(5):
+        error = rest - _combined(design, fit.coefficients)
         weight = point_sd**-2.0 * _tukey(np.hypot(error[:, 0], error[:, 1]), floor)
-    return replace(start, coefficients=coefficients, degree=degree, covariance=np.linalg.inv(normal))
+        fits = [_ridge_fit(design, rest, weight, by_term * (start.dslr_size_wh[0] * scale)) for scale in PRIOR_SCALES]
+        fit = max(fits, key=lambda f: f.evidence)
+    return replace(start, coefficients=fit.coefficients, degree=degree, covariance=fit.covariance)
+
+
+@dataclass(frozen=True)
+class _RidgeFit:
+    """Coefficients (K, 2), their covariance (K, K), and the log evidence of the prior up to a constant."""
+
+    coefficients: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    evidence: float
+
+
+def _ridge_fit(
+    design: NDArray[np.float64], rest: NDArray[np.float64], weight: NDArray[np.float64], prior_px: NDArray[np.float64]
+) -> _RidgeFit:
+    weighted = design * weight[:, None]
+    normal = np.einsum("ni,nj->ij", weighted, design) + np.diag(prior_px**-2)
+    right = np.einsum("ni,na->ia", weighted, rest)
+    coefficients = np.linalg.solve(normal, right)
+    # Both axes share the prior; the data's own part does not depend on it.
+    spread = float(np.linalg.slogdet(normal)[1]) + 2 * float(np.log(prior_px).sum())
+    return _RidgeFit(coefficients, np.linalg.inv(normal), 0.5 * float((right * coefficients).sum()) - spread)
 
 
 def _normal(jacobian: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:

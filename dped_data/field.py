@@ -1,0 +1,64 @@
+"""The measured field of displacements, and its value and predicted error anywhere in the photo (leaf)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.kriging import fit_prior, local_kriging
+from dped_data.lucas_kanade import Tracks
+from dped_data.probes import Probes, track_sd
+from dped_data.records import FieldPrior, MeasuredField
+from dped_data.smooth_map import SmoothMap
+
+NEAR_SHARE, FAR_SHARE = 0.135, 0.46
+"""Lengths of the field's two parts, share of the phone photo's width. Ours: a third and one of a warp's wavelength."""
+
+FIELD_SD_SHARE = 0.0005
+START_NUGGET_PX = 0.03
+USABLE_SD_PX, USABLE_NCC = 2.0, 0.5
+PRECISE_SD_PX, PRECISE_NCC = 0.3, 0.8
+"""Tracks that may inform their neighbours, and those that set the field's amplitude and the noise factor. Ours."""
+
+PAIR_REACH = 8
+"""Pairs of tracks up to this many half windows apart set the amplitude."""
+
+CALIBRATION, FLOOR_PX = 1.5, 0.02
+"""From the kriging's standard deviation to the true error, measured on rendered rigs with exactly known geometry."""
+
+
+def measure_field(
+    smooth: SmoothMap, probes: Probes, tracks: Tracks, displacement: NDArray[np.float64]
+) -> tuple[MeasuredField, float]:
+    """Return the measurements with the prior that fits them, and the factor of their standard deviations."""
+    width = smooth.phone_size_wh[0]
+    sd = track_sd(tracks)
+    precise = (sd < PRECISE_SD_PX) & (tracks.ncc > PRECISE_NCC)
+    amplitude = FIELD_SD_SHARE * width
+    start = FieldPrior(NEAR_SHARE * width, amplitude, FAR_SHARE * width, 1.2 * amplitude, START_NUGGET_PX)
+    prior, factor = fit_prior(
+        probes.centre_xy[precise],
+        displacement[precise],
+        tracks.covariance[precise],
+        PAIR_REACH * probes.half_px,
+        start,
+    )
+    usable = (sd < USABLE_SD_PX) & (tracks.ncc > USABLE_NCC)
+    return MeasuredField(probes.centre_xy, displacement, tracks.covariance * factor**2, usable, prior), factor
+
+
+def krige(
+    field: MeasuredField, smooth: SmoothMap, query_xy: NDArray[np.float64], own: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the displacement (N, K, 2) at nodes (N, K, 2) and its predicted RMS error (N,), phone pixels.
+
+    Args:
+        field: measured against `smooth`.
+        own: (N,) row of each window's own measurement, which decides between surfaces.
+    """
+    usable_own = np.where(field.usable[own], own, -1)
+    local = local_kriging(
+        field.centre_xy, field.displacement, field.covariance, field.usable, query_xy, usable_own, field.prior
+    )
+    map_sd = smooth.sd(query_xy[:, query_xy.shape[1] // 2]) / smooth.scale()
+    return local.nodes, np.sqrt((CALIBRATION * local.sd) ** 2 + 2 * map_sd**2 + FLOOR_PX**2)
