@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import statistics
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -114,8 +113,19 @@ def build_apart(captures: Path, out: Path, rig: Rig) -> float:
 
 def _build_and_measure(captures: Path, out: Path, rig: Rig) -> float:
     build_dataset(captures, out, PHONE, BuildSettings(rig=rig), jobs=1)
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return peak_memory_mb()
+
+
+def peak_memory_mb() -> float:
+    """Return this process's own peak memory in MB.
+
+    On Linux from VmHWM: getrusage there also counts what the parent held when it started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
 
 
 def shard_digests(folder: Path) -> dict[str, str]:
