@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from dped_data.capture_table import CAPTURES_NAME, CaptureRow, read_captures
 from dped_data.captures import find_captures
-from dped_data.dataset_folder import check_place, finish, locked, prepare
+from dped_data.dataset_folder import built_origin, check_place, finish, locked, prepare
 from dped_data.errors import CaptureRejected, InputError, PhotoError, UsageError
 from dped_data.files import sha256_of_file
 from dped_data.manifest import Manifest
 from dped_data.parallel import Backend, run_parallel
+from dped_data.photo_listing import has_camera
 from dped_data.photos import decode_photo, read_bytes
 from dped_data.progress import progress_bar
 from dped_data.records import SPLITS, AlignedCapture, Capture, Pairing, Split
@@ -72,7 +73,7 @@ def choose_phone(captures: Path, rig: Rig) -> str:
             f"{captures}: no such folder; put each camera's photos into a folder of its own "
             f"({captures}/{phones[0]}, {captures}/{rig.dslr}) or name another place with --captures"
         )
-    present = [name for name in phones if (captures / name).is_dir()]
+    present = [name for name in phones if has_camera(captures, name)]
     if len(present) > 1:
         raise UsageError(f"{captures}: holds photos of {', '.join(present)}; choose one with --phone")
     if not present:
@@ -234,7 +235,7 @@ def build_dataset(
     check_place(folder, captures)
     plan = plan_dataset(captures, phone, settings, None if overwrite else folder)
     with locked(folder):
-        digest = prepare(folder, captures, settings, overwrite)
+        digest = prepare(folder, captures, settings_dict(settings), overwrite)
         units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)
         records = finished_units(folder, units, captures, retry_failed)
         reused = sum(len(unit.captures) for unit in units if unit.key in records)
@@ -247,6 +248,11 @@ def build_dataset(
         rejected = read_review(review) if review else frozenset()
         reviewed = apply_review(folder, units, records, rejected, settings.shards.compression)
         manifest, rows = finish(
-            folder, settings, phone, reviewed.units, reviewed.records, plan.pairing.unpaired, reviewed.set_aside
+            folder,
+            built_origin(phone, settings),
+            reviewed.units,
+            reviewed.records,
+            plan.pairing.unpaired,
+            reviewed.set_aside,
         )
     return BuildReport(folder, manifest, rows, reused, time.perf_counter() - start)

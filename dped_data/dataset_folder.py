@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,13 @@ def check_place(folder: Path, captures: Path) -> None:
         raise UsageError(f"{folder}: the dataset would be written among the photos; choose an --out outside {captures}")
 
 
-def prepare(folder: Path, captures: Path, settings: BuildSettings, overwrite: bool) -> str:
-    """Make the folder ready for a build with `settings` and return their digest. Call under the lock.
+def prepare(folder: Path, captures: Path, new: Mapping[str, Any], overwrite: bool) -> str:
+    """Make the folder ready for a build with the settings `new` and return their digest. Call under the lock.
 
     Raises:
         InputError: the folder holds a dataset built with other settings and `overwrite` is not set; the message lists
             what changed.
     """
-    new = settings_dict(settings)
     old = _settings_of(folder)
     changes = changed_settings(old, new) if old is not None else []
     if old is not None and (changes or overwrite):
@@ -115,10 +114,27 @@ def captures_folder(folder: Path) -> Path | None:
     return path if path.is_dir() else None
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a dataset comes from: the fields of its manifest (see manifest.Manifest) that no shard decides."""
+
+    phone: str
+    dslr: str
+    patch_size: int
+    source: str
+    alignment: str
+    settings: Mapping[str, Any]
+
+
+def built_origin(phone: str, settings: BuildSettings) -> Origin:
+    """Return the origin of a dataset that is built from photos."""
+    size = settings.patches.patch_size
+    return Origin(phone, settings.rig.dslr, size, "built", settings.alignment, settings_dict(settings))
+
+
 def finish(
     folder: Path,
-    settings: BuildSettings,
-    phone: str,
+    origin: Origin,
     units: Sequence[Unit],
     records: Mapping[str, UnitRecord],
     unpaired: Sequence[Unpaired],
@@ -144,13 +160,13 @@ def finish(
     }
     reasons = Counter(f"{row.stage}: {row.reason}" for row in rows if row.status != "kept")
     manifest = Manifest(
-        phone=phone,
-        dslr=settings.rig.dslr,
-        patch_size=settings.patches.patch_size,
-        source="built",
-        alignment=settings.alignment,
-        digest=digest_of(settings_dict(settings), FORMAT_VERSION),
-        settings=settings_dict(settings),
+        phone=origin.phone,
+        dslr=origin.dslr,
+        patch_size=origin.patch_size,
+        source=origin.source,
+        alignment=origin.alignment,
+        digest=digest_of(origin.settings, FORMAT_VERSION),
+        settings=origin.settings,
         versions=library_versions(),
         splits=splits,
         totals=totals,

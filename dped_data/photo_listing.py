@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dped_data.errors import InputError
 from dped_data.photos import PHOTO_SUFFIXES
-from dped_data.records import Split
+from dped_data.records import SPLITS, Split
 
 _SUFFIXES_SHOWN = 5
 
@@ -40,6 +40,7 @@ class CameraPhotos:
 
     Attributes:
         camera: the camera's name.
+        folder: its folder, relative to the captures folder.
         split: the split that the folders prescribe, None if they do not.
         photos: sorted by file.
         hidden: files and folders that were ignored because their names start with a dot.
@@ -47,6 +48,7 @@ class CameraPhotos:
     """
 
     camera: str
+    folder: str
     split: Split | None
     photos: tuple[ListedPhoto, ...]
     hidden: int
@@ -57,7 +59,8 @@ def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[Camera
     """List the photos of phone and DSLR, for each place where both have a folder.
 
     That is CAPTURES/<camera>/, nested folders included; or, as the DPED authors lay out their full-size photos,
-    CAPTURES/train/<camera>/ and CAPTURES/test/<camera>/ (there the folders prescribe the split).
+    CAPTURES/train/<camera>/ and CAPTURES/test/<camera>/, with or without a folder original_images above (there the
+    folders prescribe the split).
 
     Raises:
         InputError: a folder is missing, cannot be read, or holds no photo.
@@ -65,28 +68,49 @@ def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[Camera
     if not captures_dir.is_dir():
         what = "is a file, not a folder" if captures_dir.exists() else "no such folder"
         raise InputError(f"{captures_dir}: {what}; put the photos in {captures_dir}/{phone} and {captures_dir}/{dslr}")
-    splits = _prescribed_splits(captures_dir, phone, dslr)
-    pairs = [(_list_camera(captures_dir, phone, s), _list_camera(captures_dir, dslr, s)) for s in splits]
+    pairs = [
+        (_list_camera(captures_dir, phone, *place), _list_camera(captures_dir, dslr, *place))
+        for place in _places(captures_dir, (phone, dslr))
+    ]
     for camera in (0, 1):
         if not any(pair[camera].photos for pair in pairs):
             raise InputError(_no_photos(captures_dir, [pair[camera] for pair in pairs]))
     return pairs
 
 
-def _prescribed_splits(captures_dir: Path, phone: str, dslr: str) -> list[Split | None]:
-    """Return the splits that have folders of both cameras, or [None] for the plain layout."""
-    if (captures_dir / phone).is_dir() or (captures_dir / dslr).is_dir():
-        return [None]
-    named: tuple[Split, ...] = ("train", "val", "test")
-    found = [s for s in named if (captures_dir / s / phone).is_dir() and (captures_dir / s / dslr).is_dir()]
-    return [*found] or [None]
+def has_camera(captures_dir: Path, camera: str) -> bool:
+    """Tell whether `captures_dir` has a folder of the camera, in one of the layouts of `list_cameras`."""
+    return any((captures_dir / place / camera).is_dir() for place, _ in _places(captures_dir, (camera,)))
 
 
-def _list_camera(captures_dir: Path, camera: str, split: Split | None) -> CameraPhotos:
-    below = f"{split}/{camera}" if split else camera
-    folder = captures_dir / below
+def _places(captures_dir: Path, cameras: Sequence[str]) -> list[tuple[str, Split | None]]:
+    """Return the folders that hold a folder of each camera, with the split they prescribe; [("", None)] if plain."""
+    if any((captures_dir / camera).is_dir() for camera in cameras):
+        return [("", None)]
+    for above in ("", "original_images/"):
+        found: list[tuple[str, Split | None]] = [
+            (f"{above}{split}/", split)
+            for split in SPLITS
+            if all((captures_dir / above / split / camera).is_dir() for camera in cameras)
+        ]
+        if found:
+            return found
+    return [("", None)]
+
+
+def _list_camera(captures_dir: Path, camera: str, place: str, split: Split | None) -> CameraPhotos:
+    folder = captures_dir / place / camera
     if not folder.is_dir():
         raise InputError(_no_folder(captures_dir, camera, folder))
+    return list_folder(captures_dir, f"{place}{camera}", camera, split)
+
+
+def list_folder(root: Path, below: str, camera: str, split: Split | None) -> CameraPhotos:
+    """List the photos of one camera in the folder ROOT/BELOW and the folders in it; InputError if one is unreadable.
+
+    Their files are relative to `root`, their keys to ROOT/BELOW, with the split in front if there is one.
+    """
+    folder = root / below
     photos: list[ListedPhoto] = []
     hidden, others = 0, Counter[str]()
     for path in _walk(folder, set()):
@@ -100,7 +124,7 @@ def _list_camera(captures_dir: Path, camera: str, split: Split | None) -> Camera
             stem = unicodedata.normalize("NFC", str(PurePosixPath(inside).with_suffix("")))  # macOS writes NFD names
             photos.append(ListedPhoto(f"{below}/{inside}", f"{split}/{stem}" if split else stem))
     photos.sort(key=lambda photo: photo.file)
-    return CameraPhotos(camera, split, tuple(photos), hidden, others)
+    return CameraPhotos(camera, below, split, tuple(photos), hidden, others)
 
 
 def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
@@ -137,8 +161,5 @@ def _no_photos(captures_dir: Path, places: list[CameraPhotos]) -> str:
     hidden = sum(place.hidden for place in places)
     found = [f"{count} x {suffix}" for suffix, count in others.most_common(_SUFFIXES_SHOWN)]
     found += [f"{hidden} hidden"] if hidden else []
-    folder = captures_dir / (f"{places[0].split}/{places[0].camera}" if places[0].split else places[0].camera)
-    return (
-        f"{folder}: no photos ({'only ' + ', '.join(found) if found else 'the folder is empty'}); "
-        f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"
-    )
+    what = f"only {', '.join(found)}" if found else "the folder is empty"
+    return f"{captures_dir / places[0].folder}: no photos ({what}); photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"

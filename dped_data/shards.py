@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,8 @@ __all__ = ["PATCH_COLUMNS", "PatchStore", "ShardCapture", "open_shard", "read_sh
 
 _CAPTURE_TEXTS = ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256")
 
+_WRITTEN_AT_ONCE = 2**24
+"""Ours: bytes of a column that go to the file in one call."""
 _MAPS_OPEN = 200
 """Ours: shards mapped at once; each costs a file descriptor, and systems allow 1,024 of them by default."""
 
@@ -90,15 +92,27 @@ def write_shard(
 def _write_column(
     file: h5py.File, name: str, parts: Sequence[NDArray[Any]], dtype: type, compression: str = "none"
 ) -> None:
-    """Write the captures' rows one after another without joining them in memory first."""
+    """Write the captures' rows one after another without joining all of them in memory first."""
     shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
     options = {} if compression == "none" else {"compression": compression, "chunks": (1, *shape[1:])}
     dataset = file.create_dataset(name, shape, dtype, **options)
     start = 0
-    for part in parts:
-        if len(part):
-            dataset[start : start + len(part)] = part
-        start += len(part)
+    for some in _batches(parts):
+        rows = np.concatenate(some)
+        if len(rows):
+            dataset[start : start + len(rows)] = rows
+        start += len(rows)
+
+
+def _batches(parts: Sequence[NDArray[Any]]) -> Iterator[Sequence[NDArray[Any]]]:
+    """Cut `parts` into runs of about _WRITTEN_AT_ONCE bytes: thousands of tiny writes would take too long."""
+    first, size = 0, 0
+    for index, part in enumerate(parts):
+        if size and size + part.nbytes > _WRITTEN_AT_ONCE:
+            yield parts[first:index]
+            first, size = index, 0
+        size += part.nbytes
+    yield parts[first:]
 
 
 def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
