@@ -56,7 +56,7 @@ def _patches(summary: Summary, captures: Sequence[RankedCapture]) -> Check:
         n for n, count in counts.items() if count == 0 and any(c.split == n and c.status == "kept" for c in captures)
     ]
     status: Status = "fail" if total == 0 or empty or counts.get("train") == 0 else "pass"
-    return Check("patches", status, total, None, 1, "", f"{total:,} patches ({listed})")
+    return Check("patches", status, total, None, None, "", f"{total:,} patches ({listed})")
 
 
 def _kept(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
@@ -180,7 +180,7 @@ def _clipped(captures: Sequence[RankedCapture], settings: InspectSettings) -> Ch
 def _outliers(captures: Sequence[RankedCapture]) -> Check:
     ids = _flagged(captures, "brightness", "colour")
     text = _many(ids, "differs", "differ") + " from the others in the cameras' relative brightness or colour"
-    return Check("look", "warn" if ids else "pass", len(ids), 0, None, "", text, ids)
+    return Check("look", "warn" if ids else "pass", len(ids), None, None, "", text, ids)
 
 
 def _coverage(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
