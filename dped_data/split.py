@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from dped_data.natural_order import natural_key
 from dped_data.records import Capture, Split
 from dped_data.settings import SplitSettings
 
@@ -91,11 +91,6 @@ def find_sessions(by_name: Sequence[Capture], gap_s: float) -> list[list[Capture
             sessions.append([])
         sessions[-1].append(by_name[i])
     return sessions
-
-
-def natural_key(name: str) -> tuple[tuple[str, int], ...]:
-    """Return a key that sorts numbers inside names by value: IMG_9 before IMG_10."""
-    return tuple((text, int(digits or -1)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name))
 
 
 @dataclass(frozen=True)

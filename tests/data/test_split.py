@@ -7,9 +7,10 @@ from collections import Counter
 
 import pytest
 
+from dped_data.natural_order import natural_key
 from dped_data.records import Capture, Split
 from dped_data.settings import SplitSettings
-from dped_data.split import assign_splits, find_sessions, natural_key
+from dped_data.split import assign_splits, find_sessions
 
 SETTINGS = SplitSettings()
 

@@ -1,0 +1,234 @@
+"""A dataset leaves in the layouts that other people's training code reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from dped_data.errors import InputError, UsageError
+from dped_data.files import TEMPORARY_PREFIX
+from dped_data.manifest import Manifest, find_dataset, read_manifest
+from dped_data.parallel import Backend, run_parallel
+from dped_data.progress import progress_bar
+from dped_data.records import SPLITS, Split
+from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS
+from dped_data.shards import PatchStore, open_shard
+
+Layout = Literal["dped", "folders", "webdataset"]
+ImageFormat = Literal["jpg", "png"]
+
+JPEG_QUALITY = 98
+"""Ours, without chroma subsampling: mean error below one grey level; PNG loses nothing."""
+PATCH_TABLE = "patches.csv"
+_READ_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote: its folder, pairs per split, files and bytes, and the time it took."""
+
+    folder: Path
+    pairs: Mapping[Split, int]
+    files: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExportedPatch:
+    """One row of patches.csv: where a pair lies, and the photo and place it was cut from (-1 and NaN: unknown)."""
+
+    split: Split
+    name: str
+    capture_id: str
+    x: int
+    y: int
+    ncc: float
+    error_px: float
+
+
+def export_dped(
+    data: Path | str,
+    phone: str | None,
+    out: Path | str,
+    as_: Layout = "dped",
+    *,
+    image_format: ImageFormat | None = None,
+    jobs: int = -1,
+    backend: Backend = "loky",
+) -> ExportReport:
+    """Write the dataset DATA/<phone> to the folder OUT/<phone>; it appears whole or not at all.
+
+    - "dped": the authors' layout (see layout.py), numbered from 0 as their code expects; JPEG unless said otherwise.
+      Where the target camera is not called canon, a link of that name leads to it.
+    - "folders": <split>/lq and <split>/gt with equal names, as trainers for paired folders read them; PNG.
+    - "webdataset": <split>-NNNNNN.tar with KEY.phone.png, KEY.dslr.png and KEY.json; PNG.
+
+    patches.csv says for every pair which photo and place it was cut from.
+
+    Args:
+        data: folder of datasets.
+        phone: the phone's name; None if there is only one dataset.
+        out: folder to write OUT/<phone> into.
+        as_: the layout.
+        image_format: "jpg" (quality 98, full colour resolution) or "png" (every pixel kept).
+        jobs: worker processes; -1 means one per core.
+    Raises:
+        InputError: no dataset there, a damaged shard, OUT/<phone> exists, or it cannot be written.
+    """
+    start = time.perf_counter()
+    source = find_dataset(Path(data), phone)
+    manifest = read_manifest(source)
+    form: ImageFormat = image_format or ("jpg" if as_ == "dped" else "png")
+    target = Path(out) / manifest.phone
+    if target.exists() or target.is_symlink():
+        raise InputError(f"{target}: exists already; remove it or choose another --out")
+    rows: list[ExportedPatch] = []
+    with _whole_folder(target) as temporary:
+        calls = _calls(source, manifest, temporary, as_, form)
+        total = sum(manifest.splits[split].patches for split in SPLITS)
+        with progress_bar(total, label="exporting", unit="pair") as bar:
+            for exported in run_parallel(export_shard, calls, jobs, backend):
+                rows += exported
+                bar.update(len(exported))
+        (temporary / PATCH_TABLE).write_text(_patch_table(rows), encoding="utf-8")
+        if as_ == "dped":
+            _link_authors_dslr(temporary, manifest)
+        files = [path for path in temporary.rglob("*") if path.is_file() and not path.parent.is_symlink()]
+        size = sum(path.stat().st_size for path in files)
+    pairs: dict[Split, int] = {split: manifest.splits[split].patches for split in SPLITS}
+    return ExportReport(target, pairs, len(files), size, time.perf_counter() - start)
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target` that becomes it when all went well and vanishes otherwise."""
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}export-{target.name}")
+    try:
+        try:
+            if temporary.exists():
+                shutil.rmtree(temporary)  # of an export that was killed
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.rename(target)
+        except OSError as error:
+            raise InputError(
+                f"{target}: cannot be written ({error.strerror or error}); choose another --out, or make room there"
+            ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _calls(
+    source: Path, manifest: Manifest, temporary: Path, as_: Layout, form: ImageFormat
+) -> list[tuple[Path, Split, int, int, Path, Layout, ImageFormat]]:
+    """Return one call of `export_shard` per shard, and make the folders they write to."""
+    calls: list[tuple[Path, Split, int, int, Path, Layout, ImageFormat]] = []
+    for split in SPLITS:
+        first = 0
+        for number, entry in enumerate(manifest.splits[split].shards):
+            calls.append((source, split, number, first, temporary, as_, form))
+            first += entry.patches
+        if first and as_ != "webdataset":
+            for folder in _pair_folders(as_, split, manifest):
+                (temporary / folder).mkdir(parents=True)
+    return calls
+
+
+def _pair_folders(as_: Layout, split: Split, manifest: Manifest) -> tuple[str, str]:
+    """Return the folders of the phone's and of the DSLR's patches."""
+    if as_ == "dped":
+        return f"{SPLIT_FOLDERS[split]}/{manifest.phone}", f"{SPLIT_FOLDERS[split]}/{manifest.dslr}"
+    return f"{split}/lq", f"{split}/gt"
+
+
+def export_shard(
+    source: Path, split: Split, number: int, first: int, temporary: Path, as_: Layout, form: ImageFormat
+) -> list[ExportedPatch]:
+    """Write the pairs of one shard, numbered from `first`; the work of one worker process."""
+    store = PatchStore(source, split)
+    entry = store.shards[number]
+    rows = _described(source / entry.file, split, first, as_)
+    pixels = _encoded(store, range(first, first + entry.patches), form)
+    if as_ == "webdataset":
+        with tarfile.open(temporary / f"{split}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+            for row, (phone, dslr) in zip(rows, pixels, strict=True):
+                _add(tar, f"{row.name}.phone.{form}", phone)
+                _add(tar, f"{row.name}.dslr.{form}", dslr)
+                _add(tar, f"{row.name}.json", _json(row).encode())
+        return rows
+    folders = [temporary / folder for folder in _pair_folders(as_, split, store.manifest)]
+    for row, images in zip(rows, pixels, strict=True):
+        for folder, image in zip(folders, images, strict=True):
+            (folder / f"{row.name}.{form}").write_bytes(image)
+    return rows
+
+
+def _described(shard: Path, split: Split, first: int, as_: Layout) -> list[ExportedPatch]:
+    with open_shard(shard) as file:
+        names = file["captures"].asstr()[:]
+        columns = (file["capture"][:], file["phone_xy"][:], file["ncc"][:], file["error_px"][:])
+    rows: list[ExportedPatch] = []
+    for index, (capture, (x, y), ncc, error) in enumerate(zip(*columns, strict=True), start=first):
+        name = str(index) if as_ == "dped" else f"{index:08d}"
+        rows.append(ExportedPatch(split, name, str(names[capture]), int(x), int(y), float(ncc), float(error)))
+    return rows
+
+
+def _encoded(store: PatchStore, indices: range, form: ImageFormat) -> Iterator[tuple[bytes, bytes]]:
+    for start in range(indices.start, indices.stop, _READ_AT_ONCE):
+        phones, dslrs = store.read(np.arange(start, min(start + _READ_AT_ONCE, indices.stop)))
+        for phone, dslr in zip(phones, dslrs, strict=True):
+            yield _encode(phone, form), _encode(dslr, form)
+
+
+def _encode(patch: NDArray[np.uint8], form: ImageFormat) -> bytes:
+    if form == "jpg":
+        return bytes(simplejpeg.encode_jpeg(patch, JPEG_QUALITY, "RGB", "444"))
+    encoded, data = cv2.imencode(".png", cv2.cvtColor(patch, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise UsageError("this build of OpenCV cannot write PNG; install opencv-contrib-python from PyPI")
+    return bytes(data)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)  # no time and no owner: the same dataset gives the same bytes
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _json(row: ExportedPatch) -> str:
+    known = {key: None if value != value else value for key, value in vars(row).items()}  # NaN is not JSON
+    return json.dumps(known)
+
+
+def _patch_table(rows: list[ExportedPatch]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "name", "capture_id", "x", "y", "ncc", "error_px"])
+    writer.writerows([r.split, r.name, r.capture_id, r.x, r.y, f"{r.ncc:.6f}", f"{r.error_px:.6f}"] for r in rows)
+    return text.getvalue()
+
+
+def _link_authors_dslr(temporary: Path, manifest: Manifest) -> None:
+    """Let the authors' code find the target patches under the name that it expects."""
+    if AUTHORS_DSLR in (manifest.dslr, manifest.phone):
+        return
+    for split in SPLITS:
+        if manifest.splits[split].patches:
+            with suppress(OSError):  # Windows allows links to some users only
+                (temporary / SPLIT_FOLDERS[split] / AUTHORS_DSLR).symlink_to(manifest.dslr, target_is_directory=True)

@@ -1,0 +1,225 @@
+"""The authors' folders of patches become shards and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.capture_table import CaptureRow
+from dped_data.correlation import correlate_patches
+from dped_data.dataset_folder import Origin, finish, locked, prepare
+from dped_data.errors import InputError, PhotoError, UsageError
+from dped_data.files import sha256_of_file
+from dped_data.manifest import Manifest
+from dped_data.name_pairs import pair_by_name
+from dped_data.natural_order import natural_key
+from dped_data.parallel import Backend, run_parallel
+from dped_data.photo_listing import list_folder
+from dped_data.photos import decode_photo, read_bytes, read_header
+from dped_data.progress import progress_bar
+from dped_data.records import Capture, Patches, Split, Unpaired
+from dped_data.released.layout import SPLIT_FOLDERS, find_dslr, find_released
+from dped_data.settings_machinery import settings_dict
+from dped_data.shards import ShardCapture, write_shard
+from dped_data.work_units import Unit, UnitRecord, finished_units, plan_units, unfinished_path, write_record
+
+PAIRS_PER_SHARD = 1000
+_HEADERS_TRIED = 20
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """What decides the content of an imported dataset; its digest marks every shard."""
+
+    source: str
+    phone: str
+    dslr: str
+    patch_size: int
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did; each pair of patches counts as a capture.
+
+    Attributes:
+        folder: the dataset (OUT/<phone>).
+        manifest: its manifest.
+        rows: one row per pair, in the order of captures.csv.
+        unpaired: patches without a partner.
+        reused: pairs that an earlier run had imported.
+        seconds: time the run took.
+    """
+
+    folder: Path
+    manifest: Manifest
+    rows: tuple[CaptureRow, ...]
+    unpaired: tuple[Unpaired, ...]
+    reused: int
+    seconds: float
+
+
+def import_dped(
+    folder: Path | str,
+    phone: str,
+    out: Path | str = "dataset",
+    jobs: int = -1,
+    *,
+    backend: Backend = "loky",
+    overwrite: bool = False,
+    retry_failed: bool = False,
+) -> ImportReport:
+    """Turn released patches into the dataset OUT/<phone>, or finish the import that is there.
+
+    Patches pair by equal names. What their folders do not tell stays unknown: phone_xy is -1, dslr_xy, shift_px,
+    angle_deg and error_px are NaN, no windows; `ncc` is measured. Capture ids are split/name, so that every patch can
+    be traced to its files. A patch that cannot be read, or of another size than the first one, gets a failed row.
+
+    Args:
+        folder: the authors' folder (with <phone>/training_data in it), or its folder <phone>.
+        phone: the phone's name.
+        out: folder of datasets.
+        jobs: worker processes; -1 means one per core.
+        overwrite: replace a dataset of other settings or origin.
+        retry_failed: read shards with failed patches again.
+    Raises:
+        InputError: no released patches there, none readable, or OUT/<phone> holds another dataset.
+    """
+    start = time.perf_counter()
+    root, target = find_released(Path(folder), phone), Path(out) / phone
+    if target.resolve().is_relative_to(root.resolve()):
+        raise UsageError(f"{target}: the dataset would be written among the patches; choose an --out outside {root}")
+    dslr = find_dslr(root, phone)
+    captures, unpaired = _find_pairs(root, phone, dslr)
+    settings = ImportSettings("imported", phone, dslr, _patch_size(root, captures))
+    table = settings_dict(settings)
+    splits: list[Split] = [c.folder_split or "train" for c in captures]
+    with locked(target):
+        digest = prepare(target, root, table, overwrite)
+        units = plan_units(captures, splits, root, digest, PAIRS_PER_SHARD)
+        records = finished_units(target, units, root, retry_failed)
+        reused = sum(len(unit.captures) for unit in units if unit.key in records)
+        calls = [(unit, root, target, settings, digest) for unit in units if unit.key not in records]
+        with progress_bar(len(captures), label="importing", unit="pair") as bar:
+            bar.update(reused)
+            for record in run_parallel(import_unit, calls, jobs, backend):
+                records[record.key] = record
+                bar.update(len(record.rows))
+        origin = Origin(phone, dslr, settings.patch_size, "imported", "imported", table)
+        manifest, rows = finish(target, origin, units, records, unpaired)
+    if not manifest.totals["patches"]:
+        raise InputError(f"{root}: no patch could be read; {target}/captures.csv has the reasons")
+    return ImportReport(target, manifest, rows, unpaired, reused, time.perf_counter() - start)
+
+
+def _find_pairs(root: Path, phone: str, dslr: str) -> tuple[list[Capture], tuple[Unpaired, ...]]:
+    """Pair the patches of every split by name; ids in natural order, files relative to `root`."""
+    captures: list[Capture] = []
+    unpaired: list[Unpaired] = []
+    for split, below in SPLIT_FOLDERS.items():
+        if not (root / below).is_dir():
+            continue
+        for camera in (phone, dslr):
+            if not (root / below / camera).is_dir():
+                raise InputError(f"{root / below / camera}: no such folder, the patches of '{camera}' belong there")
+        cameras = [list_folder(root, f"{below}/{camera}", camera, split) for camera in (phone, dslr)]
+        found = pair_by_name(*cameras)
+        pairs = [Capture(p.key, p.file, d.file, None, split) for p, d in found.pairs]
+        captures += sorted(pairs, key=lambda capture: natural_key(capture.capture_id))
+        unpaired += found.unpaired
+    if not captures:
+        raise InputError(f"{root}: no patch of '{phone}' has the name of one of '{dslr}'; equal names make a pair")
+    return captures, tuple(sorted(unpaired, key=lambda photo: photo.file))
+
+
+def _patch_size(root: Path, captures: list[Capture]) -> int:
+    """Return the side of the first patches whose header can be read; InputError if they are not square."""
+    fault = ""
+    for capture in captures[:_HEADERS_TRIED]:
+        try:
+            header = read_header(root / capture.phone_file)
+        except PhotoError as error:
+            fault = fault or str(error)
+            continue
+        if header.width_px != header.height_px:
+            raise InputError(
+                f"{root / capture.phone_file}: {header.width_px}x{header.height_px} pixels; patches are square"
+            )
+        return header.width_px
+    raise InputError(f"{root}: the first {min(len(captures), _HEADERS_TRIED)} patches cannot be read ({fault})")
+
+
+def import_unit(unit: Unit, root: Path, folder: Path, settings: ImportSettings, digest: str) -> UnitRecord:
+    """Read the patches of one unit, write their shard and the unit's record; the work of one worker process."""
+    rows: list[CaptureRow] = []
+    kept: list[ShardCapture] = []
+    for capture in unit.captures:
+        row = CaptureRow(capture.capture_id, capture.phone_file, capture.dslr_file, "", "kept", patches=1)
+        try:
+            shard_capture = _read_pair(root, capture, settings.patch_size)
+        except PhotoError as error:
+            row = replace(row, status="failed", stage="read", reason=error.fault, patches=0)
+        else:
+            kept.append(shard_capture)
+            row = replace(row, median_ncc=float(shard_capture.patches.ncc[0]))
+        rows.append(row)
+    size, sha256 = 0, ""
+    if kept:
+        path = unfinished_path(folder, unit)
+        text = json.dumps(settings_dict(settings), sort_keys=True)
+        attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": "imported"}
+        write_shard(path, kept, attributes)
+        size, sha256 = path.stat().st_size, sha256_of_file(path)
+    read = {c.phone_file: c.phone_sha256 for c in kept} | {c.dslr_file: c.dslr_sha256 for c in kept}
+    files = [file for c in unit.captures for file in (c.phone_file, c.dslr_file)]
+    record = UnitRecord(unit.key, len(kept), size, sha256, {file: read.get(file, "") for file in files}, tuple(rows))
+    write_record(folder, record)
+    return record
+
+
+def _read_pair(root: Path, capture: Capture, size: int) -> ShardCapture:
+    """Return a pair of patches as a capture with one patch; PhotoError says which patch is at fault and why."""
+    pixels: list[NDArray[np.uint8]] = []
+    hashes: list[str] = []
+    for camera, file in (("phone", capture.phone_file), ("dslr", capture.dslr_file)):
+        try:
+            data = read_bytes(root / file)
+            patch = decode_photo(data, Path(file).name)
+        except PhotoError as error:
+            raise PhotoError(file, f"{camera} patch: {error.fault}") from None
+        if patch.shape != (size, size, 3):
+            height, width = patch.shape[:2]
+            raise PhotoError(file, f"{camera} patch: {width}x{height} pixels, the others have {size}x{size}")
+        pixels.append(patch[None])
+        hashes.append(hashlib.sha256(data).hexdigest())
+    phone, dslr = pixels
+    unknown = np.full(1, np.nan, np.float32)
+    patches = Patches(
+        phone=phone,
+        dslr=dslr,
+        phone_xy=np.full((1, 2), -1, np.int32),
+        dslr_xy=np.full((1, 5, 5, 2), np.nan),
+        shift_px=np.full((1, 2), np.nan, np.float32),
+        angle_deg=unknown,
+        ncc=correlate_patches(phone, dslr).ncc.astype(np.float32),
+        error_px=unknown,
+        window_xy=np.zeros((0, 2), np.int32),
+        window_reason=np.zeros(0, np.uint8),
+    )
+    nowhere = np.full((3, 3), np.nan)
+    return ShardCapture(
+        capture.capture_id,
+        capture.phone_file,
+        capture.dslr_file,
+        hashes[0],
+        hashes[1],
+        (0, 0),
+        (0, 0),
+        nowhere,
+        patches,
+    )
