@@ -1,0 +1,82 @@
+"""The report's folder holds what the page needs, replaces an older report, and touches nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from planted import PHONE, make_dataset
+
+from dped_data.inspection.capture_page import FILES
+from dped_data.inspection.inspect import as_json, inspect_pairs
+from dped_data.inspection.page import write_page
+from dped_data.inspection.source import open_dataset
+
+
+def script_data(path: Path) -> dict:  # type: ignore[type-arg]
+    """The JSON inside a data file: the last argument of its one call."""
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text[text.index("{") : text.rindex("}") + 1])
+
+
+def test_page_and_its_parts(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "dataset", count=3, rejected=1, photos=tmp_path / "captures")
+    (tmp_path / "captures" / "canon" / "c001.png").write_bytes(b"damaged since")
+    report = inspect_pairs(tmp_path / "dataset", PHONE, tmp_path / "report", captures=tmp_path / "captures", jobs=1)
+    page = tmp_path / "report"
+    html = (page / "index.html").read_text(encoding="utf-8")
+    for part in ("assets/page.css", "assets/plot.umd.min.js", "data/report.js"):
+        assert part in html
+        assert (page / part).is_file()
+    for asset in [line.split('"')[1] for line in html.splitlines() if line.startswith("<script src=")]:
+        assert (page / asset).is_file()
+    assert "http" not in html.replace("http-equiv", "")
+    document = script_data(page / "data" / "report.js")
+    assert document["photos"] == "../captures"
+    assert [c["capture_id"] for c in document["captures"]] == [c.capture_id for c in report.captures]
+    for capture in report.captures:
+        folder = page / "pairs" / f"{capture.index:05d}"
+        present = {path.name for path in folder.iterdir()}
+        assert present == ({*FILES} if capture.status == "kept" else {"data.js"})
+    data = script_data(page / "pairs" / "00000" / "data.js")
+    assert len(data["windows"]) == 3 * 20
+    assert data["size"] == [500, 400]
+    assert data["region"][2:] == [500, 400]
+
+
+def test_second_report_replaces_the_first_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    inspect_pairs(make_dataset(tmp_path / "many", count=3), PHONE, out, jobs=1)
+    (out / "review.csv").write_text("time,capture_id,verdict,note\n")
+    (out / "pairs" / "00002" / "mine.txt").write_text("not the report's")
+    inspect_pairs(make_dataset(tmp_path / "few", count=1), PHONE, out, jobs=1)
+    assert sorted(path.name for path in (out / "pairs").iterdir()) == ["00000", "00002"]
+    assert [path.name for path in (out / "pairs" / "00002").iterdir()] == ["mine.txt"]
+    assert (out / "review.csv").exists()
+
+
+def test_report_that_is_broken_off_leaves_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "report"
+    dataset = make_dataset(tmp_path / "dataset", count=1)
+    inspect_pairs(dataset, PHONE, out, jobs=1)
+
+    def break_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dped_data.inspection.inspect.summarise", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        inspect_pairs(dataset, PHONE, out, jobs=1)
+    assert not (out / "index.html").exists()
+
+
+def test_names_from_photos_cannot_become_markup(tmp_path: Path) -> None:
+    """Capture ids are file names, which may hold anything; the page gets them as JSON and never as HTML."""
+    folder = make_dataset(tmp_path / "dataset", count=1)
+    report = inspect_pairs(folder, PHONE, tmp_path / "report", jobs=1)
+    name = "</script><img src=x onerror=alert(1)>"
+    hostile = replace(report, captures=(replace(report.captures[0], capture_id=name),))
+    page = write_page(tmp_path / "hostile", as_json(hostile), open_dataset(folder / PHONE, None))
+    assert name not in page.read_text(encoding="utf-8")
+    assert script_data(page.parent / "data" / "report.js")["captures"][0]["capture_id"] == name
