@@ -20,6 +20,7 @@ from dped_data.inspection.settings import InspectSettings
 from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import SettingField, load_settings, setting_fields
 from dped_data.simulation.settings import SimulationSettings
+from dped_train.enhance_settings import EnhanceSettings
 from dped_train.settings import TrainSettings
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -315,6 +316,58 @@ def evaluate_command(
         _print_json(report)
     else:
         click.echo(evaluation_text(report))
+
+
+@dped.command("enhance")
+@click.argument("model")
+@click.argument("photos", nargs=-1, required=True, type=ANY_PATH)
+@click.option("--out", type=FOLDER, required=True, help="Folder for the enhanced photos.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@settings_options(EnhanceSettings)
+def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bool, **flags: Any) -> int:
+    """Enhance whole photos, or all photos in folders, with MODEL: a file, a run's folder, or a name in models/."""
+    from dped_train.enhance import enhance_photos
+
+    report = enhance_photos(model, photos, out, load_settings(EnhanceSettings(), {}, "settings", flags))
+    if as_json:
+        _print_json(report)
+    else:
+        done, kept = report.of("enhanced"), report.of("kept")
+        click.echo(f"{out}: {len(done)} enhanced, {len(kept)} there already, {len(report.of('failed'))} failed")
+    for photo in report.of("failed"):
+        click.echo(f"dped: {photo.source}: {photo.reason}", err=True)
+    return report.exit_status
+
+
+@dped.command("import-dped")
+@click.argument("folder", type=FOLDER)
+@click.option("--phone", required=True, help="Phone whose patches to import.")
+@click.option("--out", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
+@click.option("--overwrite", is_flag=True, help="Replace a dataset of other settings or origin.")
+@click.option("--retry-failed", is_flag=True, help="Try unreadable patches again.")
+def import_dped_command(folder: Path, phone: str, out: Path, jobs: int, overwrite: bool, retry_failed: bool) -> None:
+    """Turn the released DPED patch folders (PHONE/training_data, PHONE/test_data) into a dataset."""
+    from dped_data.build_report import build_text
+    from dped_data.released import import_dped
+
+    report = import_dped(folder, phone, out, jobs, overwrite=overwrite, retry_failed=retry_failed)
+    click.echo(build_text(str(report.folder), report.manifest, report.reused, report.seconds))
+
+
+@dped.command("export-dped")
+@click.option("--phone", help="Phone whose dataset to export; may be left out when there is one only.")
+@click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--out", type=FOLDER, required=True, help="Folder to write OUT/PHONE into.")
+@click.option("--as", "layout", type=click.Choice(["dped", "folders", "webdataset"]), default="dped", show_default=True)
+@click.option("--image-format", type=click.Choice(["jpg", "png"]), help="[default: jpg for dped, else png]")
+@click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
+def export_dped_command(phone: str | None, data: Path, out: Path, layout: Any, image_format: Any, jobs: int) -> None:
+    """Write a dataset's patches as the authors' folders, paired folders, or tar shards."""
+    from dped_data.released import export_dped
+
+    report = export_dped(data, phone, out, layout, image_format=image_format, jobs=jobs)
+    click.echo(f"{report.folder}: {sum(report.pairs.values()):,} pairs of patches")
 
 
 @dped.command("import-checkpoint")

@@ -9,6 +9,7 @@ from dped_data.inspection.settings import InspectSettings
 from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import setting_fields
 from dped_data.simulation.settings import SimulationSettings
+from dped_train.enhance_settings import EnhanceSettings
 from dped_train.settings import TrainSettings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -54,6 +55,7 @@ def page() -> str:
         table("dped simulate-rig", SimulationSettings),
         table("dped inspect-pairs", InspectSettings),
         table("dped train", TrainSettings),
+        table("dped enhance", EnhanceSettings),
     ]
     return "\n".join([HEAD, *sections])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.aligned_files import remove_aligned, write_aligned
 from dped_data.capture_table import CAPTURES_NAME, CaptureRow, read_captures
 from dped_data.captures import find_captures
 from dped_data.dataset_folder import built_origin, check_place, finish, locked, prepare
@@ -108,12 +109,16 @@ def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Pa
     return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
 
 
-def align_capture(root: Path, capture: Capture, settings: BuildSettings) -> tuple[CaptureRow, ShardCapture | None]:
+def align_capture(
+    root: Path, capture: Capture, settings: BuildSettings, folder: Path
+) -> tuple[CaptureRow, ShardCapture | None]:
     """Read and align one capture; return its row and, unless it yields nothing, its patches.
 
+    With `settings.shards.keep_aligned` the whole aligned photo is written below `folder`.
     The one place where a poor or broken photo becomes a row with a reason.
     """
     from dped_data.align import align_photos  # brings the compiled numerics, which --dry-run does not need
+    from dped_data.whole_photo import warp_aligned
 
     start = time.perf_counter()
     row = CaptureRow(capture.capture_id, capture.phone_file, capture.dslr_file, "", "kept")
@@ -124,6 +129,9 @@ def align_capture(root: Path, capture: Capture, settings: BuildSettings) -> tupl
         aligned = align_photos(phone, dslr, settings)
         row = _row_of(row, aligned)
         if row.status == "kept":
+            if settings.shards.keep_aligned and aligned.alignment is not None:
+                warped = warp_aligned(dslr, aligned.alignment, aligned.phone_size_wh)
+                write_aligned(folder, capture.capture_id, warped.photo, warped.valid, warped.error_px)
             shard_capture = ShardCapture(
                 capture.capture_id,
                 capture.phone_file,
@@ -165,6 +173,10 @@ def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
         patches=kept,
         median_ncc=float(np.median(patches.ncc)) if kept else None,
     )
+    if (tones := aligned.tones) is not None:
+        gain_r, gain_g, gain_b = tones.gain_rgb
+        row = replace(row, gain_r=gain_r, gain_g=gain_g, gain_b=gain_b)
+        row = replace(row, phone_clipped=tones.phone_clipped, dslr_clipped=tones.dslr_clipped)
     return (
         row
         if kept
@@ -174,7 +186,7 @@ def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
 
 def build_shard(unit: Unit, root: Path, folder: Path, settings: BuildSettings, digest: str) -> UnitRecord:
     """Align the captures of one unit, write their shard and the unit's record; the work of one worker process."""
-    outcomes = [align_capture(root, capture, settings) for capture in unit.captures]
+    outcomes = [align_capture(root, capture, settings, folder) for capture in unit.captures]
     kept = [shard_capture for _, shard_capture in outcomes if shard_capture is not None]
     size, sha256 = 0, ""
     if kept:
@@ -233,6 +245,8 @@ def build_dataset(
     captures, folder = Path(captures), Path(out) / phone
     settings.rig.phone(phone)
     check_place(folder, captures)
+    if settings.shards.keep_aligned and settings.alignment == "paper":
+        raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
     plan = plan_dataset(captures, phone, settings, None if overwrite else folder)
     with locked(folder):
         digest = prepare(folder, captures, settings_dict(settings), overwrite)
@@ -247,6 +261,9 @@ def build_dataset(
                 bar.update(len(record.rows))
         rejected = read_review(review) if review else frozenset()
         reviewed = apply_review(folder, units, records, rejected, settings.shards.compression)
+        remove_aligned(
+            folder, {row.capture_id for record in reviewed.records.values() for row in record.rows if row.patches}
+        )
         manifest, rows = finish(
             folder,
             built_origin(phone, settings),

@@ -28,6 +28,7 @@ class CaptureRow:
         keypoints, matches, inliers, residual_px, overlap: as in records.AlignedCapture.
         windows, patches: windows considered and patches kept.
         median_ncc: median correlation of the kept patches.
+        gain_r, gain_g, gain_b, phone_clipped, dslr_clipped: as in records.ToneNotes.
         seconds: time the capture took; the one column that differs between two builds of the same photos.
     """
 
@@ -48,6 +49,11 @@ class CaptureRow:
     windows: int | None = None
     patches: int = 0
     median_ncc: float | None = None
+    gain_r: float | None = None
+    gain_g: float | None = None
+    gain_b: float | None = None
+    phone_clipped: float | None = None
+    dslr_clipped: float | None = None
     seconds: float | None = None
 
 

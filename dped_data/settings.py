@@ -159,6 +159,9 @@ class ShardSettings:
     """How patches are stored."""
 
     captures_per_shard: int = setting(4, "captures in one shard, the unit of work that is resumed", minimum=1)
+    keep_aligned: bool = setting(
+        False, "also write each whole DSLR photo in the phone's frame, where it is valid, and its predicted error"
+    )
     compression: Literal["none", "gzip", "lzf"] = setting(
         "none", "HDF5 compression; only uncompressed shards can be memory-mapped"
     )

@@ -75,6 +75,11 @@ def write_shard(
         for name, dtype in PATCH_COLUMNS.items():
             parts = [np.asarray(getattr(c.patches, name)) for c in captures]
             _write_column(file, name, parts, dtype, compression if name in ("phone", "dslr") else "none")
+        if any(c.patches.flat is not None for c in captures):
+            flags = [
+                c.patches.flat if c.patches.flat is not None else np.zeros(len(c.patches.ncc), bool) for c in captures
+            ]
+            _write_column(file, "flat", flags, np.bool_)
         for name, field in (("capture", "phone_xy"), ("window_capture", "window_xy")):
             counts = [len(getattr(c.patches, field)) for c in captures]
             file[name] = np.repeat(np.arange(len(captures), dtype=np.int32), counts)
@@ -118,7 +123,8 @@ def _batches(parts: Sequence[NDArray[Any]]) -> Iterator[Sequence[NDArray[Any]]]:
 def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
     """Return a whole shard as `write_shard` got it, captures and text attributes; InputError as `open_shard`."""
     with open_shard(path) as file:
-        columns = {name: file[name][:] for name in (*PATCH_COLUMNS, "window_xy", "window_reason")}
+        optional = ("flat",) if "flat" in file else ()
+        columns = {name: file[name][:] for name in (*PATCH_COLUMNS, *optional, "window_xy", "window_reason")}
         texts = {name: file[name].asstr()[:] for name in ("captures", *_CAPTURE_TEXTS)}
         sizes = file["phone_size_wh"][:], file["dslr_size_wh"][:]
         capture_of_patch, capture_of_window = file["capture"][:], file["window_capture"][:]

@@ -235,3 +235,36 @@ def test_a_reviewed_capture_is_left_out_and_comes_back_without_aligning_again(
     build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1, review=review)
     build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
     assert content(tmp_path / "pocket") == before
+
+
+def test_whole_aligned_photos_show_what_the_phone_saw(
+    rig: tuple[Path, Path], built: BuildReport, tmp_path: Path
+) -> None:
+    options = {"patch_size": 64, "captures_per_shard": 2, "keep_aligned": True}
+    report = build_dataset(rig[0], tmp_path, "pocket", load_build_settings(rig[1], options), jobs=1)
+    files = sorted(path.name for path in (report.folder / "aligned").iterdir())
+    assert files == sorted(f"{i:03d}{end}" for i in range(COUNT) for end in (".png", ".valid.png", ".error.png"))
+    for index in range(COUNT):
+        phone = cv2.cvtColor(read_photo(rig[0] / f"pocket/{index:03d}.jpg"), cv2.COLOR_RGB2GRAY).astype(float)
+        aligned = cv2.imread(str(report.folder / f"aligned/{index:03d}.png"), cv2.IMREAD_GRAYSCALE).astype(float)
+        valid = cv2.imread(str(report.folder / f"aligned/{index:03d}.valid.png"), cv2.IMREAD_GRAYSCALE) == 255
+        error = cv2.imread(str(report.folder / f"aligned/{index:03d}.error.png"), cv2.IMREAD_UNCHANGED)
+        assert aligned.shape == phone.shape and valid.mean() > 0.8
+        assert np.corrcoef(phone[valid], aligned[valid])[0, 1] > 0.97
+        assert (aligned[~valid] == 0).all() and (error[~valid] == 65535).all()
+        assert np.median(error[valid]) * 0.001 < 0.3
+    fewer = tmp_path / "captures"
+    shutil.copytree(rig[0], fewer)
+    for camera in ("pocket", "slr"):
+        (fewer / f"{camera}/003.jpg").unlink()
+    build_dataset(fewer, tmp_path, "pocket", load_build_settings(rig[1], options), jobs=1)
+    assert not list((report.folder / "aligned").glob("003*"))
+
+
+def test_flat_patches_are_marked(rig: tuple[Path, Path], tmp_path: Path) -> None:
+    options = {"patch_size": 64, "captures_per_shard": 2, "keep_flat": True}
+    report = build_dataset(rig[0], tmp_path, "pocket", load_build_settings(rig[1], options), jobs=1)
+    store = PatchStore(report.folder, "train")
+    flat, ncc = store.column("flat"), store.column("ncc")
+    assert flat.dtype == bool and len(flat) == len(store)
+    assert (ncc[~flat] > 0.9).all() and (ncc[flat] <= 0.9).all()
