@@ -20,7 +20,8 @@ from dped_data.inspection.measure import measure_capture
 from dped_data.inspection.page import PAGE_NAME, prepare_folder, write_page
 from dped_data.inspection.previews import read_preview
 from dped_data.inspection.ranking import rank_captures
-from dped_data.inspection.records import CaptureFigures, Dataset, InspectReport, StoredCapture
+from dped_data.inspection.records import CaptureFigures, Dataset, StoredCapture
+from dped_data.inspection.report import InspectReport
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.source import open_dataset
 from dped_data.inspection.summary import summarise
@@ -105,7 +106,7 @@ def measure_dataset(
         members = tuple(group)
         for start in range(0, len(members), _CAPTURES_PER_TASK):
             part = members[start : start + _CAPTURES_PER_TASK]
-            calls.append((folder, part, dataset.captures_folder, settings.sample_patches, out))
+            calls.append((folder, part, dataset.captures_folder, settings, out))
     figures: list[CaptureFigures] = []
     with progress_bar(len(dataset.captures), label="inspecting", unit="capture") as bar:
         for part_figures in run_parallel(inspect_captures, calls, jobs):
@@ -115,7 +116,7 @@ def measure_dataset(
 
 
 def inspect_captures(
-    folder: Path, captures: Sequence[StoredCapture], captures_folder: Path | None, sample_patches: int, out: Path
+    folder: Path, captures: Sequence[StoredCapture], captures_folder: Path | None, settings: InspectSettings, out: Path
 ) -> list[CaptureFigures]:
     """Measure some captures of one shard and write their pictures: the work of one process."""
     shard = captures[0].shard
@@ -124,7 +125,7 @@ def inspect_captures(
         for stored in captures:
             previews, time_s = _read_previews(captures_folder, stored)
             phone, dslr = _read_patches(file, stored)
-            measured = measure_capture(stored, phone, dslr, previews.phone, time_s, sample_patches)
+            measured = measure_capture(stored, phone, dslr, previews.phone, time_s, settings)
             write_capture(out, measured, phone, dslr, previews)
             figures.append(measured)
     return figures

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.inspection.records import CaptureFigures, Leak
+from dped_data.inspection.records import CaptureFigures
+from dped_data.inspection.report import Leak
 
 _COARSE_SIDE = 16
 _COARSE_CORRELATION = 0.75

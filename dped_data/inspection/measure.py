@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, StoredCapture
 from dped_data.inspection.remeasure import LEAST_CORRELATION, remeasure_shifts
+from dped_data.inspection.settings import InspectSettings
 
 THUMBNAIL_SIDE = 64
 _BRIGHT, _BLACK = 250, 4
@@ -22,7 +23,7 @@ def measure_capture(
     dslr: NDArray[np.uint8],
     preview: NDArray[np.uint8] | None,
     time_s: float | None,
-    sample_patches: int,
+    settings: InspectSettings,
 ) -> CaptureFigures:
     """Measure a capture from its patches.
 
@@ -31,13 +32,13 @@ def measure_capture(
         phone, dslr: (N, S, S, 3) uint8, its patches; only the sampled ones are touched, so these may be memory maps.
         preview: small picture of the phone photo, or None to look at the patches instead.
         time_s: capture time, if known.
-        sample_patches: patches to re-measure at most, spread evenly in reading order.
+        settings: how many patches to re-measure at most, spread evenly in reading order, and how well.
     """
     if len(stored.rows) == 0:
         return CaptureFigures(stored, None, None, _thumbnail(preview), time_s)
-    position = np.unique(np.linspace(0, len(stored.rows) - 1, sample_patches).round().astype(np.int64))
+    position = np.unique(np.linspace(0, len(stored.rows) - 1, settings.sample_patches).round().astype(np.int64))
     mine, theirs = phone[position], dslr[position]
-    shifts = remeasure_shifts(mine, theirs)
+    shifts = remeasure_shifts(mine, theirs, max_deviation_px=settings.max_deviation_px)
     luminance = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in mine])
     sample = PatchSample(
         position=position,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.inspection.records import CaptureFigures, RankedCapture, Summary
+from dped_data.inspection.records import CaptureFigures
+from dped_data.inspection.report import RankedCapture, Summary
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.summary import capture_shift
 

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from dped_data.errors import InputError
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
-from dped_data.inspection.records import InspectReport
+from dped_data.inspection.report import InspectReport
 from dped_data.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
 
 REVIEW_NAME = "review.csv"

@@ -12,6 +12,12 @@ class InspectSettings:
     """How closely a dataset is looked at and what it must satisfy; a limit comes as a pair, warn and fail."""
 
     sample_patches: int = setting(64, "patches re-measured per capture, spread evenly over the photo", minimum=4)
+    max_deviation_px: float = setting(
+        0.1,
+        "patches whose shift cannot be re-measured with a smaller standard deviation are left out, pixels",
+        minimum=0.01,
+        maximum=1,
+    )
     ce90_warn_px: float = setting(0.5, "warn when 90 % of the re-measured shifts are not below this, pixels", minimum=0)
     ce90_fail_px: float = setting(1.0, "fail when 90 % of the re-measured shifts are not below this, pixels", minimum=0)
     systematic_warn_px: float = setting(0.1, "warn of a shift that all captures share, pixels", minimum=0)

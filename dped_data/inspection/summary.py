@@ -12,15 +12,8 @@ from scipy.stats import theilslopes
 
 from dped_data.inspection.leaks import find_leaks
 from dped_data.inspection.previews import photo_size
-from dped_data.inspection.records import (
-    CONTRAST_CLASSES,
-    CONTRAST_LIMITS,
-    CaptureFigures,
-    FieldCell,
-    Histogram,
-    Quantiles,
-    Summary,
-)
+from dped_data.inspection.records import CONTRAST_CLASSES, CONTRAST_LIMITS, CaptureFigures
+from dped_data.inspection.report import FieldCell, Histogram, Quantiles, Summary
 from dped_data.inspection.settings import InspectSettings
 from dped_data.records import SPLITS, WINDOW_REASONS
 

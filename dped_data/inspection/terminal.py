@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from dped_data.inspection.records import Histogram, InspectReport, Quantiles, RankedCapture
+from dped_data.inspection.report import Histogram, InspectReport, Quantiles, RankedCapture
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _COLUMNS = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dped_data.inspection.records import Check, RankedCapture, Status, Summary
+from dped_data.inspection.report import Check, RankedCapture, Status, Summary
 from dped_data.inspection.settings import InspectSettings
 
 _ORDER: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
@@ -83,7 +83,9 @@ def _kept(summary: Summary, captures: Sequence[RankedCapture], settings: Inspect
 def _accuracy(summary: Summary, settings: InspectSettings) -> Check:
     limits = (settings.ce90_warn_px, settings.ce90_fail_px)
     if summary.ce90_px is None or summary.shift_px is None:
-        text = "no patch has enough texture to be re-measured: the alignment cannot be judged"
+        text = (
+            "no patch has the texture to be re-measured that well; a larger --max-deviation-px accepts less sharp ones"
+        )
         return Check("remaining shift", "warn", None, *limits, "px", text)
     text = (
         f"90 % of the re-measured patches lie within {summary.ce90_px:.2f} px (median {summary.shift_px.p50:.2f} px, "

@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 
 from dped_data.inspection.inspect import as_json, inspect_pairs
 from dped_data.inspection.page import write_page
-from dped_data.inspection.records import InspectReport
+from dped_data.inspection.report import InspectReport
 from dped_data.inspection.source import open_dataset
 from dped_data.review_file import read_decisions, read_review
 

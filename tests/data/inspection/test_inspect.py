@@ -11,7 +11,7 @@ from planted import PHONE, Fault, make_dataset
 
 from dped_data.errors import InputError
 from dped_data.inspection.inspect import as_json, inspect_pairs
-from dped_data.inspection.records import Check, Histogram, InspectReport
+from dped_data.inspection.report import Check, Histogram, InspectReport
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.terminal import sparkline, terminal_text
 

@@ -14,7 +14,7 @@ from planted import PHONE, make_dataset
 
 from dped_data.errors import InputError
 from dped_data.inspection.inspect import inspect_pairs
-from dped_data.inspection.records import InspectReport
+from dped_data.inspection.report import InspectReport
 from dped_data.inspection.review_server import ReviewServer
 from dped_data.review_file import read_review
 

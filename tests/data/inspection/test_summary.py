@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dped_data.capture_table import CaptureRow
 from dped_data.inspection.ranking import rank_captures
-from dped_data.inspection.records import CaptureFigures, Check, Look, PatchSample, StoredCapture, Summary
+from dped_data.inspection.records import CaptureFigures, Look, PatchSample, StoredCapture
+from dped_data.inspection.report import Check, Summary
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.summary import summarise
 from dped_data.inspection.verdict import judge
