@@ -83,7 +83,8 @@ def _ignored(camera: CameraPhotos) -> list[str]:
     parts = [f"{count} {suffix}" for suffix, count in sorted(camera.others.items())]
     parts += [f"{camera.hidden} hidden"] if camera.hidden else []
     total = sum(camera.others.values()) + camera.hidden
-    return [f"{camera.camera}: {total} files that are no photos were ignored ({', '.join(parts)})"] if total else []
+    files = "1 file that is no photo was" if total == 1 else f"{total} files that are no photos were"
+    return [f"{camera.camera}: {files} ignored ({', '.join(parts)})"] if total else []
 
 
 def _coincidence(captures_dir: Path, found: PhotoPairs, times: Sequence[PhotoTime], dslr: str) -> list[str]:

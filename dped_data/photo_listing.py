@@ -65,7 +65,7 @@ def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[Camera
     Raises:
         InputError: a folder is missing, cannot be read, or holds no photo.
     """
-    if not captures_dir.is_dir():
+    if not _is_folder(captures_dir):
         what = "is a file, not a folder" if captures_dir.exists() else "no such folder"
         raise InputError(f"{captures_dir}: {what}; put the photos in {captures_dir}/{phone} and {captures_dir}/{dslr}")
     pairs = [
@@ -80,18 +80,18 @@ def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[Camera
 
 def has_camera(captures_dir: Path, camera: str) -> bool:
     """Tell whether `captures_dir` has a folder of the camera, in one of the layouts of `list_cameras`."""
-    return any((captures_dir / place / camera).is_dir() for place, _ in _places(captures_dir, (camera,)))
+    return any(_is_folder(captures_dir / place / camera) for place, _ in _places(captures_dir, (camera,)))
 
 
 def _places(captures_dir: Path, cameras: Sequence[str]) -> list[tuple[str, Split | None]]:
     """Return the folders that hold a folder of each camera, with the split they prescribe; [("", None)] if plain."""
-    if any((captures_dir / camera).is_dir() for camera in cameras):
+    if any(_is_folder(captures_dir / camera) for camera in cameras):
         return [("", None)]
     for above in ("", "original_images/"):
         found: list[tuple[str, Split | None]] = [
             (f"{above}{split}/", split)
             for split in SPLITS
-            if all((captures_dir / above / split / camera).is_dir() for camera in cameras)
+            if all(_is_folder(captures_dir / above / split / camera) for camera in cameras)
         ]
         if found:
             return found
@@ -100,7 +100,7 @@ def _places(captures_dir: Path, cameras: Sequence[str]) -> list[tuple[str, Split
 
 def _list_camera(captures_dir: Path, camera: str, place: str, split: Split | None) -> CameraPhotos:
     folder = captures_dir / place / camera
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise InputError(_no_folder(captures_dir, camera, folder))
     return list_folder(captures_dir, f"{place}{camera}", camera, split)
 
@@ -127,6 +127,13 @@ def list_folder(root: Path, below: str, camera: str, split: Split | None) -> Cam
     return CameraPhotos(camera, below, split, tuple(photos), hidden, others)
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a folder above may not be entered
+        return False
+
+
 def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
     """Yield the files below `folder`, following links but no folder twice; hidden folders are yielded, not entered."""
     visited.add(os.path.realpath(folder))
@@ -146,7 +153,7 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
 
 def _no_folder(captures_dir: Path, camera: str, folder: Path) -> str:
     try:
-        there = sorted(p.name for p in captures_dir.iterdir() if p.is_dir() and not p.name.startswith("."))
+        there = sorted(p.name for p in captures_dir.iterdir() if _is_folder(p) and not p.name.startswith("."))
     except OSError as error:
         return f"{captures_dir}: the folder cannot be read ({error.strerror}); give yourself permission (chmod u+rx)"
     holds = f"it holds the folders {', '.join(there)}" if there else "it holds no folders"

@@ -47,6 +47,11 @@ class ExportReport:
     bytes: int
     seconds: float
 
+    @property
+    def patches(self) -> int:
+        """Pairs of patches in all splits."""
+        return sum(self.pairs.values())
+
 
 @dataclass(frozen=True)
 class ExportedPatch:

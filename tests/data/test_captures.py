@@ -318,3 +318,14 @@ def test_real_pairs_with_equal_names(shared_data: Path) -> None:
     pairing = find_captures(shared_data / "city100" / "captures", "iphonex", "nikon", AUTO)
     assert [c.capture_id for c in pairing.captures] == [f"{i:03d}" for i in range(1, 13)]
     assert pairing.unpaired == ()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_captures_folder_that_may_not_be_entered_is_one_clear_line(tmp_path: Path) -> None:
+    captures = rig(tmp_path / "captures", ["1.jpg"], ["1.jpg"])
+    captures.chmod(0)
+    try:
+        with pytest.raises(InputError, match="cannot be read"):
+            find_captures(captures, "sony", "canon", AUTO)
+    finally:
+        captures.chmod(0o755)

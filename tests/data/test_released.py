@@ -194,6 +194,7 @@ def test_the_authors_layout_holds_jpegs_numbered_from_zero(tmp_path: Path) -> No
     assert len(rows) == 37
     assert (rows[4]["split"], rows[4]["name"], rows[4]["capture_id"], rows[4]["x"]) == ("train", "4", "train/4", "-1")
     assert exported.files == 2 * 37 + 1
+    assert exported.patches == 37
 
 
 def test_paired_folders_have_equal_names(tmp_path: Path) -> None:
