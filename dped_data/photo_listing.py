@@ -66,8 +66,9 @@ def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[Camera
         InputError: a folder is missing, cannot be read, or holds no photo.
     """
     if not _is_folder(captures_dir):
-        what = "is a file, not a folder" if captures_dir.exists() else "no such folder"
-        raise InputError(f"{captures_dir}: {what}; put the photos in {captures_dir}/{phone} and {captures_dir}/{dslr}")
+        raise InputError(
+            f"{captures_dir}: no such folder; put the photos in {captures_dir}/{phone} and {captures_dir}/{dslr}"
+        )
     pairs = [
         (_list_camera(captures_dir, phone, *place), _list_camera(captures_dir, dslr, *place))
         for place in _places(captures_dir, (phone, dslr))
