@@ -14,7 +14,9 @@ SHARD_READERS = {"simulation", "inspection", "released", "reviewed"}
 """Rooms that work on finished datasets and so may import the shard reader (a stage)."""
 OPEN_TO_TRAINER = {
     "errors",
+    "exif",
     "files",
+    "lazy",
     "photos",
     "progress",
     "records",
