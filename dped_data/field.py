@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.kriging import fit_prior, local_kriging
+from dped_data.field_prior import FittedPrior, fit_prior
+from dped_data.kriging import local_kriging
 from dped_data.lucas_kanade import Tracks
 from dped_data.probes import Probes, track_sd
 from dped_data.records import FieldPrior, MeasuredField
@@ -23,20 +24,25 @@ PRECISE_SD_PX, PRECISE_NCC = 0.3, 0.8
 PAIR_REACH = 8
 """Pairs of tracks up to this many half windows apart set the amplitude."""
 
-CALIBRATION, FLOOR_PX = 1.5, 0.02
-"""From the kriging's standard deviation to the true error, measured on rendered rigs with exactly known geometry."""
+CALIBRATION, MAP_CALIBRATION, FLOOR_PX = 1.5, 1.2, 0.02
+"""From the standard deviations of kriging and smooth map to the true error; measured on rendered rigs."""
+
+
+CONFLICT_PX, CONFLICT_POWER = 0.65, 1.5
+"""Error where all near measurements contradict the window, which then lies among several surfaces, and how it falls
+with their share. Measured likewise."""
 
 
 def measure_field(
     smooth: SmoothMap, probes: Probes, tracks: Tracks, displacement: NDArray[np.float64]
-) -> tuple[MeasuredField, float]:
+) -> tuple[MeasuredField, FittedPrior]:
     """Return the measurements with the prior that fits them, and the factor of their standard deviations."""
     width = smooth.phone_size_wh[0]
     sd = track_sd(tracks)
     precise = (sd < PRECISE_SD_PX) & (tracks.ncc > PRECISE_NCC)
     amplitude = FIELD_SD_SHARE * width
     start = FieldPrior(NEAR_SHARE * width, amplitude, FAR_SHARE * width, 1.2 * amplitude, START_NUGGET_PX)
-    prior, factor = fit_prior(
+    fitted = fit_prior(
         probes.centre_xy[precise],
         displacement[precise],
         tracks.covariance[precise],
@@ -44,7 +50,8 @@ def measure_field(
         start,
     )
     usable = (sd < USABLE_SD_PX) & (tracks.ncc > USABLE_NCC)
-    return MeasuredField(probes.centre_xy, displacement, tracks.covariance * factor**2, usable, prior), factor
+    covariance = tracks.covariance * fitted.noise_factor**2
+    return MeasuredField(probes.centre_xy, displacement, covariance, usable, fitted.prior), fitted
 
 
 def krige(
@@ -61,4 +68,6 @@ def krige(
         field.centre_xy, field.displacement, field.covariance, field.usable, query_xy, usable_own, field.prior
     )
     map_sd = smooth.sd(query_xy[:, query_xy.shape[1] // 2]) / smooth.scale()
-    return local.nodes, np.sqrt((CALIBRATION * local.sd) ** 2 + 2 * map_sd**2 + FLOOR_PX**2)
+    conflict = CONFLICT_PX * local.conflict**CONFLICT_POWER
+    square = (CALIBRATION * local.sd) ** 2 + (MAP_CALIBRATION * map_sd) ** 2 + conflict**2 + FLOOR_PX**2
+    return local.nodes, np.sqrt(square)

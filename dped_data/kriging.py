@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.field_prior import STUDENT_DEGREES
 from dped_data.records import FieldPrior
 
 NEIGHBOURS = 24
@@ -21,21 +22,12 @@ NEIGHBOURS = 24
 CONSISTENT = 9.0
 """Squared, normalised disagreement of two windows up to which they count as one surface (3 standard deviations)."""
 
-STUDENT_DEGREES = 4.0
-"""Degrees of freedom of the measurement errors: tracks fail more often than a normal distribution says."""
+OFFSET_SD_PX, SLOPE_SD = 20.0, 0.003
+"""Another surface's displacement against the smooth map, pixels, and its slope, pixels per pixel. Ours."""
 
-STUDENT_PEAK = 0.375
-"""Density of Student's t with STUDENT_DEGREES at zero."""
-
-EDGE_SHARE, EDGE_DENSITY = 0.2, 1 / 20**2
-"""Share of pairs that straddle a depth edge, and their density: anything within 20 x 20 px. Ours."""
-
-NOISE_FACTORS = (0.7, 1.0, 1.4, 2.0, 2.8)
-FIELD_FACTORS = (0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2)
-NUGGETS_PX = (0.01, 0.02, 0.04, 0.08)
-"""What `fit_prior` tries: factors of the stated noise and field amplitudes, and the nugget."""
-
-MAX_PAIRS = 3000
+LOST_WEIGHT, MAX_CONFLICT = 0.3, 0.3
+"""Where a window's own measurement, or this share of those beside it, falls below this weight, the smooth map does not
+hold, and an offset and a slope of its own are allowed. Ours."""
 
 
 @dataclass(frozen=True)
@@ -45,62 +37,12 @@ class LocalField:
     Attributes:
         nodes: (N, K, 2) displacement at each window's K nodes.
         sd: (N,) predicted root mean square error of the nodes' displacement (length of the 2-D error).
-        support: (N,) sum of the weights of the other measurements (0: the window stands alone).
         conflict: (N,) share of the nearest 8 measurements that lost their weight.
-        own_weight: (N,) weight of the window's own measurement, 0 to 1 (0 also where it has none).
     """
 
     nodes: NDArray[np.float64]
     sd: NDArray[np.float64]
-    support: NDArray[np.float64]
     conflict: NDArray[np.float64]
-    own_weight: NDArray[np.float64]
-
-
-def fit_prior(
-    centre_xy: NDArray[np.float64],
-    displacement: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    reach_px: float,
-    start: FieldPrior,
-) -> tuple[FieldPrior, float]:
-    """Choose the field's amplitude, the nugget and the noise factor that explain the differences of near windows best.
-
-    Composite likelihood of the pairwise differences, Student-t, so that depth edges and wrong tracks do not set the
-    scale; each photo pair has its own lens, warp and noise.
-
-    Args:
-        centre_xy, displacement, covariance: (M, 2), (M, 2), (M, 2, 2) trusted measurements.
-        reach_px: pairs farther apart than this are left out.
-        start: lengths, and the amplitudes that FIELD_FACTORS multiply.
-    Returns:
-        The prior, and the factor for the measurements' standard deviations.
-    """
-    difference = centre_xy[:, None] - centre_xy
-    square = (difference**2).sum(axis=-1)
-    first, second = np.nonzero(np.triu(square < reach_px**2, 1))
-    if len(first) < 8:
-        return start, 1.5
-    every = -(-len(first) // MAX_PAIRS)
-    first, second = first[::every], second[::every]
-    lag = square[first, second]
-    apart = start.near_sd**2 * (1 - np.exp(-0.5 * lag / start.near_px**2)) + start.far_sd**2 * (
-        1 - np.exp(-0.5 * lag / start.far_px**2)
-    )
-    noise = np.stack([covariance[first, a, a] + covariance[second, a, a] for a in (0, 1)], axis=-1)
-    moved = (displacement[first] - displacement[second]) ** 2
-    best, chosen = -np.inf, (1.0, 1.5, start.nugget_sd)
-    for field in FIELD_FACTORS:
-        for factor in NOISE_FACTORS:
-            for nugget in NUGGETS_PX:
-                variance = 2 * field**2 * apart[:, None] + factor**2 * noise + 2 * nugget**2
-                spread = (STUDENT_DEGREES + 1) / 2 * np.log1p(moved / (STUDENT_DEGREES * variance))
-                one_surface = np.exp(-(0.5 * np.log(variance) + spread).sum(axis=1)) * STUDENT_PEAK**2
-                likelihood = float(np.log((1 - EDGE_SHARE) * one_surface + EDGE_SHARE * EDGE_DENSITY).sum())
-                if likelihood > best:
-                    best, chosen = likelihood, (field, factor, nugget)
-    field, factor, nugget = chosen
-    return FieldPrior(start.near_px, start.near_sd * field, start.far_px, start.far_sd * field, nugget), factor
 
 
 def local_kriging(
@@ -123,7 +65,7 @@ def local_kriging(
         prior: see FieldPrior.
     """
     count, nodes = query_xy.shape[:2]
-    field = LocalField(np.zeros((count, nodes, 2)), np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count))
+    field = LocalField(np.zeros((count, nodes, 2)), np.zeros(count), np.zeros(count))
     kernel = np.array([prior.near_px, prior.near_sd, prior.far_px, prior.far_sd, prior.nugget_sd])
     _local_kriging(
         np.ascontiguousarray(centre_xy),
@@ -135,9 +77,7 @@ def local_kriging(
         kernel,
         field.nodes,
         field.sd,
-        field.support,
         field.conflict,
-        field.own_weight,
     )
     return field
 
@@ -210,7 +150,16 @@ def _quadratic_form(xx, xy, yy, ex, ey):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _weights_against_own(centre_xy, displacement, covariance, rows, found, own, kernel, weights):  # type: ignore[no-untyped-def]
+def _shared(kernel, trend, ax, ay, bx, by):  # type: ignore[no-untyped-def]
+    """Return the prior covariance of the field at two points given relative to the window's centre."""
+    stationary = _correlation(kernel, ax - bx, ay - by)
+    return stationary + trend * (OFFSET_SD_PX**2 + SLOPE_SD**2 * (ax * bx + ay * by))
+
+
+@njit(cache=True, nogil=True)
+def _weights_against_own(  # type: ignore[no-untyped-def]
+    offset, displacement, covariance, rows, found, own, kernel, trend, weights
+):
     """Weigh the neighbours by how well they agree with the window's own measurement."""
     full = kernel[1] ** 2 + kernel[3] ** 2
     for a in range(found):
@@ -218,8 +167,9 @@ def _weights_against_own(centre_xy, displacement, covariance, rows, found, own, 
         weights[a] = 1.0
         if own < 0 or j == own:
             continue
-        dx, dy = centre_xy[j, 0] - centre_xy[own, 0], centre_xy[j, 1] - centre_xy[own, 1]
+        dx, dy = offset[a, 0] - offset[0, 0], offset[a, 1] - offset[0, 1]
         spread = 2 * (full - _correlation(kernel, dx, dy)) + 2 * kernel[4] ** 2
+        spread += trend * SLOPE_SD**2 * (dx * dx + dy * dy)
         t = _quadratic_form(
             covariance[j, 0, 0] + covariance[own, 0, 0] + spread,
             covariance[j, 0, 1] + covariance[own, 0, 1],
@@ -232,13 +182,14 @@ def _weights_against_own(centre_xy, displacement, covariance, rows, found, own, 
 
 
 @njit(cache=True, nogil=True)
-def _solve(centre_xy, displacement, covariance, rows, found, kernel, weights, system, solution):  # type: ignore[no-untyped-def]
+def _solve(  # type: ignore[no-untyped-def]
+    offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution
+):
     """Factor the kriging system of the neighbours into `system`; fill `solution` (2 found)."""
     for a in range(found):
         i = rows[a]
         for b in range(a + 1):
-            j = rows[b]
-            shared = _correlation(kernel, centre_xy[i, 0] - centre_xy[j, 0], centre_xy[i, 1] - centre_xy[j, 1])
+            shared = _shared(kernel, trend, offset[a, 0], offset[a, 1], offset[b, 0], offset[b, 1])
             system[2 * a, 2 * b] = shared
             system[2 * a + 1, 2 * b + 1] = shared
             system[2 * a + 1, 2 * b] = 0.0
@@ -269,56 +220,76 @@ def _reweigh(covariance, rows, found, kernel, base, solution, weights):  # type:
 
 
 @njit(cache=True, nogil=True)
+def _robust_solve(  # type: ignore[no-untyped-def]
+    offset, displacement, covariance, rows, found, own, kernel, trend, base, weights, system, solution
+):
+    """Solve with weights against the own measurement, then twice more with Student-t weights; return the conflict."""
+    _weights_against_own(offset, displacement, covariance, rows, found, own, kernel, trend, base)
+    weights[:found] = base[:found]
+    for _ in range(2):
+        _solve(offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
+        _reweigh(covariance, rows, found, kernel, base, solution, weights)
+    _solve(offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
+    ring, lost = 0, 0
+    for a in range(found):
+        if rows[a] != own and ring < 8:
+            ring += 1
+            lost += weights[a] < LOST_WEIGHT
+    return lost / max(ring, 1)
+
+
+@njit(cache=True, nogil=True)
+def _variance(offset, rows, found, kernel, trend, system, x, y, column):  # type: ignore[no-untyped-def]
+    """Return the posterior variance of the displacement, both axes together, at a point relative to the centre."""
+    variance = 0.0
+    for axis in range(2):
+        column[:] = 0.0
+        for a in range(found):
+            column[2 * a + axis] = _shared(kernel, trend, x, y, offset[a, 0], offset[a, 1])
+        _forward(system, 2 * found, column)
+        explained = 0.0
+        for a in range(2 * found):
+            explained += column[a] * column[a]
+        variance += max(_shared(kernel, trend, x, y, x, y) - explained, 0.0)
+    return variance
+
+
+@njit(cache=True, nogil=True)
 def _local_kriging(  # type: ignore[no-untyped-def]
-    centre_xy, displacement, covariance, usable, query_xy, own, kernel, nodes, sd, support, conflict, own_weight
+    centre_xy, displacement, covariance, usable, query_xy, own, kernel, nodes, sd, conflict
 ):
     wanted = min(NEIGHBOURS, max(centre_xy.shape[0], 1))
     rows = np.empty(wanted, np.int64)
+    offset = np.empty((wanted, 2))
     base, weights = np.empty(wanted), np.empty(wanted)
     system, solution, column = np.empty((2 * wanted, 2 * wanted)), np.empty(2 * wanted), np.empty(2 * wanted)
     count = query_xy.shape[1]
-    full = kernel[1] ** 2 + kernel[3] ** 2
     probes = np.array([0, count // 2, count - 1])
     for k in range(query_xy.shape[0]):
         x, y = query_xy[k, :, 0].mean(), query_xy[k, :, 1].mean()
         found = _nearest(centre_xy, usable, x, y, own[k], wanted, rows)
         if found == 0:
-            sd[k] = np.sqrt(2 * full)
+            sd[k] = np.sqrt(2 * (kernel[1] ** 2 + kernel[3] ** 2))
             continue
-        _weights_against_own(centre_xy, displacement, covariance, rows, found, own[k], kernel, base)
-        weights[:found] = base[:found]
-        for _ in range(2):
-            _solve(centre_xy, displacement, covariance, rows, found, kernel, weights, system, solution)
-            _reweigh(covariance, rows, found, kernel, base, solution, weights)
-        _solve(centre_xy, displacement, covariance, rows, found, kernel, weights, system, solution)
+        for a in range(found):
+            offset[a, 0], offset[a, 1] = centre_xy[rows[a], 0] - x, centre_xy[rows[a], 1] - y
+        trend = 0.0
+        conflict[k] = _robust_solve(
+            offset, displacement, covariance, rows, found, own[k], kernel, trend, base, weights, system, solution
+        )
+        if conflict[k] > MAX_CONFLICT or (own[k] >= 0 and weights[0] < LOST_WEIGHT):
+            trend = 1.0
+            conflict[k] = _robust_solve(
+                offset, displacement, covariance, rows, found, own[k], kernel, trend, base, weights, system, solution
+            )
         for q in range(count):
+            qx, qy = query_xy[k, q, 0] - x, query_xy[k, q, 1] - y
             for a in range(found):
-                shared = _correlation(
-                    kernel, query_xy[k, q, 0] - centre_xy[rows[a], 0], query_xy[k, q, 1] - centre_xy[rows[a], 1]
-                )
+                shared = _shared(kernel, trend, qx, qy, offset[a, 0], offset[a, 1])
                 nodes[k, q, 0] += shared * solution[2 * a]
                 nodes[k, q, 1] += shared * solution[2 * a + 1]
         variance = 0.0
         for q in probes:
-            for axis in range(2):
-                column[:] = 0.0
-                for a in range(found):
-                    column[2 * a + axis] = _correlation(
-                        kernel, query_xy[k, q, 0] - centre_xy[rows[a], 0], query_xy[k, q, 1] - centre_xy[rows[a], 1]
-                    )
-                _forward(system, 2 * found, column)
-                explained = 0.0
-                for a in range(2 * found):
-                    explained += column[a] * column[a]
-                variance += max(full - explained, 0.0) / len(probes)
+            qx, qy = query_xy[k, q, 0] - x, query_xy[k, q, 1] - y
+            variance += _variance(offset, rows, found, kernel, trend, system, qx, qy, column) / len(probes)
         sd[k] = np.sqrt(variance)
-        ring, lost = 0, 0
-        for a in range(found):
-            if rows[a] == own[k]:
-                own_weight[k] = weights[a]
-                continue
-            support[k] += weights[a]
-            if ring < 8:
-                ring += 1
-                lost += weights[a] < 0.3
-        conflict[k] = lost / max(ring, 1)

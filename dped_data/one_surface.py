@@ -24,6 +24,9 @@ RIVAL_REACH = 2.2
 """Rivals are sought this many window sides away, so that an edge between two windows is seen from both."""
 
 MAX_RIVALS = 4
+BLOCK_ROWS = 512
+"""Windows compared at a time, for bounded memory."""
+
 CELL_PX, MARGIN_PX = 12, 12
 """Cells of the test, and the rim around the window that is tested as well: an edge there may reach into the window's
 corner by less than anything can see."""
@@ -101,16 +104,21 @@ def _rivals(
     rivals = np.full((len(centre), MAX_RIVALS, 2), np.nan)
     able = np.flatnonzero(sd < RIVAL_SD_PX)
     able = able[np.argsort(sd[able], kind="stable")]  # the best measured speak first
-    reach = RIVAL_REACH * 2 * windows.half_px
-    for k in range(len(centre)):
-        near = able[np.abs(probes.centre_xy[able] - windows.centre_xy[k]).max(axis=1) < reach]
-        apart = np.linalg.norm(displacement[near] - centre[k], axis=1)
-        found = 0
-        for j in near[apart > RIVAL_PX + 2 * sd[near]]:
-            if (
-                found < MAX_RIVALS
-                and not (np.linalg.norm(rivals[k, :found] - displacement[j], axis=1) <= RIVAL_PX).any()
-            ):
-                rivals[k, found] = displacement[j]
-                found += 1
+    found = np.zeros(len(centre), np.int64)
+    for start in range(0, len(centre), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        near = _distance(windows.centre_xy[rows], probes.centre_xy[able], np.inf) < RIVAL_REACH * 2 * windows.half_px
+        apart = _distance(centre[rows], displacement[able], 2) > RIVAL_PX + 2 * sd[able]
+        for row, j in np.argwhere(near & apart):
+            k, other = start + row, displacement[able[j]]
+            new = (np.hypot(*(rivals[k, : found[k]] - other).T) > RIVAL_PX).all()
+            if found[k] < MAX_RIVALS and new:
+                rivals[k, found[k]] = other
+                found[k] += 1
     return rivals
+
+
+def _distance(a: NDArray[np.float64], b: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
+    """Return (len(a), len(b)) distances of points, the larger coordinate's (inf) or straight (2)."""
+    dx, dy = np.abs(a[:, None, 0] - b[:, 0]), np.abs(a[:, None, 1] - b[:, 1])
+    return np.maximum(dx, dy) if norm == np.inf else np.hypot(dx, dy)

@@ -6,11 +6,14 @@ the resolution -> smooth map again -> robust kriging over the neighbours -> test
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import CaptureRejected
 from dped_data.field import krige, measure_field
+from dped_data.field_prior import FittedPrior
 from dped_data.levels import Level, make_level
 from dped_data.lucas_kanade import Tracks, TrackSettings
 from dped_data.one_surface import quadrant_moves, rival_evidence
@@ -25,7 +28,7 @@ from dped_data.probes import (
     window_maps,
     with_between,
 )
-from dped_data.records import WINDOW_REASONS, Alignment, Homography, Matches
+from dped_data.records import WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
 from dped_data.settings import PatchSettings
 from dped_data.smooth_map import (
     MATCH_PRIOR_SD,
@@ -66,11 +69,15 @@ COARSE_SD_PX = 0.5
 MODEL_SD_PX = 0.1
 """What a window may differ from the smooth map, phone pixels. Ours: keeps single windows from bending it."""
 
+MAP_FITS = ((7, False), (7, True), (5, False), (5, True), (3, True))
+"""Ways to fit the last smooth map: terms of the prior (the degree and one), and whether the map before it chooses the
+tracks that count."""
+
 RIVAL_NCC = 0.9
 """Only well correlated tracks may contradict a window: a failed track points anywhere. Ours."""
 
-FOREIGN_EVIDENCE = 3.0
-"""Log likelihood ratio beyond which a cell belongs to another surface. Ours: 20 to 1."""
+FOREIGN_EVIDENCE = 2.0
+"""Log likelihood ratio beyond which a block of cells belongs to another surface. Ours: 7 to 1."""
 
 
 def refine_alignment(
@@ -95,7 +102,7 @@ def refine_alignment(
     coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)
     probes = place_probes(coarse, with_between(_windows(smooth, settings), smooth, size), size)
     tracks = track_probes(coarse, smooth, probes, _searched(coarse, smooth, probes), COARSE)
-    rough, smooth = smooth, refit(smooth, probes, tracks)
+    rough, smooth = smooth, refit(smooth, probes, tracks, TRACK_PRIOR_SD)
     found = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
     found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
     fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
@@ -119,7 +126,9 @@ def fit_matches(
     return fit_polynomial(smooth, matches.phone_xy[near], matches.dslr_xy[near], MATCH_PRIOR_SD, sd)
 
 
-def refit(smooth: SmoothMap, probes: Probes, tracks: Tracks) -> SmoothMap:
+def refit(
+    smooth: SmoothMap, probes: Probes, tracks: Tracks, prior_sd: tuple[float, ...], *, trust_start: bool = False
+) -> SmoothMap:
     """Fit the polynomial again, to five points of every trusted track."""
     sd = track_sd(tracks)
     trusted = sd < COARSE_SD_PX
@@ -129,7 +138,7 @@ def refit(smooth: SmoothMap, probes: Probes, tracks: Tracks) -> SmoothMap:
     phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
     dslr_xy = smooth(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
     point_sd = np.repeat(np.sqrt(len(uv) * (sd[trusted] ** 2 + MODEL_SD_PX**2)), len(uv)) * smooth.scale()
-    return fit_polynomial(smooth, phone_xy, dslr_xy, TRACK_PRIOR_SD, point_sd)
+    return fit_polynomial(smooth, phone_xy, dslr_xy, prior_sd, point_sd, trust_start=trust_start)
 
 
 def _refine_windows(
@@ -146,9 +155,8 @@ def _refine_windows(
     probes = place_probes(level, with_between(window_xy, smooth, size), size)
     start = coarse_displacement[nearest_rows(coarse_xy, probes.centre_xy)]
     tracks = track_probes(level, smooth, probes, start, FINE)
-    rough, smooth = smooth, refit(smooth, probes, tracks)
-    displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
-    field, noise_factor = measure_field(smooth, probes, tracks, displacement)
+    best = _best_fit(smooth, probes, tracks)
+    smooth, field, noise_factor = best.smooth, best.field, best.fitted.noise_factor
     steps = np.linspace(0, size - 1, 5)
     node_xy = window_xy[:, None, None].astype(np.float64) + np.stack(np.meshgrid(steps, steps), axis=-1)
     count = len(window_xy)
@@ -159,7 +167,7 @@ def _refine_windows(
     windows, track_error = probes.select(slice(0, count)), track_sd(tracks) * caution
     mixed = quadrant_moves(level, smooth, windows, nodes, caution)
     rival_sd = np.where(tracks.ncc > RIVAL_NCC, track_error, np.inf)
-    mixed |= rival_evidence(level, smooth, windows, nodes, probes, displacement, rival_sd) > FOREIGN_EVIDENCE
+    mixed |= rival_evidence(level, smooth, windows, nodes, probes, field.displacement, rival_sd) > FOREIGN_EVIDENCE
     uncertain = error > settings.max_error_px
     last = np.array(smooth.dslr_size_wh) - 1.0
     reason = np.zeros(count, np.uint8)
@@ -170,6 +178,29 @@ def _refine_windows(
     shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
     _, overlap = coverage(smooth)
     return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A smooth map, the tracks measured against it, and how probable they are."""
+
+    smooth: SmoothMap
+    field: MeasuredField
+    fitted: FittedPrior
+
+
+def _best_fit(rough: SmoothMap, probes: Probes, tracks: Tracks) -> _Fit:
+    """Fit the smooth map in several ways and take the one against which neighbouring tracks agree best.
+
+    Near objects bend a flexible map far off the background; a stiff one cannot follow a lens. The pairs' likelihood,
+    which depth edges do not dominate, decides.
+    """
+    fits = []
+    for terms, trust_start in MAP_FITS:
+        smooth = refit(rough, probes, tracks, TRACK_PRIOR_SD[:terms], trust_start=trust_start)
+        displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
+        fits.append(_Fit(smooth, *measure_field(smooth, probes, tracks, displacement)))
+    return max(fits, key=lambda fit: fit.fitted.likelihood)
 
 
 def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:

@@ -25,6 +25,9 @@ coarse matches, so that the fit does not swing where there are none; wide for hu
 TUKEY_MEDIANS = 4.5
 """Residuals beyond this many medians have no weight (Tukey's biweight at about 3 standard deviations)."""
 
+START_QUANTILE = 0.3
+"""Quantile in the median's place where the start chooses the points: up to two thirds may be another surface."""
+
 
 @dataclass(frozen=True)
 class SmoothMap:
@@ -132,6 +135,8 @@ def fit_polynomial(
     dslr_xy: NDArray[np.float64],
     prior_sd: tuple[float, ...],
     point_sd: NDArray[np.float64],
+    *,
+    trust_start: bool = False,
 ) -> SmoothMap:
     """Fit the polynomial to what homography and radial term leave, ridge-regularised, with Tukey weights.
 
@@ -140,42 +145,50 @@ def fit_polynomial(
         phone_xy, dslr_xy: (N, 2) point pairs.
         prior_sd: MATCH_PRIOR_SD or TRACK_PRIOR_SD; as long as the polynomial's degree and one.
         point_sd: (N,) standard deviation of each pair, DSLR pixels.
+        trust_start: let `start` choose the pairs that count first, rather than a fit to all.
     """
     degree = len(prior_sd) - 1
     uv = start._normalised(phone_xy)
     design = _monomials(uv, degree)
     rest = dslr_xy - start._projected(uv)
     by_term = np.array([prior_sd[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
-    weight = point_sd**-2.0
     floor = float(np.median(point_sd)) * 2
-    fit = _ridge_fit(design, rest, weight, by_term * start.dslr_size_wh[0])
+    quantile = START_QUANTILE if trust_start else 0.5
+    prior_px = by_term * start.dslr_size_wh[0]
+    weight = point_sd**-2.0
+    if trust_start:
+        error = dslr_xy - start(phone_xy)
+        weight = weight * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, quantile)
+    fit = _ridge_fit(design, rest, weight, prior_px)
     for _ in range(5):
         error = rest - _combined(design, fit.coefficients)
-        weight = point_sd**-2.0 * _tukey(np.hypot(error[:, 0], error[:, 1]), floor)
-        fits = [_ridge_fit(design, rest, weight, by_term * (start.dslr_size_wh[0] * scale)) for scale in PRIOR_SCALES]
-        fit = max(fits, key=lambda f: f.evidence)
+        weight = point_sd**-2.0 * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, quantile)
+        fit = _ridge_fit(design, rest, weight, prior_px)
     return replace(start, coefficients=fit.coefficients, degree=degree, covariance=fit.covariance)
 
 
 @dataclass(frozen=True)
 class _RidgeFit:
-    """Coefficients (K, 2), their covariance (K, K), and the log evidence of the prior up to a constant."""
+    """Coefficients (K, 2) and their covariance (K, K)."""
 
     coefficients: NDArray[np.float64]
     covariance: NDArray[np.float64]
-    evidence: float
 
 
 def _ridge_fit(
     design: NDArray[np.float64], rest: NDArray[np.float64], weight: NDArray[np.float64], prior_px: NDArray[np.float64]
 ) -> _RidgeFit:
+    """Fit with the factor of the prior that has the largest evidence; both axes share it."""
     weighted = design * weight[:, None]
-    normal = np.einsum("ni,nj->ij", weighted, design) + np.diag(prior_px**-2)
-    right = np.einsum("ni,na->ia", weighted, rest)
-    coefficients = np.linalg.solve(normal, right)
-    # Both axes share the prior; the data's own part does not depend on it.
-    spread = float(np.linalg.slogdet(normal)[1]) + 2 * float(np.log(prior_px).sum())
-    return _RidgeFit(coefficients, np.linalg.inv(normal), 0.5 * float((right * coefficients).sum()) - spread)
+    data, right = weighted.T @ design, weighted.T @ rest
+    best, chosen = -np.inf, data
+    for scale in PRIOR_SCALES:
+        normal = data + np.diag((prior_px * scale) ** -2)
+        spread = float(np.linalg.slogdet(normal)[1]) + 2 * float(np.log(prior_px * scale).sum())
+        evidence = 0.5 * float((right * np.linalg.solve(normal, right)).sum()) - spread
+        if evidence > best:
+            best, chosen = evidence, normal
+    return _RidgeFit(np.linalg.solve(chosen, right), np.linalg.inv(chosen))
 
 
 def _normal(jacobian: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -203,15 +216,22 @@ def _projective_jacobian(
 
 
 def _monomials(uv: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    u, v = uv[..., 0], uv[..., 1]
-    return np.stack([u**i * v**j for i in range(degree + 1) for j in range(degree + 1 - i)], axis=-1)
+    """Return (..., K): u**i v**j for all i + j up to the degree, i slowest; by products, for powers are slow."""
+    powers = np.ones((degree + 1, *uv.shape))
+    for i in range(degree):
+        np.multiply(powers[i], uv, out=powers[i + 1])
+    terms = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+    monomials = np.empty((*uv.shape[:-1], len(terms)))
+    for k, (i, j) in enumerate(terms):
+        np.multiply(powers[i, ..., 0], powers[j, ..., 1], out=monomials[..., k])
+    return monomials
 
 
 def _combined(design: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.einsum("...k,ka->...a", design, coefficients)
+    return design @ coefficients
 
 
-def _tukey(distance: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
-    """Return Tukey's biweight at TUKEY_MEDIANS medians of `distance`, no tighter than `floor`."""
-    limit = max(TUKEY_MEDIANS * float(np.median(distance)), floor)
+def _tukey(distance: NDArray[np.float64], floor: float, quantile: float = 0.5) -> NDArray[np.float64]:
+    """Return Tukey's biweight at TUKEY_MEDIANS times a quantile of `distance`, no tighter than `floor`."""
+    limit = max(TUKEY_MEDIANS * float(np.quantile(distance, quantile)), floor)
     return np.where(distance < limit, (1 - (distance / limit) ** 2) ** 2, 0.0)

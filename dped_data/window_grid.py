@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dped_data.smooth_map import SmoothMap
 
-LATTICE_PX = 16
+LATTICE_PX = 32
 """Spacing at which the map is evaluated for placing the grid; smooth maps are straight over so short a way."""
 
 
