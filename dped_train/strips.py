@@ -84,12 +84,6 @@ def photo_strips(photo: NDArray[np.uint8], first: int, rows: int, device: torch.
         yield Strip(start, pixels.float().div_(255).permute(2, 0, 1)[None])
 
 
-def map_strips(stored: Tensor, rows: int) -> Iterator[Strip]:
-    """A stored (1, C, H, W) map, `rows` at a time, without copying."""
-    for start in range(0, stored.shape[2], rows):
-        yield Strip(start, stored[:, :, start : start + rows])
-
-
 def rows_from(strips: Iterator[Strip], first: int) -> Iterator[Strip]:
     """Leave out the rows before `first`."""
     for strip in strips:

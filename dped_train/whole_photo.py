@@ -5,9 +5,11 @@ different from the whole. Here the photo flows through the network in strips of 
 statistics are complete before the next layer reads them, and the result is that of one pass over the whole photo up
 to rounding. What is kept between the passes depends on the memory allowed:
 
-- two maps of 64 channels: every convolution runs once;
-- the residual stream alone, of as many rows as fit, the rest computed again from the photo: the convolutions run 2.1
-  times where all rows are kept, 4.6 times where none is.
+- two maps of 64 channels, exact or compact: every convolution runs once;
+- the residual stream alone, compact, of as many rows as fit, the rest computed again from the photo: the convolutions
+  run 2.1 times where all rows are kept, 4.6 times where none is.
+
+Exact maps give the whole-photo result up to rounding; what compact maps change is told in `kept_maps`.
 
 With batch normalisation the statistics are known beforehand: one pass does it all and keeps nothing.
 """
@@ -21,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dped_train.kept_maps import KeptMap, bytes_per_row
 from dped_train.memory import keep_freed_memory
 from dped_train.networks import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm
 from dped_train.strips import (
@@ -31,7 +34,6 @@ from dped_train.strips import (
     affine_from_statistics,
     convolved,
     finished,
-    map_strips,
     photo_strips,
     rectified,
     residual_block,
@@ -92,10 +94,8 @@ class WholePhotoEnhancer:
         if self.enhancer.normalisation == "batch":
             norms = [_affine_of_batch_norm(self.enhancer, block) for block in range(BLOCKS)]
             last = flow.from_photo(0, norms)
-        elif flow.map_size * 2 <= map_bytes:
-            last = flow.with_two_maps()
         else:
-            last = flow.with_residual_stream(min(photo.shape[0], map_bytes // flow.row_size))
+            last = flow.within(map_bytes)
         for strip in flow.ending(last):
             yield strip.first, strip.x[0].permute(1, 2, 0).cpu().numpy()
 
@@ -128,14 +128,20 @@ class _Flow:
         self.device = prepared.device
         self.blocks = prepared.enhancer.residual_blocks()
         self.height, width = photo.shape[:2]
-        self.row_size = width * CHANNELS * prepared.dtype.itemsize
-        self.map_size = self.row_size * self.height
-        self.rows = max(4, (STRIP_BYTES if self.device.type == "cpu" else GPU_STRIP_BYTES) // self.row_size)
+        self.width = width
+        self.strip_rows = strip_rows(width, self.dtype, self.device)
+
+    def within(self, map_bytes: int) -> Iterator[Strip]:
+        """The residual stream behind all blocks, by the fastest way that fits into `map_bytes`."""
+        for compact in (False, True):
+            if 2 * self.height * self.bytes_per_row(compact) <= map_bytes:
+                return self.with_two_maps(compact)
+        return self.with_residual_stream(min(self.height, map_bytes // self.bytes_per_row(True)))
 
     def from_photo(self, first: int, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
         """The residual stream behind as many blocks as `norms` knows, from row `first` on, out of the photo."""
         reach = HEAD_REACH + BLOCK_REACH * len(norms)
-        strips = photo_strips(self.photo, max(0, first - reach), self.rows, self.device)
+        strips = photo_strips(self.photo, max(0, first - reach), self.strip_rows, self.device)
         stream = rectified(convolved(strips, self.weights.head, self.weights.head_bias, self.height), self.dtype)
         for weights, known in zip(self.weights.blocks, norms, strict=False):
             stream = residual_block(stream, weights, known, self.height)
@@ -153,70 +159,70 @@ class _Flow:
         assert isinstance(norm, InstanceNorm)
         return moments.affine(norm.weight, norm.bias)
 
-    def with_two_maps(self) -> Iterator[Strip]:
+    def with_two_maps(self, compact: bool) -> Iterator[Strip]:
         """Keep the residual stream and the latest convolution's result; return the stream behind all blocks.
 
         Results are written over the rows that were read to make them: the flow never needs those again.
         """
-        stream_map, result_map = self.new_map(self.height), self.new_map(self.height)
-        stream = _kept(self.from_photo(0, []), stream_map)
+        stream_map, result_map = (self.new_map(self.height, compact) for _ in range(2))
+        stream = stream_map.passing(self.from_photo(0, []))
         for block, (first_weight, second_weight) in enumerate(self.weights.blocks):
-            moments = self.gathered(convolved(stream, first_weight, None, self.height), result_map)
-            inner = activated(map_strips(result_map, self.rows), self.norm(block, 0, moments))
-            moments = self.gathered(convolved(inner, second_weight, None, self.height), result_map)
+            moments = self.gathered(result_map.passing(convolved(stream, first_weight, None, self.height)))
+            inner = activated(result_map.strips(self.strip_rows), self.norm(block, 0, moments))
+            moments = self.gathered(result_map.passing(convolved(inner, second_weight, None, self.height)))
             added = self.added(stream_map, result_map, self.norm(block, 1, moments))
-            stream = added if block == BLOCKS - 1 else _kept(added, stream_map)
+            stream = added if block == BLOCKS - 1 else stream_map.passing(added)
         return stream
 
-    def added(self, stream_map: Tensor, result_map: Tensor, norm: Affine) -> Iterator[Strip]:
+    def added(self, stream_map: KeptMap, result_map: KeptMap, norm: Affine) -> Iterator[Strip]:
         """The residual stream behind a block, out of the stream before it and its second convolution's result."""
-        for before, result in zip(map_strips(stream_map, self.rows), map_strips(result_map, self.rows), strict=True):
+        pairs = zip(stream_map.strips(self.strip_rows), result_map.strips(self.strip_rows), strict=True)
+        for before, result in pairs:
             yield Strip(before.first, norm.relu_of(result.x).add_(before.x))
 
     def with_residual_stream(self, kept_rows: int) -> Iterator[Strip]:
         """Keep the first `kept_rows` rows of the residual stream; return the stream behind all blocks."""
-        stream_map = self.new_map(kept_rows)
+        stream_map = self.new_map(kept_rows, compact=True)
         norms: list[tuple[Affine, Affine]] = []
         for block, weights in enumerate(self.weights.blocks):
-            stream = _kept(self.behind_last_block(stream_map, norms), stream_map)
-            moments = self.gathered(convolved(stream, weights[0], None, self.height), None)
+            stream = stream_map.passing(self.behind_last_block(stream_map, norms))
+            moments = self.gathered(convolved(stream, weights[0], None, self.height))
             first = self.norm(block, 0, moments)
             inner = activated(convolved(self.resumed(stream_map, norms), weights[0], None, self.height), first)
-            moments = self.gathered(convolved(inner, weights[1], None, self.height), None)
+            moments = self.gathered(convolved(inner, weights[1], None, self.height))
             norms.append((first, self.norm(block, 1, moments)))
         return self.behind_last_block(stream_map, norms)
 
-    def resumed(self, stream_map: Tensor, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
+    def resumed(self, stream_map: KeptMap, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
         """The residual stream behind the blocks in `norms`: the rows kept, then the others out of the photo."""
-        kept_rows = stream_map.shape[2]
-        rest = self.from_photo(kept_rows, norms) if kept_rows < self.height else iter(())
-        return chain(map_strips(stream_map, self.rows), rest)
+        rest = self.from_photo(stream_map.rows, norms) if stream_map.rows < self.height else iter(())
+        return chain(stream_map.strips(self.strip_rows), rest)
 
-    def behind_last_block(self, stream_map: Tensor, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
+    def behind_last_block(self, stream_map: KeptMap, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
         """The same where the map still holds the stream one block before."""
         if not norms:
             return self.from_photo(0, [])
         before = self.resumed(stream_map, norms[:-1])
         return residual_block(before, self.weights.blocks[len(norms) - 1], norms[-1], self.height)
 
-    def gathered(self, strips: Iterator[Strip], into: Tensor | None) -> Moments:
-        """Let strips flow by: gather their statistics, and keep them in a map if one is given."""
+    def gathered(self, strips: Iterator[Strip]) -> Moments:
+        """Let strips flow by and gather their statistics."""
         moments = Moments(CHANNELS, self.device)
-        for strip in strips if into is None else _kept(strips, into):
+        for strip in strips:
             moments.add(strip.x)
         return moments
 
-    def new_map(self, rows: int) -> Tensor:
-        shape = (1, CHANNELS, rows, self.photo.shape[1])
-        return torch.empty(shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
+    def new_map(self, rows: int, compact: bool) -> KeptMap:
+        return KeptMap(CHANNELS, rows, self.width, self.dtype, self.device, compact=compact)
+
+    def bytes_per_row(self, compact: bool) -> int:
+        return bytes_per_row(CHANNELS, self.width, self.dtype, compact=compact)
 
 
-def _kept(strips: Iterator[Strip], into: Tensor) -> Iterator[Strip]:
-    """Write strips into a map, as many rows as it has, and pass them on."""
-    for strip in strips:
-        room = into[:, :, strip.first : strip.end]
-        room.copy_(strip.x[:, :, : room.shape[2]])
-        yield strip
+def strip_rows(width: int, dtype: torch.dtype, device: torch.device) -> int:
+    """How many rows a strip of 64 channels has."""
+    strip_bytes = STRIP_BYTES if device.type == "cpu" else GPU_STRIP_BYTES
+    return max(4, strip_bytes // (width * CHANNELS * dtype.itemsize))
 
 
 def _affine_of_batch_norm(enhancer: Enhancer, block: int) -> tuple[Affine, Affine]:
