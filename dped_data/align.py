@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dped_data.errors import CaptureRejected
 from dped_data.features import detect_features, match_features
-from dped_data.homography import estimate_homography, homography_overlap
+from dped_data.homography import estimate_homography
 from dped_data.paper_patches import extract_paper_patches
 from dped_data.patches import extract_patches
 from dped_data.records import AlignedCapture
@@ -16,6 +16,7 @@ from dped_data.refinement import refine_alignment
 from dped_data.settings import BuildSettings
 from dped_data.smooth_map import smooth_map_of_homography
 from dped_data.tones import compare_tones
+from dped_data.window_grid import overlap_share
 
 
 def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: BuildSettings) -> AlignedCapture:
@@ -42,7 +43,7 @@ def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: Bu
         alignment = None
         patches = extract_paper_patches(phone, dslr, homography, settings.patches)
         smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_wh, dslr_wh)
-        overlap = homography_overlap(homography.dslr_from_phone, phone_wh, dslr_wh)
+        overlap = overlap_share(smooth)
     else:
         alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches)
         patches = extract_patches(phone, dslr, alignment, settings.patches)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from dped_data.errors import CaptureRejected
 from dped_data.records import Homography, Matches
 from dped_data.settings import HomographySettings
-from dped_data.smooth_map import project
+from dped_data.smooth_map import project, smooth_map_of_homography
+from dped_data.window_grid import overlap_share
 
 ITERATIONS = 5000
 CONFIDENCE = 0.9999
@@ -86,7 +87,7 @@ def check_homography(
     change = float(max(singular.max(), 1 / singular.min()))
     if change > MAX_SCALE:
         raise CaptureRejected("homography", "change of scale too large", change, MAX_SCALE)
-    overlap = homography_overlap(dslr_from_phone, phone_size_wh, dslr_size_wh)
+    overlap = overlap_share(smooth_map_of_homography(dslr_from_phone, phone_size_wh, dslr_size_wh))
     if overlap < MIN_OVERLAP:
         raise CaptureRejected("homography", "photos hardly overlap", overlap, MIN_OVERLAP)
 
@@ -96,16 +97,6 @@ def check_spread(phone_xy: NDArray[np.float64], phone_size_wh: tuple[int, int]) 
     spread = float(np.sqrt(max(np.linalg.eigvalsh(np.cov(phone_xy.T))[0], 0.0))) / phone_size_wh[0]
     if spread < MIN_SPREAD:
         raise CaptureRejected("homography", "inliers on a line or in one spot", spread, MIN_SPREAD)
-
-
-def homography_overlap(
-    dslr_from_phone: NDArray[np.float64], phone_size_wh: tuple[int, int], dslr_size_wh: tuple[int, int]
-) -> float:
-    """Return the share of the phone photo, 0 to 1, that the DSLR photo covers, from a lattice of 65 x 65 points."""
-    x, y = np.meshgrid(np.linspace(0, phone_size_wh[0] - 1, 65), np.linspace(0, phone_size_wh[1] - 1, 65))
-    mapped = project(dslr_from_phone, np.stack((x, y), axis=-1))
-    inside = ((mapped >= 0) & (mapped <= np.array(dslr_size_wh) - 1)).all(axis=-1)
-    return float(inside.mean())
 
 
 def transfer_error(

@@ -39,7 +39,7 @@ from dped_data.smooth_map import (
     project,
     smooth_map_of_homography,
 )
-from dped_data.window_grid import coverage, place_windows
+from dped_data.window_grid import overlap_share, place_windows, reach_of
 from dped_data.window_search import search_windows
 
 MATCH_GATES = (0.03, 0.01)
@@ -176,8 +176,7 @@ def _refine_windows(
     reason[uncertain & (track_error[:count] > settings.max_error_px)] = WINDOW_REASONS.index("texture")
     reason[~((dslr_xy >= 0) & (dslr_xy <= last)).all(axis=(1, 2, 3))] = WINDOW_REASONS.index("outside")
     shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
-    _, overlap = coverage(smooth)
-    return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap)
+    return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap_share(smooth))
 
 
 @dataclass(frozen=True)
@@ -213,11 +212,10 @@ def _size_wh(grey: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def _windows(smooth: SmoothMap, settings: PatchSettings) -> NDArray[np.int32]:
-    reach, overlap = coverage(smooth)
     stride = settings.stride or settings.patch_size
-    window_xy = place_windows(reach, smooth.phone_size_wh, settings.patch_size, stride)
+    window_xy = place_windows(reach_of(smooth), smooth.phone_size_wh, settings.patch_size, stride)
     if not len(window_xy):
-        raise CaptureRejected("refinement", "overlap smaller than a patch", round(overlap, 4), None)
+        raise CaptureRejected("refinement", "overlap smaller than a patch", round(overlap_share(smooth), 4), None)
     return window_xy
 
 

@@ -188,7 +188,8 @@ def _ridge_fit(
         evidence = 0.5 * float((right * np.linalg.solve(normal, right)).sum()) - spread
         if evidence > best:
             best, chosen = evidence, normal
-    return _RidgeFit(np.linalg.solve(chosen, right), np.linalg.inv(chosen))
+    inverse = np.linalg.inv(chosen).astype(np.float64)
+    return _RidgeFit(inverse @ right, inverse)
 
 
 def _normal(jacobian: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:

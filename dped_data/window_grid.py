@@ -11,21 +11,28 @@ LATTICE_PX = 32
 """Spacing at which the map is evaluated for placing the grid; smooth maps are straight over so short a way."""
 
 
-def coverage(dslr_from_phone: SmoothMap) -> tuple[NDArray[np.float64], float]:
-    """Return how far the DSLR photo reaches beyond each point of a lattice over the phone photo, and the overlap.
+def reach_of(dslr_from_phone: SmoothMap) -> NDArray[np.float64]:
+    """Return how far the DSLR photo reaches beyond each point of a lattice over the phone photo.
 
     Returns:
         (rows, columns) distance to the DSLR photo's nearest edge, DSLR pixels, negative outside, at multiples of
-        LATTICE_PX; and the share of the phone photo that is covered.
+        LATTICE_PX.
     """
     width, height = dslr_from_phone.phone_size_wh
     x = np.arange(0, width + LATTICE_PX, LATTICE_PX, dtype=np.float64)
     y = np.arange(0, height + LATTICE_PX, LATTICE_PX, dtype=np.float64)
     mapped = dslr_from_phone(np.stack(np.meshgrid(x, y), axis=-1))
     last = np.array(dslr_from_phone.dslr_size_wh) - 1.0
-    reach = np.minimum(mapped, last - mapped).min(axis=-1)
-    within = reach[: (height - 1) // LATTICE_PX + 1, : (width - 1) // LATTICE_PX + 1]
-    return reach, float((within >= 0).mean())
+    return np.minimum(mapped, last - mapped).min(axis=-1)
+
+
+def overlap_share(dslr_from_phone: SmoothMap) -> float:
+    """Return the share of the phone photo, 0 to 1, that the DSLR photo covers, from a lattice of 65 x 65 points."""
+    width, height = dslr_from_phone.phone_size_wh
+    x, y = np.meshgrid(np.linspace(0, width - 1, 65), np.linspace(0, height - 1, 65))
+    mapped = dslr_from_phone(np.stack((x, y), axis=-1))
+    inside = (mapped >= 0) & (mapped <= np.array(dslr_from_phone.dslr_size_wh) - 1)
+    return float(inside.all(axis=-1).mean())
 
 
 def place_windows(
@@ -37,7 +44,7 @@ def place_windows(
     both photos; ties go to the origin nearest the top-left corner of their intersection.
 
     Args:
-        reach: see `coverage`.
+        reach: see `reach_of`.
         phone_size_wh: size of the phone photo.
         size_px, stride_px: side of the windows and step of the grid, pixels.
     """
