@@ -36,6 +36,9 @@ class TrainSettings:
     steps: int = setting(20_000, "training steps in all (the paper: 20,000)", minimum=1)
     batch_size: int = setting(50, "patch pairs in a batch, over all processes (the paper: 50)", minimum=1)
     learning_rate: float = setting(5e-4, "Adam's learning rate, for both networks (the paper: 5e-4)", minimum=0)
+    warmup: int = setting(
+        50, "steps over which the learning rate rises to its value; the authors' is there at once", minimum=0
+    )
     content_weight: float = setting(
         RECIPE_WEIGHT, "weight of the content loss; 0 trains without VGG, -1 takes the recipe's", minimum=-1
     )
@@ -45,6 +48,10 @@ class TrainSettings:
     colour_weight: float = setting(RECIPE_WEIGHT, "weight of the colour loss; -1 takes the recipe's", minimum=-1)
     tv_weight: float = setting(RECIPE_WEIGHT, "weight of the total variation; -1 takes the recipe's", minimum=-1)
     vgg: str = setting("", "file with VGG-19 or VGG-16 weights (.pth, .mat, .npz); empty: torch's cache or a download")
+    start: Literal["identity", "random"] = setting(
+        "identity",
+        "first weights: random but for three channels that hand the photo through, or all random (as the authors)",
+    )
     flips: bool = setting(False, "mirror half of the pairs, both photos alike")
     quarter_turns: bool = setting(False, "turn pairs by a random multiple of 90 degrees, both photos alike")
     seed: int = setting(0, "seed of the first weights and of the order of the patches", minimum=0)

@@ -12,6 +12,7 @@ from torch import nn
 
 from dped_train.checkpoint import Checkpoint, pack_adam, pack_module, unpack_adam, unpack_module
 from dped_train.distributed import Process, share_batch_norms
+from dped_train.identity_start import hand_photo_through
 from dped_train.losses import RECIPES, Recipe
 from dped_train.networks import Discriminator, Enhancer, initialise
 from dped_train.settings import RECIPE_WEIGHT, TrainSettings
@@ -42,6 +43,12 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     best_step: int | None = None
     best_psnr: float | None = None
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Give both optimisers the learning rate of the next step."""
+        for adam in (self.enhancer_adam, self.discriminator_adam):
+            for group in adam.param_groups:
+                group["lr"] = rate
 
     def follow_mean(self, step: int, decay: float) -> None:
         """Move the mean towards the enhancer after `step` steps."""
@@ -86,6 +93,8 @@ def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Pro
     discriminator = Discriminator(recipe.normalisation, patch_size, recipe.discriminator_outputs)
     initialise(enhancer, settings.seed)
     initialise(discriminator, settings.seed + 1)
+    if settings.start == "identity":
+        hand_photo_through(enhancer)
     mean = copy.deepcopy(enhancer)
     for network in (enhancer, discriminator):
         share_batch_norms(network, process.count)

@@ -166,6 +166,9 @@ class Run:
 
     def step(self, read: StepData) -> dict[str, float]:
         """Do one step of both networks, the enhancer first as the authors do; return the figures of its row."""
+        self.state.set_learning_rate(
+            self.settings.learning_rate * min(1.0, (read.step + 1) / max(self.settings.warmup, 1))
+        )
         figures, enhanced = self.enhancer_step(read.batches[0], read.step)
         if self.own_batch:
             figures |= self.discriminator_step_on_either(read.batches[1], read.step)

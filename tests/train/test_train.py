@@ -32,7 +32,9 @@ from dped_train.settings import TrainSettings
 from dped_train.train import Run, train
 
 CPU = torch.device("cpu")
-SMALL = TrainSettings(steps=6, batch_size=4, content_weight=0.0, checkpoint_every=2, precision="fp32", device="cpu")
+SMALL = TrainSettings(
+    steps=6, batch_size=4, content_weight=0.0, checkpoint_every=2, precision="fp32", device="cpu", warmup=4
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -78,7 +80,7 @@ def test_steps_are_those_of_the_authors_loop(data: Path) -> None:
 
     In double precision: Adam's first steps are little more than the signs of the gradient, and some of it is rounding.
     """
-    run = _run(data, replace(SMALL, chunk=3, steps=3))
+    run = _run(data, replace(SMALL, chunk=3, steps=3, start="random", warmup=0))
     for network in (run.state.enhancer, run.state.discriminator, run.state.mean):
         network.double()
     run.photos = _double_photos  # type: ignore[method-assign]
@@ -222,6 +224,16 @@ def test_fp16_leaves_out_steps_that_overflow_and_lowers_the_scale(data: Path) ->
     assert all(torch.isfinite(p).all() for p in run.state.enhancer.parameters())
 
 
+def test_the_learning_rate_rises_to_its_value(data: Path) -> None:
+    run = _run(data, replace(SMALL, warmup=4, steps=6))
+    rates = []
+    for read in run.batches(0):
+        run.step(read)
+        rates.append((_rate(run.state.enhancer_adam), _rate(run.state.discriminator_adam)))
+    expected = [5e-4 * share for share in (0.25, 0.5, 0.75, 1, 1, 1)]
+    assert rates == [pytest.approx((rate, rate)) for rate in expected]
+
+
 def test_the_saved_enhancer_is_the_running_mean(data: Path, tmp_path: Path) -> None:
     run = _run(data, replace(SMALL, ema_decay=0.5, steps=3))
     mean = run.state.enhancer.tail.weight.detach().clone()
@@ -284,6 +296,11 @@ def test_wrong_use_gets_one_clear_line(data: Path, tmp_path: Path) -> None:
 
 def _double_photos(patches: NDArray[np.uint8]) -> torch.Tensor:
     return photos_from_bytes(patches, CPU).double()
+
+
+def _rate(adam: torch.optim.Adam) -> float:
+    rate: float = adam.param_groups[0]["lr"]
+    return rate
 
 
 def _descend(loss: torch.Tensor, mine: torch.optim.Adam, other: torch.optim.Adam) -> None:
