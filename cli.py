@@ -142,6 +142,7 @@ def build_dataset_command(
             _print_json(plan)
         else:
             click.echo(pairing_table(plan.pairing, plan.splits))
+        build.check_captures(plan, captures, phone, settings.rig.dslr)
         return
     report = build.build_dataset(
         captures,

@@ -114,7 +114,9 @@ def fancy_read(store: PatchStore, indices: NDArray[np.int64]) -> tuple[Tensor, T
 def our_steps(data: Path, vgg_file: Path, batch_size: int, steps: int, precision: str) -> list[dict[str, float]]:
     """The same steps as `dped train` does them."""
     keep_freed_memory()
-    settings = TrainSettings(steps=steps, batch_size=batch_size, vgg=str(vgg_file), device="cpu")
+    settings = TrainSettings(
+        steps=steps, batch_size=batch_size, vgg=str(vgg_file), device="cpu", start="random", warmup=0
+    )
     settings = replace(settings, precision=precision)
     run = Run(settings, PatchStore(data / "toy", "train"), Process(0, 1, torch.device("cpu")), data)
     rows = []

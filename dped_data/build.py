@@ -93,20 +93,25 @@ def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Pa
 
     Raises:
         UsageError: the rig has no such phone.
-        InputError: a camera folder is missing, unreadable or empty, or nothing can be paired.
+        InputError: a camera folder is missing, unreadable or empty.
     """
     settings.rig.phone(phone)
     pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing)
-    if not pairing.captures:
-        first = pairing.unpaired[0] if pairing.unpaired else None
-        detail = f" (first: {first.file}: {first.reason})" if first else ""
-        raise InputError(
-            f"{captures}: no photo of '{phone}' pairs with one of '{settings.rig.dslr}'{detail}; "
-            "run with --dry-run to see all, or choose --pairing name or --pairing time"
-        )
     known = read_captures(folder) if folder and (folder / CAPTURES_NAME).exists() else []
     earlier = {row.capture_id: split for row in known for split in SPLITS if row.split == split}
     return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
+
+
+def check_captures(plan: Plan, captures: Path, phone: str, dslr: str) -> None:
+    """Raise InputError if nothing could be paired."""
+    if plan.pairing.captures:
+        return
+    first = plan.pairing.unpaired[0] if plan.pairing.unpaired else None
+    detail = f" (first: {first.file}: {first.reason})" if first else ""
+    raise InputError(
+        f"{captures}: no photo of '{phone}' pairs with one of '{dslr}'{detail}; "
+        "run with --dry-run to see all, or choose --pairing name or --pairing time"
+    )
 
 
 def align_capture(
@@ -248,6 +253,7 @@ def build_dataset(
     if settings.shards.keep_aligned and settings.alignment == "paper":
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
     plan = plan_dataset(captures, phone, settings, None if overwrite else folder)
+    check_captures(plan, captures, phone, settings.rig.dslr)
     with locked(folder):
         digest = prepare(folder, captures, settings_dict(settings), overwrite)
         units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)

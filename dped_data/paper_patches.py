@@ -18,7 +18,7 @@ from dped_data.records import WINDOW_REASONS, Homography, Patches
 from dped_data.resampling import sample_dslr
 from dped_data.settings import PatchSettings
 from dped_data.smooth_map import project, smooth_map_of_homography
-from dped_data.window_grid import overlap_share, place_windows, reach_of
+from dped_data.window_grid import overlap_share, place_windows
 
 MAX_SHIFT_PX = 5
 """Reach of the shifts. The paper states none for the search, but that "the potential shifts do not exceed 5 pixels"."""
@@ -52,7 +52,7 @@ def extract_paper_patches(
     size = settings.patch_size
     phone_wh, dslr_wh = (phone.shape[1], phone.shape[0]), (dslr.shape[1], dslr.shape[0])
     smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_wh, dslr_wh)
-    window_xy = place_windows(reach_of(smooth), phone_wh, size, settings.stride or size)
+    window_xy = place_windows(smooth, size, settings.stride or size)
     if not len(window_xy):
         raise CaptureRejected("patches", "overlap smaller than a patch", round(overlap_share(smooth), 4), None)
     steps = np.linspace(0, size - 1, 5)

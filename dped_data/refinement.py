@@ -39,7 +39,7 @@ from dped_data.smooth_map import (
     project,
     smooth_map_of_homography,
 )
-from dped_data.window_grid import overlap_share, place_windows, reach_of
+from dped_data.window_grid import overlap_share, place_windows
 from dped_data.window_search import search_windows
 
 MATCH_GATES = (0.03, 0.01)
@@ -213,7 +213,7 @@ def _size_wh(grey: NDArray[np.uint8]) -> tuple[int, int]:
 
 def _windows(smooth: SmoothMap, settings: PatchSettings) -> NDArray[np.int32]:
     stride = settings.stride or settings.patch_size
-    window_xy = place_windows(reach_of(smooth), smooth.phone_size_wh, settings.patch_size, stride)
+    window_xy = place_windows(smooth, settings.patch_size, stride)
     if not len(window_xy):
         raise CaptureRejected("refinement", "overlap smaller than a patch", round(overlap_share(smooth), 4), None)
     return window_xy

@@ -7,23 +7,11 @@ from numpy.typing import NDArray
 
 from dped_data.smooth_map import SmoothMap
 
+ROUNDING_PX = 1e-6
+"""The photo's own edge counts as inside whatever the rounding of the map."""
+
 LATTICE_PX = 32
 """Spacing at which the map is evaluated for placing the grid; smooth maps are straight over so short a way."""
-
-
-def reach_of(dslr_from_phone: SmoothMap) -> NDArray[np.float64]:
-    """Return how far the DSLR photo reaches beyond each point of a lattice over the phone photo.
-
-    Returns:
-        (rows, columns) distance to the DSLR photo's nearest edge, DSLR pixels, negative outside, at multiples of
-        LATTICE_PX.
-    """
-    width, height = dslr_from_phone.phone_size_wh
-    x = np.arange(0, width + LATTICE_PX, LATTICE_PX, dtype=np.float64)
-    y = np.arange(0, height + LATTICE_PX, LATTICE_PX, dtype=np.float64)
-    mapped = dslr_from_phone(np.stack(np.meshgrid(x, y), axis=-1))
-    last = np.array(dslr_from_phone.dslr_size_wh) - 1.0
-    return np.minimum(mapped, last - mapped).min(axis=-1)
 
 
 def overlap_share(dslr_from_phone: SmoothMap) -> float:
@@ -35,26 +23,23 @@ def overlap_share(dslr_from_phone: SmoothMap) -> float:
     return float(inside.all(axis=-1).mean())
 
 
-def place_windows(
-    reach: NDArray[np.float64], phone_size_wh: tuple[int, int], size_px: int, stride_px: int
-) -> NDArray[np.int32]:
+def place_windows(dslr_from_phone: SmoothMap, size_px: int, stride_px: int) -> NDArray[np.int32]:
     """Return the top-left corners (W, 2), in reading order, of the windows of the best-placed grid.
 
     The grid's origin is searched over one stride, in about 25 steps each way, for the most windows that lie inside
     both photos; ties go to the origin nearest the top-left corner of their intersection.
 
     Args:
-        reach: see `reach_of`.
-        phone_size_wh: size of the phone photo.
+        dslr_from_phone: decides what lies inside the DSLR photo.
         size_px, stride_px: side of the windows and step of the grid, pixels.
     """
-    width, height = phone_size_wh
+    width, height = dslr_from_phone.phone_size_wh
     if width < size_px or height < size_px:
         return np.empty((0, 2), np.int32)
     step = next(s for s in range(max(1, stride_px // 20), 0, -1) if stride_px % s == 0)
     x = np.minimum(np.arange(0, width + step, step), width - 1)
     y = np.minimum(np.arange(0, height + step, step), height - 1)
-    inside = _interpolated(reach, x, y) >= 0
+    inside = _inside(dslr_from_phone, x, y)
     reach_over = -(-(size_px - 1) // step)
     columns = max(0, (width - size_px) // step + 1)
     rows = max(0, (height - size_px) // step + 1)
@@ -66,9 +51,12 @@ def place_windows(
             corner[: part.shape[0], : part.shape[1]] = part
             fits &= corner
     per_stride = stride_px // step
+    if not fits.any():
+        return np.empty((0, 2), np.int32)
+    corner_row, corner_column = int(fits.any(axis=1).argmax()), int(fits.any(axis=0).argmax())
     best, origin = -1, (0, 0)
-    for row in range(min(per_stride, rows)):
-        for column in range(min(per_stride, columns)):
+    for row in (np.arange(corner_row, corner_row + per_stride) % per_stride).tolist():
+        for column in (np.arange(corner_column, corner_column + per_stride) % per_stride).tolist():
             count = int(fits[row::per_stride, column::per_stride].sum())
             if count > best:
                 best, origin = count, (row, column)
@@ -76,11 +64,17 @@ def place_windows(
     return np.ascontiguousarray(chosen[:, ::-1] * step, dtype=np.int32)
 
 
-def _interpolated(lattice: NDArray[np.float64], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the bilinear interpolation of the lattice at all pairs of whole-pixel columns and rows."""
+def _inside(dslr_from_phone: SmoothMap, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether the DSLR photo covers the phone pixels at all pairs of rows and columns."""
+    width, height = dslr_from_phone.phone_size_wh
+    lattice_x = np.arange(0, width + LATTICE_PX, LATTICE_PX, dtype=np.float64)
+    lattice_y = np.arange(0, height + LATTICE_PX, LATTICE_PX, dtype=np.float64)
+    lattice = dslr_from_phone(np.stack(np.meshgrid(lattice_x, lattice_y), axis=-1))
+    inside = np.ones((len(y), len(x)), bool)
     i, j = y // LATTICE_PX, x // LATTICE_PX
     fy, fx = (y / LATTICE_PX - i)[:, None], x / LATTICE_PX - j
-    upper, lower = lattice[i], lattice[i + 1]
-    rows = upper + (lower - upper) * fy
-    result: NDArray[np.float64] = rows[:, j] + (rows[:, j + 1] - rows[:, j]) * fx
-    return result
+    for axis, size in enumerate(dslr_from_phone.dslr_size_wh):
+        rows = lattice[i, :, axis] * (1 - fy) + lattice[i + 1, :, axis] * fy
+        mapped = rows[:, j] * (1 - fx) + rows[:, j + 1] * fx
+        inside &= (mapped >= -ROUNDING_PX) & (mapped <= size - 1 + ROUNDING_PX)
+    return inside

@@ -6,6 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+MIN_VARIANCE = np.float32(0.01)
+"""Variance below which a window counts as flat, grey levels squared. Ours: rounding to whole levels makes 0.08."""
+
 DISTANCE_PENALTY = 0.02
 """Correlation that a peak at the far corner of the search must have more than one in its middle. Ours: windows with
 little texture correlate about as well everywhere, and belong where the smooth map puts them."""
@@ -79,6 +82,11 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
                 upper = image[row, column] + (image[row, column + 1] - image[row, column]) * p
                 lower = image[row + 1, column] + (image[row + 1, column + 1] - image[row + 1, column]) * p
                 region[j, i] = upper + (lower - upper) * q
+        # Without the mean the sums of squares keep their digits.
+        middle = region.mean()
+        for j in range(wide):
+            for i in range(wide):
+                region[j, i] -= middle
         best = -2.0
         for dy in range(2 * radius + 1):
             for dx in range(2 * radius + 1):
@@ -89,8 +97,8 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
                         common += window[j, i] * value
                         total += value
                         square += value * value
-                spread = max(square - total * total / count, np.float32(1e-3))
-                scores[dy, dx] = common / np.sqrt(max(power, np.float32(1e-3)) * spread)
+                spread = max(square - total * total / count, MIN_VARIANCE * count)
+                scores[dy, dx] = common / np.sqrt(max(power, MIN_VARIANCE * count) * spread)
                 far = ((dx - radius) ** 2 + (dy - radius) ** 2) / (2.0 * radius * radius)
                 score = scores[dy, dx] - DISTANCE_PENALTY * far
                 if score > best:
