@@ -24,11 +24,11 @@ PRECISE_SD_PX, PRECISE_NCC = 0.3, 0.8
 PAIR_REACH = 8
 """Pairs of tracks up to this many half windows apart set the amplitude."""
 
-CALIBRATION, MAP_CALIBRATION, FLOOR_PX = 1.5, 1.2, 0.02
+CALIBRATION, MAP_CALIBRATION, FLOOR_PX = 1.5, 1.2, 0.03
 """From the standard deviations of kriging and smooth map to the true error; measured on rendered rigs."""
 
 
-CONFLICT_PX, CONFLICT_POWER = 0.65, 1.5
+CONFLICT_PX, CONFLICT_POWER = 1.8, 2
 """Error where all near measurements contradict the window, which then lies among several surfaces, and how it falls
 with their share. Measured likewise."""
 

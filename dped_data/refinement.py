@@ -66,12 +66,12 @@ SEARCH_GAIN, SEARCH_NCC = 0.02, 0.5
 COARSE_SD_PX = 0.5
 """Tracks with a larger standard deviation do not shape the smooth map, phone pixels. Ours."""
 
+MIN_TRACKS = 8
 MODEL_SD_PX = 0.1
 """What a window may differ from the smooth map, phone pixels. Ours: keeps single windows from bending it."""
 
-MAP_FITS = ((7, False), (7, True), (5, False), (5, True), (3, True))
-"""Ways to fit the last smooth map: terms of the prior (the degree and one), and whether the map before it chooses the
-tracks that count."""
+MAP_TERMS = (7, 5, 3)
+"""Terms of the prior (the polynomial's degree and one) that are tried for every smooth map."""
 
 RIVAL_NCC = 0.9
 """Only well correlated tracks may contradict a window: a failed track points anywhere. Ours."""
@@ -102,12 +102,13 @@ def refine_alignment(
     coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)
     probes = place_probes(coarse, with_between(_windows(smooth, settings), smooth, size), size)
     tracks = track_probes(coarse, smooth, probes, _searched(coarse, smooth, probes), COARSE)
-    rough, smooth = smooth, refit(smooth, probes, tracks, TRACK_PRIOR_SD)
+    plane = fit_plane(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
+    rough, smooth = smooth, _best_fit(smooth, plane, probes, tracks).smooth
     found = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
     found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
     fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
     window_xy = _windows(smooth, settings)
-    return _refine_windows(fine, smooth, homography, window_xy, probes.centre_xy, found, settings)
+    return _refine_windows(fine, smooth, plane, homography, window_xy, probes.centre_xy, found, settings)
 
 
 def fit_matches(
@@ -126,24 +127,19 @@ def fit_matches(
     return fit_polynomial(smooth, matches.phone_xy[near], matches.dslr_xy[near], MATCH_PRIOR_SD, sd)
 
 
-def refit(
-    smooth: SmoothMap, probes: Probes, tracks: Tracks, prior_sd: tuple[float, ...], *, trust_start: bool = False
+def fit_plane(
+    homography: Homography, matches: Matches, phone_size_wh: tuple[int, int], dslr_size_wh: tuple[int, int]
 ) -> SmoothMap:
-    """Fit the polynomial again, to five points of every trusted track."""
-    sd = track_sd(tracks)
-    trusted = sd < COARSE_SD_PX
-    if trusted.sum() < 8:
-        return smooth
-    uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
-    phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
-    dslr_xy = smooth(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
-    point_sd = np.repeat(np.sqrt(len(uv) * (sd[trusted] ** 2 + MODEL_SD_PX**2)), len(uv)) * smooth.scale()
-    return fit_polynomial(smooth, phone_xy, dslr_xy, prior_sd, point_sd, trust_start=trust_start)
+    """Fit homography and radial term to the homography's inliers: the surface that most matches agree on."""
+    inlier = homography.inlier
+    smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_size_wh, dslr_size_wh)
+    return fit_projective(smooth, matches.phone_xy[inlier], matches.dslr_xy[inlier])
 
 
 def _refine_windows(
     level: Level,
     smooth: SmoothMap,
+    plane: SmoothMap,
     homography: Homography,
     window_xy: NDArray[np.int32],
     coarse_xy: NDArray[np.float64],
@@ -155,7 +151,7 @@ def _refine_windows(
     probes = place_probes(level, with_between(window_xy, smooth, size), size)
     start = coarse_displacement[nearest_rows(coarse_xy, probes.centre_xy)]
     tracks = track_probes(level, smooth, probes, start, FINE)
-    best = _best_fit(smooth, probes, tracks)
+    best = _best_fit(smooth, plane, probes, tracks)
     smooth, field, noise_factor = best.smooth, best.field, best.fitted.noise_factor
     steps = np.linspace(0, size - 1, 5)
     node_xy = window_xy[:, None, None].astype(np.float64) + np.stack(np.meshgrid(steps, steps), axis=-1)
@@ -188,17 +184,31 @@ class _Fit:
     fitted: FittedPrior
 
 
-def _best_fit(rough: SmoothMap, probes: Probes, tracks: Tracks) -> _Fit:
+def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks) -> _Fit:
     """Fit the smooth map in several ways and take the one against which neighbouring tracks agree best.
 
     Near objects bend a flexible map far off the background; a stiff one cannot follow a lens. The pairs' likelihood,
     which depth edges do not dominate, decides.
+
+    Args:
+        rough: what the tracks are measured against.
+        plane: the surface that most matches agree on.
     """
-    fits = []
-    for terms, trust_start in MAP_FITS:
-        smooth = refit(rough, probes, tracks, TRACK_PRIOR_SD[:terms], trust_start=trust_start)
-        displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
-        fits.append(_Fit(smooth, *measure_field(smooth, probes, tracks, displacement)))
+    fits = [_Fit(rough, *measure_field(rough, probes, tracks, tracks.motion[:, :2]))]
+    sd = track_sd(tracks)
+    trusted = sd < COARSE_SD_PX
+    if trusted.sum() < MIN_TRACKS:
+        return fits[0]
+    # Five points of every trusted track, so that its affine part counts.
+    uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
+    phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
+    dslr_xy = rough(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
+    point_sd = np.repeat(np.sqrt(len(uv) * (sd[trusted] ** 2 + MODEL_SD_PX**2)), len(uv)) * rough.scale()
+    for terms in MAP_TERMS:
+        for start, trust in ((rough, False), (rough, True), (plane, True)):
+            smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)
+            displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
+            fits.append(_Fit(smooth, *measure_field(smooth, probes, tracks, displacement)))
     return max(fits, key=lambda fit: fit.fitted.likelihood)
 
 

@@ -41,8 +41,8 @@ class Affine:
     shift: Tensor
 
     def relu_of(self, x: Tensor) -> Tensor:
-        """Normalise in float32, then ReLU; a new tensor of x's type."""
-        return torch.addcmul(self.shift, x.float(), self.scale).relu_().to(x.dtype)
+        """Normalise in x's type, then ReLU; a new tensor. (In float32, bfloat16 results would be no closer.)"""
+        return torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype)).relu_()
 
 
 class Moments:
@@ -54,12 +54,13 @@ class Moments:
         self.squares = torch.zeros(channels, dtype=torch.float64, device=device)
 
     def add(self, x: Tensor) -> None:
-        """Take in (1, C, h, W); the sums within a strip are float32, around the strip's own mean."""
-        wide = x.float()
-        mean = wide.mean((2, 3), keepdim=True)
+        """Take in (1, C, h, W); the sums within a strip are float32, around the mean of the strips before."""
+        around = self.mean.float().view(1, -1, 1, 1) if self.count else x[:, :, :1].float().mean((2, 3), keepdim=True)
+        wide = (x.float() if x.dtype != torch.float32 else x.clone()).sub_(around)
+        offset = wide.mean((2, 3)).flatten().double()
         count = x.shape[2] * x.shape[3]
-        squares = (wide - mean).square_().mean((2, 3)).flatten().double() * count
-        step = mean.flatten().double() - self.mean
+        squares = wide.square_().mean((2, 3)).flatten().double().sub_(offset.square()).mul_(count)
+        step = around.flatten().double() + offset - self.mean
         total = self.count + count
         self.mean += step * (count / total)
         self.squares += squares + step.square() * (self.count * count / total)
