@@ -73,6 +73,10 @@ MODEL_SD_PX = 0.1
 MAP_TERMS = (7, 5, 3)
 """Terms of the prior (the polynomial's degree and one) that are tried for every smooth map."""
 
+PARSIMONY = 1.0
+"""Log likelihood that each coefficient must win: of maps that are equal where there is texture, the stiffer one knows
+more of where there is none. Ours."""
+
 RIVAL_NCC = 0.9
 """Only well correlated tracks may contradict a window: a failed track points anywhere. Ours."""
 
@@ -209,7 +213,7 @@ def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks
             smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)
             displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
             fits.append(_Fit(smooth, *measure_field(smooth, probes, tracks, displacement)))
-    return max(fits, key=lambda fit: fit.fitted.likelihood)
+    return max(fits, key=lambda fit: fit.fitted.likelihood - PARSIMONY * len(fit.smooth.coefficients))
 
 
 def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:
