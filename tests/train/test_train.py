@@ -264,6 +264,17 @@ def test_a_run_leaves_its_record(data: Path, tmp_path: Path) -> None:
     assert kept == {6, int(best["step"])}
 
 
+def test_training_from_scratch_improves_on_the_phone(tmp_path: Path) -> None:
+    """The toy's patches are so busy that total variation gets a small weight; it would smooth them."""
+    make_dataset(tmp_path / "data" / "toy", train=40, val=8)
+    settings = replace(SMALL, steps=30, tv_weight=20.0, warmup=10, checkpoint_every=30)
+    report = train(tmp_path / "data", None, tmp_path / "runs", settings)
+    assert report.val_psnr is not None
+    assert report.phone_psnr is not None
+    assert report.val_psnr > report.phone_psnr + 3
+    assert report.waiting_share < 0.02
+
+
 def test_training_needs_no_validation_split(tmp_path: Path) -> None:
     make_dataset(tmp_path / "data" / "toy", val=0)
     report = train(tmp_path / "data", None, tmp_path / "runs", replace(SMALL, steps=2))
@@ -282,6 +293,12 @@ def test_a_run_is_never_overwritten_or_mixed_with_another(data: Path, tmp_path: 
     other = make_dataset(tmp_path / "other" / "toy", seed=1).parent
     with pytest.raises(InputError, match="trained on another dataset"):
         train(other, "toy", tmp_path, SMALL, resume=True)
+    newest = tmp_path / "toy" / "checkpoints" / "step-0000002.safetensors"
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"step-0000002.*not a whole checkpoint .* delete it to resume from an older"):
+        train(data, "toy", tmp_path, replace(SMALL, steps=3), resume=True)
+    newest.write_bytes(whole)
     assert train(data, "toy", tmp_path, replace(SMALL, steps=3), resume=True).first_step == 2
 
 
