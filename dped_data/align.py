@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,60 @@ from dped_data.features import detect_features, match_features
 from dped_data.homography import estimate_homography
 from dped_data.paper_patches import extract_paper_patches
 from dped_data.patches import extract_patches
-from dped_data.records import AlignedCapture
+from dped_data.records import AlignedCapture, Homography, Matches
 from dped_data.refinement import refine_alignment
 from dped_data.settings import BuildSettings
 from dped_data.smooth_map import smooth_map_of_homography
 from dped_data.tones import compare_tones
 from dped_data.window_grid import overlap_share
+
+WEAK_INLIERS = 60
+"""Fewer inliers deserve a second look with ATTEMPT_FACTOR times the pixels and keypoints. Ours: rigs give hundreds."""
+
+ATTEMPT_FACTOR = 4
+
+
+@dataclass(frozen=True)
+class MatchedPhotos:
+    """What the keypoints of two photos say: the smaller number of keypoints, the matches, and the homography."""
+
+    keypoints: int
+    matches: Matches
+    homography: Homography
+
+
+def match_photos(phone_grey: NDArray[np.uint8], dslr_grey: NDArray[np.uint8], settings: BuildSettings) -> MatchedPhotos:
+    """Find the homography between two grey photos; where that fails or is weak, once more at a higher resolution.
+
+    Raises:
+        CaptureRejected: the stage and the reason of the better attempt.
+    """
+    try:
+        first = _match_once(phone_grey, dslr_grey, settings)
+        if first.homography.inlier.sum() >= WEAK_INLIERS:
+            return first
+    except CaptureRejected:
+        first = None
+    closer = replace(
+        settings.features,
+        detect_megapixels=settings.features.detect_megapixels * ATTEMPT_FACTOR,
+        keypoints=settings.features.keypoints * ATTEMPT_FACTOR,
+    )
+    try:
+        second = _match_once(phone_grey, dslr_grey, replace(settings, features=closer))
+    except CaptureRejected:
+        if first is None:
+            raise
+        return first
+    return second if first is None or second.homography.inlier.sum() > first.homography.inlier.sum() else first
+
+
+def _match_once(phone_grey: NDArray[np.uint8], dslr_grey: NDArray[np.uint8], settings: BuildSettings) -> MatchedPhotos:
+    phone, dslr = (detect_features(grey, settings.features) for grey in (phone_grey, dslr_grey))
+    matches = match_features(phone, dslr, settings.features)
+    sizes_wh = [(grey.shape[1], grey.shape[0]) for grey in (phone_grey, dslr_grey)]
+    homography = estimate_homography(matches, sizes_wh[0], sizes_wh[1], settings.homography, settings.seed)
+    return MatchedPhotos(min(len(phone.xy), len(dslr.xy)), matches, homography)
 
 
 def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: BuildSettings) -> AlignedCapture:
@@ -35,10 +85,8 @@ def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: Bu
     phone_wh, dslr_wh = (phone.shape[1], phone.shape[0]), (dslr.shape[1], dslr.shape[0])
     phone_grey = cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY)
     dslr_grey = cv2.cvtColor(dslr, cv2.COLOR_RGB2GRAY)
-    phone_features = detect_features(phone_grey, settings.features)
-    dslr_features = detect_features(dslr_grey, settings.features)
-    matches = match_features(phone_features, dslr_features, settings.features)
-    homography = estimate_homography(matches, phone_wh, dslr_wh, settings.homography, settings.seed)
+    found = match_photos(phone_grey, dslr_grey, settings)
+    matches, homography = found.matches, found.homography
     if settings.alignment == "paper":
         alignment = None
         patches = extract_paper_patches(phone, dslr, homography, settings.patches)
@@ -50,7 +98,7 @@ def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: Bu
         smooth, overlap = alignment.dslr_from_phone, alignment.overlap
     return AlignedCapture(
         patches=patches,
-        keypoints=min(len(phone_features.xy), len(dslr_features.xy)),
+        keypoints=found.keypoints,
         matches=len(matches.phone_xy),
         inliers=int(homography.inlier.sum()),
         residual_px=homography.residual_px,

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from dped_data.align import align_photos
+from dped_data.align import align_photos, match_photos
 from dped_data.correlation import correlate_patches
 from dped_data.errors import CaptureRejected
 from dped_data.photos import read_photo
 from dped_data.records import AlignedCapture
 from dped_data.resampling import sample_dslr
 from dped_data.settings import BuildSettings
+from dped_data.smooth_map import project
 from dped_data.whole_photo import warp_aligned
 from tests.data.planted_scene import distorted, identity, nodes_of, photo
 
@@ -183,3 +184,22 @@ def test_extreme_views_are_rejected(shared_data: Path, name: str) -> None:
     phone, dslr = (read_photo(shared_data / "must_reject" / f"{name}{side}.jpg") for side in "AB")
     with pytest.raises(CaptureRejected):
         align_photos(phone, dslr, SETTINGS)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "solvable"), [("graf", True), ("LePoint1", False)])
+def test_weak_pairs_are_looked_at_again_and_never_guessed(shared_data: Path, name: str, solvable: bool) -> None:
+    folder = shared_data / "homographies"
+    files = [folder / "oxford/graf/img1.jpg", folder / "oxford/graf/img4.jpg"]
+    if not solvable:
+        files = [folder / f"homogr/{name}{side}.jpg" for side in "AB"]
+    greys = [cv2.cvtColor(read_photo(file), cv2.COLOR_RGB2GRAY) for file in files]
+    if not solvable:
+        with pytest.raises(CaptureRejected, match="homography"):
+            match_photos(greys[0], greys[1], SETTINGS)
+        return
+    found = match_photos(greys[0], greys[1], SETTINGS)
+    true = np.loadtxt(folder / "oxford/graf/H1to4p")
+    grid = np.stack(np.meshgrid(np.linspace(0, 799, 9), np.linspace(0, 639, 9)), axis=-1).reshape(-1, 2)
+    error = np.linalg.norm(project(found.homography.dslr_from_phone, grid) - project(true, grid), axis=1)
+    assert np.median(error) < 3
