@@ -65,19 +65,21 @@ def fit_prior(
     )
     noise = np.stack([covariance[first, a, a] + covariance[second, a, a] for a in (0, 1)], axis=-1)
     moved = (displacement[first] - displacement[second]) ** 2
-    best, chosen = -np.inf, (1.0, 1.5, start.nugget_sd)
-    for field in FIELD_FACTORS:
-        for factor in NOISE_FACTORS:
-            for nugget in NUGGETS_PX:
-                variance = 2 * field**2 * apart[:, None] + factor**2 * noise + 2 * nugget**2
-                spread = (STUDENT_DEGREES + 1) / 2 * np.log1p(moved / (STUDENT_DEGREES * variance))
-                one_surface = np.exp(-(0.5 * np.log(variance) + spread).sum(axis=1)) * STUDENT_PEAK**2
-                likelihood = float(np.log((1 - EDGE_SHARE) * one_surface + EDGE_SHARE * EDGE_DENSITY).sum())
-                if likelihood > best:
-                    best, chosen = likelihood, (field, factor, nugget)
-    field, factor, nugget = chosen
+
+    def likelihood(field: float, factor: float, nugget: float) -> float:
+        variance = 2 * field**2 * apart[:, None] + factor**2 * noise + 2 * nugget**2
+        # Student-t densities of both axes, their powers of 5/2 written as products and roots: logarithms are slow.
+        tail = 1 + moved / (STUDENT_DEGREES * variance)
+        density = STUDENT_PEAK**2 / (np.sqrt(variance[:, 0] * variance[:, 1]) * (tail[:, 0] * tail[:, 1]) ** 2.5)
+        return float(np.log((1 - EDGE_SHARE) * density + EDGE_SHARE * EDGE_DENSITY).sum())
+
+    field, factor, nugget = FIELD_FACTORS[2], NOISE_FACTORS[1], NUGGETS_PX[0]
+    for _ in range(2):  # one at a time, twice around: the three hardly depend on each other
+        field = max(FIELD_FACTORS, key=lambda value: likelihood(value, factor, nugget))
+        factor = max(NOISE_FACTORS, key=lambda value: likelihood(field, value, nugget))
+        nugget = max(NUGGETS_PX, key=lambda value: likelihood(field, factor, value))
     prior = FieldPrior(start.near_px, start.near_sd * field, start.far_px, start.far_sd * field, nugget)
-    return FittedPrior(prior, factor, best)
+    return FittedPrior(prior, factor, likelihood(field, factor, nugget))
 
 
 def _near_pairs(centre_xy: NDArray[np.float64], reach_px: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

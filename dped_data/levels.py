@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 PIXEL_RATIO = 0.95
 """Least DSLR level pixels per phone level pixel: the DSLR level is never coarser than the phone's."""
 
+STRIP_ROWS = 64
+"""Rows of a level that are made at a time."""
+
 LENS_SIGMA = 0.5
 """Assumed blur of a phone's lens and pixel, phone pixels; the DSLR is blurred by what it has less of it."""
 
@@ -57,7 +60,10 @@ def make_level(
 
 def _smoothed(photo: NDArray[np.uint8], factor: int, sigma: float) -> NDArray[np.float32]:
     height, width = photo.shape[0] // factor, photo.shape[1] // factor
-    whole = photo[: height * factor, : width * factor].astype(np.float32)
-    small = whole if factor == 1 else cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    small = np.empty((height, width), np.float32)
+    for top in range(0, height, STRIP_ROWS):  # a whole photo as float32 would double the worker's memory
+        strip = photo[top * factor : min(top + STRIP_ROWS, height) * factor, : width * factor].astype(np.float32)
+        target = small[top : top + STRIP_ROWS]
+        cv2.resize(strip, (width, len(target)), dst=target, interpolation=cv2.INTER_AREA)
     smooth: NDArray[np.float32] = cv2.GaussianBlur(small, (0, 0), sigma)
     return smooth

@@ -16,7 +16,8 @@ from scipy.interpolate import CubicSpline
 NODES = 5
 """Nodes of a patch's geometry along each side."""
 
-PHASES = 256
+PHASE_BITS = 8
+PHASES = 1 << PHASE_BITS
 """Sub-pixel positions of the interpolation kernel. Ours: a quarter of 1/64 px is far below any misalignment."""
 
 WEIGHT_BITS = 12
@@ -161,6 +162,7 @@ def _sample(photo, dense, kernel_x, kernel_y, target):  # type: ignore[no-untype
     """Fill the target (h, w, 3): vertical sums of rows of taps, channels side by side, then horizontal ones."""
     height, width = photo.shape[0], photo.shape[1]
     taps_x, taps_y = kernel_x.shape[1], kernel_y.shape[1]
+    half_x, half_y = taps_x // 2 - 1, taps_y // 2 - 1
     lanes = 3 * taps_x
     flat = photo.reshape(-1)
     row_step = np.uint64(3 * width)  # unsigned: the compiler then need not allow for indices from the end
@@ -171,9 +173,9 @@ def _sample(photo, dense, kernel_x, kernel_y, target):  # type: ignore[no-untype
             # To the nearest phase; the clip keeps absurd geometry inside the integer range.
             fine_x = np.int64(np.floor(min(max(dense[i, j, 0], -1e6), 1e6) * PHASES + 0.5))
             fine_y = np.int64(np.floor(min(max(dense[i, j, 1], -1e6), 1e6) * PHASES + 0.5))
-            phase_x, phase_y = fine_x % PHASES, fine_y % PHASES
-            left = fine_x // PHASES - taps_x // 2 + 1
-            top = fine_y // PHASES - taps_y // 2 + 1
+            phase_x, phase_y = fine_x & (PHASES - 1), fine_y & (PHASES - 1)
+            left = (fine_x >> PHASE_BITS) - half_x
+            top = (fine_y >> PHASE_BITS) - half_y
             sums[:] = 0
             if left >= 0 and left + taps_x <= width and top >= 0 and top + taps_y <= height:
                 at = np.uint64((top * width + left) * 3)

@@ -25,6 +25,9 @@ coarse matches, so that the fit does not swing where there are none; wide for hu
 TUKEY_MEDIANS = 4.5
 """Residuals beyond this many medians have no weight (Tukey's biweight at about 3 standard deviations)."""
 
+REFITS = 4
+"""Rounds of new weights: they settle after three."""
+
 START_QUANTILE = 0.3
 """Quantile in the median's place where the start chooses the points: up to two thirds may be another surface."""
 
@@ -159,37 +162,42 @@ def fit_polynomial(
     if trust_start:
         error = dslr_xy - start(phone_xy)
         weight = weight * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, quantile)
-    fit = _ridge_fit(design, rest, weight, prior_px)
-    for _ in range(5):
+    fit = _ridge_fit(design, rest, weight, prior_px, PRIOR_SCALES)
+    for step in range(REFITS):
         error = rest - _combined(design, fit.coefficients)
         weight = point_sd**-2.0 * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, quantile)
-        fit = _ridge_fit(design, rest, weight, prior_px)
+        fit = _ridge_fit(design, rest, weight, prior_px, PRIOR_SCALES if step == REFITS - 1 else (fit.scale,))
     return replace(start, coefficients=fit.coefficients, degree=degree, covariance=fit.covariance)
 
 
 @dataclass(frozen=True)
 class _RidgeFit:
-    """Coefficients (K, 2) and their covariance (K, K)."""
+    """Coefficients (K, 2), their covariance (K, K), and the factor of the prior."""
 
     coefficients: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    scale: float
 
 
 def _ridge_fit(
-    design: NDArray[np.float64], rest: NDArray[np.float64], weight: NDArray[np.float64], prior_px: NDArray[np.float64]
+    design: NDArray[np.float64],
+    rest: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    prior_px: NDArray[np.float64],
+    scales: tuple[float, ...],
 ) -> _RidgeFit:
     """Fit with the factor of the prior that has the largest evidence; both axes share it."""
     weighted = design * weight[:, None]
     data, right = weighted.T @ design, weighted.T @ rest
-    best, chosen = -np.inf, data
-    for scale in PRIOR_SCALES:
+    best, chosen, chosen_scale = -np.inf, data, scales[0]
+    for scale in scales:
         normal = data + np.diag((prior_px * scale) ** -2)
         spread = float(np.linalg.slogdet(normal)[1]) + 2 * float(np.log(prior_px * scale).sum())
         evidence = 0.5 * float((right * np.linalg.solve(normal, right)).sum()) - spread
         if evidence > best:
-            best, chosen = evidence, normal
+            best, chosen, chosen_scale = evidence, normal, scale
     inverse = np.linalg.inv(chosen).astype(np.float64)
-    return _RidgeFit(inverse @ right, inverse)
+    return _RidgeFit(inverse @ right, inverse, chosen_scale)
 
 
 def _normal(jacobian: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
