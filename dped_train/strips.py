@@ -56,7 +56,7 @@ class Moments:
     def add(self, x: Tensor) -> None:
         """Take in (1, C, h, W); the sums within a strip are float32, around the mean of the strips before."""
         around = self.mean.float().view(1, -1, 1, 1) if self.count else x[:, :, :1].float().mean((2, 3), keepdim=True)
-        wide = (x.float() if x.dtype != torch.float32 else x.clone()).sub_(around)
+        wide = x - around if x.dtype == torch.float32 else x.float().sub_(around)
         offset = wide.mean((2, 3)).flatten().double()
         count = x.shape[2] * x.shape[3]
         squares = wide.square_().mean((2, 3)).flatten().double().sub_(offset.square()).mul_(count)
