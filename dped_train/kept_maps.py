@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -16,22 +17,44 @@ COMPACT_TYPES = {torch.float32: torch.float16, torch.bfloat16: torch.uint8}
 changes the result by 3e-4 at most; 8 bits take 0.5 to 1.2 dB from the 60 dB that bfloat16 leaves."""
 
 
-class KeptMap:
-    """The upper rows of a map, written and read in strips.
+class ExactMap:
+    """A map as the strips that it came in, each given up when it is read: the next map goes into its memory."""
 
-    Exact maps are read without copying, and may be written over the rows that were read from them. Compact ones hold
-    float32 as float16, and bfloat16 as 8 bits between the least and the largest value of each row and channel.
+    def __init__(self) -> None:
+        self._strips: deque[Strip] = deque()
+
+    def passing(self, strips: Iterator[Strip]) -> Iterator[Strip]:
+        """Keep strips while they flow by."""
+        for strip in strips:
+            x = strip.x if strip.room is None else strip.x.clone(memory_format=torch.channels_last)
+            self._strips.append(Strip(strip.first, x))
+            yield strip
+
+    def strips(self) -> Iterator[Strip]:
+        """Read all rows that are kept by now, once; what is kept meanwhile is the next map."""
+        read, self._strips = self._strips, deque()
+        while read:
+            yield read.popleft()
+
+
+class CompactMap:
+    """The upper rows of a map: float32 as float16, bfloat16 as 8 bits between the extremes of each row and channel.
+
+    Args:
+        channels, rows, width: of what is kept; rows further down only pass.
+        dtype: of the strips, float32 or bfloat16.
+        device: where they are.
+        strip_rows: rows in the strips read.
     """
 
     def __init__(
-        self, channels: int, rows: int, width: int, dtype: torch.dtype, device: torch.device, *, compact: bool
+        self, channels: int, rows: int, width: int, dtype: torch.dtype, device: torch.device, strip_rows: int
     ) -> None:
-        self.rows, self.dtype = rows, dtype
-        self.stored_type = COMPACT_TYPES[dtype] if compact else dtype
+        self.rows, self.dtype, self.strip_rows = rows, dtype, strip_rows
+        stored = COMPACT_TYPES[dtype]
         shape = (1, channels, rows, width)
-        self.values = torch.empty(shape, dtype=self.stored_type, device=device, memory_format=torch.channels_last)
-        ranged = self.stored_type == torch.uint8
-        self.least = torch.empty((1, rows if ranged else 0, 1, channels), device=device)
+        self.values = torch.empty(shape, dtype=stored, device=device, memory_format=torch.channels_last)
+        self.least = torch.empty((1, rows if stored == torch.uint8 else 0, 1, channels), device=device)
         self.step = torch.empty_like(self.least)
 
     def keep(self, strip: Strip) -> None:
@@ -41,19 +64,15 @@ class KeptMap:
             return
         x = strip.x[:, :, : end - strip.first]
         rows = slice(strip.first, end)
-        if self.stored_type == self.dtype:
-            self.values[:, :, rows] = x
-        elif self.stored_type == torch.float16:
+        if self.values.dtype == torch.float16:
             self.values[:, :, rows] = x.clamp(-LARGEST_HALF, LARGEST_HALF)
-        else:
-            by_row = x.permute(0, 2, 3, 1).float()  # channels stand last in memory: reductions are fast this way
-            least = by_row.amin(2, keepdim=True)
-            step = (by_row.amax(2, keepdim=True) - least).div_(LEVELS).clamp_(min=SMALLEST_STEP)
-            nearest = torch.addcmul(
-                0.5 - least / step, by_row, 1 / step
-            )  # conversion cuts off what is behind the point
-            self.values.permute(0, 2, 3, 1)[:, rows] = nearest.clamp_(0, LEVELS).to(torch.uint8)
-            self.least[:, rows], self.step[:, rows] = least, step
+            return
+        by_row = x.permute(0, 2, 3, 1).float()  # channels stand last in memory: reductions are fast this way
+        least = by_row.amin(2, keepdim=True)
+        step = (by_row.amax(2, keepdim=True) - least).div_(LEVELS).clamp_(min=SMALLEST_STEP)
+        nearest = torch.addcmul(0.5 - least / step, by_row, 1 / step)  # conversion cuts off what is behind the point
+        self.values.permute(0, 2, 3, 1)[:, rows] = nearest.clamp_(0, LEVELS).to(torch.uint8)
+        self.least[:, rows], self.step[:, rows] = least, step
 
     def passing(self, strips: Iterator[Strip]) -> Iterator[Strip]:
         """Keep strips while they flow by."""
@@ -61,12 +80,12 @@ class KeptMap:
             self.keep(strip)
             yield strip
 
-    def strips(self, count: int) -> Iterator[Strip]:
-        """Read all rows, `count` at a time."""
-        for first in range(0, self.rows, count):
-            rows = slice(first, first + count)
+    def strips(self) -> Iterator[Strip]:
+        """Read all rows; what was read may be written over."""
+        for first in range(0, self.rows, self.strip_rows):
+            rows = slice(first, first + self.strip_rows)
             values = self.values[:, :, rows]
-            if self.stored_type == torch.uint8:
+            if values.dtype == torch.uint8:
                 by_row = values.permute(0, 2, 3, 1).float()
                 values = torch.addcmul(self.least[:, rows], by_row, self.step[:, rows]).permute(0, 3, 1, 2)
             yield Strip(first, values.to(self.dtype))

@@ -19,13 +19,24 @@ from torch.nn import functional as F
 from dped_train.instance_norm import NORM_EPSILON
 from dped_train.networks import OUTPUT_OFFSET, OUTPUT_SCALE
 
+ROOM = 2
+"""Rows that a 3x3 convolution needs again."""
+
 
 @dataclass(frozen=True)
 class Strip:
-    """Rows `first` to `end` of a map: x is (1, C, end - first, W), channels last."""
+    """Rows `first` to `end` of a map.
+
+    Attributes:
+        first: the first row.
+        x: (1, C, end - first, W), channels last.
+        room: where it is not None, the memory that x is the end of, with `ROOM` free rows above x: the next
+            convolution puts the rows it has held back there instead of copying x behind them.
+    """
 
     first: int
     x: Tensor
+    room: Tensor | None = None
 
     @property
     def end(self) -> int:
@@ -40,9 +51,13 @@ class Affine:
     scale: Tensor
     shift: Tensor
 
-    def relu_of(self, x: Tensor) -> Tensor:
-        """Normalise in x's type, then ReLU; a new tensor. (In float32, bfloat16 results would be no closer.)"""
-        return torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype)).relu_()
+    def relu_of(self, strip: Strip) -> Strip:
+        """Normalise in x's type, then ReLU, into a new strip with room. (float32 would be no closer for bfloat16.)"""
+        _, channels, rows, width = strip.x.shape
+        room = strip.x.new_empty((1, rows + ROOM, width, channels)).permute(0, 3, 1, 2)
+        x = room[:, :, ROOM:]
+        torch.addcmul(self.shift.to(x.dtype), strip.x, self.scale.to(x.dtype), out=x).relu_()
+        return Strip(strip.first, x, room)
 
 
 class Moments:
@@ -103,7 +118,7 @@ def convolved(strips: Iterator[Strip], weight: Tensor, bias: Tensor | None, heig
 def activated(strips: Iterator[Strip], norm: Affine) -> Iterator[Strip]:
     """Normalise, then ReLU."""
     for strip in strips:
-        yield Strip(strip.first, norm.relu_of(strip.x))
+        yield norm.relu_of(strip)
 
 
 def rectified(strips: Iterator[Strip], dtype: torch.dtype) -> Iterator[Strip]:
@@ -124,15 +139,30 @@ def residual_block(
             yield strip
 
     inner = activated(convolved(remembered(), weights[0], None, height), norms[0])
-    for strip in convolved(inner, weights[1], None, height):
-        y = norms[1].relu_of(strip.x)
-        while waiting and waiting[0].end <= strip.first:
-            waiting.popleft()
-        for skip in waiting:
-            first, end = max(skip.first, strip.first), min(skip.end, strip.end)
-            if first < end:
-                y[:, :, first - strip.first : end - strip.first] += skip.x[:, :, first - skip.first : end - skip.first]
-        yield Strip(strip.first, y)
+    for strip in activated(convolved(inner, weights[1], None, height), norms[1]):
+        _add(strip, waiting)
+        yield strip
+
+
+def added(results: Iterator[Strip], before: Iterator[Strip]) -> Iterator[Strip]:
+    """The sum of two flows, however each is cut; written into the strips of `results`."""
+    waiting: deque[Strip] = deque()
+    for strip in results:
+        while not waiting or waiting[-1].end < strip.end:
+            waiting.append(next(before))
+        _add(strip, waiting)
+        yield strip
+
+
+def _add(strip: Strip, waiting: deque[Strip]) -> None:
+    """Add the same rows of the strips waiting to `strip`; those wholly above it are done with."""
+    while waiting[0].end <= strip.first:
+        waiting.popleft()
+    for other in waiting:
+        first, end = max(other.first, strip.first), min(other.end, strip.end)
+        if first < end:
+            rows = other.x[:, :, first - other.first : end - other.first]
+            strip.x[:, :, first - strip.first : end - strip.first] += rows
 
 
 def finished(strips: Iterator[Strip], taps: Tensor, bias: Tensor, height: int) -> Iterator[Strip]:
@@ -171,20 +201,24 @@ def _with_neighbours(strips: Iterator[Strip], pad: int, height: int) -> Iterator
     """Put the last 2 `pad` rows seen before each strip; zeros above the photo's first row and below its last."""
     held: Tensor | None = None
     for strip in strips:
-        parts = [strip.x]
-        first = strip.first
-        if held is not None:
-            parts.insert(0, held)
-            first -= held.shape[2]
-        elif strip.first == 0:
-            parts.insert(0, _zero_rows(strip.x, pad))
-            first = -pad
+        above = _zero_rows(strip.x, pad) if held is None and strip.first == 0 else held
+        first, x = strip.first, strip.x
+        if above is not None:
+            first -= above.shape[2]
+            x = _joined(above, strip)
         if strip.end == height:
-            parts.append(_zero_rows(strip.x, pad))
-        x = torch.cat(parts, dim=2) if len(parts) > 1 else strip.x
+            x = torch.cat((x, _zero_rows(x, pad)), dim=2)
         held = x[:, :, max(0, x.shape[2] - 2 * pad) :].clone(memory_format=torch.channels_last)
         if x.shape[2] > 2 * pad:
             yield Strip(first, x)
+
+
+def _joined(above: Tensor, strip: Strip) -> Tensor:
+    rows = above.shape[2]
+    if strip.room is None or rows > ROOM:
+        return torch.cat((above, strip.x), dim=2)
+    strip.room[:, :, ROOM - rows : ROOM] = above
+    return strip.room[:, :, ROOM - rows :]
 
 
 def _zero_rows(like: Tensor, rows: int) -> Tensor:

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dped_train.kept_maps import KeptMap, bytes_per_row
+from dped_train.kept_maps import CompactMap, ExactMap, bytes_per_row
 from dped_train.memory import keep_freed_memory
 from dped_train.networks import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm
 from dped_train.strips import (
@@ -31,6 +31,7 @@ from dped_train.strips import (
     Moments,
     Strip,
     activated,
+    added,
     affine_from_statistics,
     convolved,
     finished,
@@ -133,10 +134,12 @@ class _Flow:
 
     def within(self, map_bytes: int) -> Iterator[Strip]:
         """The residual stream behind all blocks, by the fastest way that fits into `map_bytes`."""
-        for compact in (False, True):
-            if 2 * self.height * self.bytes_per_row(compact) <= map_bytes:
-                return self.with_two_maps(compact)
-        return self.with_residual_stream(min(self.height, map_bytes // self.bytes_per_row(True)))
+        if 2 * self.height * self.bytes_per_row(compact=False) <= map_bytes:
+            return self.with_two_maps(ExactMap(), ExactMap())
+        row = self.bytes_per_row(compact=True)
+        if 2 * self.height * row <= map_bytes:
+            return self.with_two_maps(self.compact_map(self.height), self.compact_map(self.height))
+        return self.with_residual_stream(self.compact_map(min(self.height, map_bytes // row)))
 
     def from_photo(self, first: int, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
         """The residual stream behind as many blocks as `norms` knows, from row `first` on, out of the photo."""
@@ -159,30 +162,24 @@ class _Flow:
         assert isinstance(norm, InstanceNorm)
         return moments.affine(norm.weight, norm.bias)
 
-    def with_two_maps(self, compact: bool) -> Iterator[Strip]:
+    def with_two_maps(self, stream_map: ExactMap | CompactMap, result_map: ExactMap | CompactMap) -> Iterator[Strip]:
         """Keep the residual stream and the latest convolution's result; return the stream behind all blocks.
 
-        Results are written over the rows that were read to make them: the flow never needs those again.
+        Results take the place of the rows that were read to make them: the flow never needs those again.
         """
-        stream_map, result_map = (self.new_map(self.height, compact) for _ in range(2))
         stream = stream_map.passing(self.from_photo(0, []))
         for block, (first_weight, second_weight) in enumerate(self.weights.blocks):
             moments = self.gathered(result_map.passing(convolved(stream, first_weight, None, self.height)))
-            inner = activated(result_map.strips(self.strip_rows), self.norm(block, 0, moments))
+            inner = activated(result_map.strips(), self.norm(block, 0, moments))
             moments = self.gathered(result_map.passing(convolved(inner, second_weight, None, self.height)))
-            added = self.added(stream_map, result_map, self.norm(block, 1, moments))
-            stream = added if block == BLOCKS - 1 else stream_map.passing(added)
+            results = activated(result_map.strips(), self.norm(block, 1, moments))
+            stream = added(results, stream_map.strips())
+            if block < BLOCKS - 1:
+                stream = stream_map.passing(stream)
         return stream
 
-    def added(self, stream_map: KeptMap, result_map: KeptMap, norm: Affine) -> Iterator[Strip]:
-        """The residual stream behind a block, out of the stream before it and its second convolution's result."""
-        pairs = zip(stream_map.strips(self.strip_rows), result_map.strips(self.strip_rows), strict=True)
-        for before, result in pairs:
-            yield Strip(before.first, norm.relu_of(result.x).add_(before.x))
-
-    def with_residual_stream(self, kept_rows: int) -> Iterator[Strip]:
-        """Keep the first `kept_rows` rows of the residual stream; return the stream behind all blocks."""
-        stream_map = self.new_map(kept_rows, compact=True)
+    def with_residual_stream(self, stream_map: CompactMap) -> Iterator[Strip]:
+        """Keep the upper rows of the residual stream, as many as the map has; return the stream behind all blocks."""
         norms: list[tuple[Affine, Affine]] = []
         for block, weights in enumerate(self.weights.blocks):
             stream = stream_map.passing(self.behind_last_block(stream_map, norms))
@@ -193,12 +190,12 @@ class _Flow:
             norms.append((first, self.norm(block, 1, moments)))
         return self.behind_last_block(stream_map, norms)
 
-    def resumed(self, stream_map: KeptMap, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
+    def resumed(self, stream_map: CompactMap, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
         """The residual stream behind the blocks in `norms`: the rows kept, then the others out of the photo."""
         rest = self.from_photo(stream_map.rows, norms) if stream_map.rows < self.height else iter(())
-        return chain(stream_map.strips(self.strip_rows), rest)
+        return chain(stream_map.strips(), rest)
 
-    def behind_last_block(self, stream_map: KeptMap, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
+    def behind_last_block(self, stream_map: CompactMap, norms: list[tuple[Affine, Affine]]) -> Iterator[Strip]:
         """The same where the map still holds the stream one block before."""
         if not norms:
             return self.from_photo(0, [])
@@ -212,10 +209,10 @@ class _Flow:
             moments.add(strip.x)
         return moments
 
-    def new_map(self, rows: int, compact: bool) -> KeptMap:
-        return KeptMap(CHANNELS, rows, self.width, self.dtype, self.device, compact=compact)
+    def compact_map(self, rows: int) -> CompactMap:
+        return CompactMap(CHANNELS, rows, self.width, self.dtype, self.device, self.strip_rows)
 
-    def bytes_per_row(self, compact: bool) -> int:
+    def bytes_per_row(self, *, compact: bool) -> int:
         return bytes_per_row(CHANNELS, self.width, self.dtype, compact=compact)
 
 

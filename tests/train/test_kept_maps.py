@@ -1,10 +1,12 @@
-"""Kept maps: exact ones give back every value, compact ones within a level, also for flat and steep rows."""
+"""Kept maps: exact ones give back every strip, compact ones values within a level, also for flat and steep rows."""
+
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from dped_train.kept_maps import KeptMap, bytes_per_row
+from dped_train.kept_maps import CompactMap, ExactMap, bytes_per_row
 from dped_train.strips import Strip
 
 CPU = torch.device("cpu")
@@ -19,38 +21,45 @@ def some_map(dtype: torch.dtype) -> Tensor:
     return x.to(dtype)
 
 
-def kept(x: Tensor, rows: int, *, compact: bool) -> Tensor:
-    stored = KeptMap(4, rows, 30, x.dtype, CPU, compact=compact)
+def cut(x: Tensor) -> Iterator[Strip]:
     first = 0
     for size in (2, 1, 3, 3):
-        stored.keep(Strip(first, x[:, :, first : first + size]))
+        yield Strip(first, x[:, :, first : first + size])
         first += size
-    strips = list(stored.strips(4))
+
+
+def kept(x: Tensor, rows: int) -> Tensor:
+    stored = CompactMap(4, rows, 30, x.dtype, CPU, strip_rows=4)
+    assert [strip.first for strip in stored.passing(cut(x))] == [0, 2, 3, 6]
+    strips = list(stored.strips())
     assert [strip.first for strip in strips] == list(range(0, rows, 4))
     return torch.cat([strip.x for strip in strips], dim=2)
 
 
-@pytest.mark.parametrize("rows", [4, 9])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_exact_maps_give_back_every_value(dtype: torch.dtype, rows: int) -> None:
-    x = some_map(dtype)
-    assert torch.equal(kept(x, rows, compact=False), x[:, :, :rows])
+def test_exact_maps_give_back_every_strip_while_the_next_map_comes_in() -> None:
+    x = some_map(torch.float32)
+    stored = ExactMap()
+    assert len(list(stored.passing(cut(x)))) == 4
+    doubled = (Strip(strip.first, strip.x * 2) for strip in stored.strips())
+    assert torch.equal(torch.cat([strip.x for strip in stored.passing(doubled)], dim=2), x * 2)
+    assert torch.equal(torch.cat([strip.x for strip in stored.strips()], dim=2), x * 2)
+    assert list(stored.strips()) == []
 
 
 @pytest.mark.parametrize("rows", [4, 9])
 def test_compact_float32_is_float16(rows: int) -> None:
     x = some_map(torch.float32)
-    assert torch.equal(kept(x, rows, compact=True), x[:, :, :rows].half().float())
+    assert torch.equal(kept(x, rows), x[:, :, :rows].half().float())
 
 
 def test_values_beyond_float16_stay_finite() -> None:
-    assert kept(torch.full((1, 4, 9, 30), 1e6), 9, compact=True).unique().tolist() == [65504.0]
+    assert kept(torch.full((1, 4, 9, 30), 1e6), 9).unique().tolist() == [65504.0]
 
 
 @pytest.mark.parametrize("rows", [4, 9])
 def test_compact_bfloat16_is_within_half_a_level_of_its_row(rows: int) -> None:
     x = some_map(torch.bfloat16)
-    found = kept(x, rows, compact=True)
+    found = kept(x, rows)
     assert found.dtype == torch.bfloat16
     wide = x[:, :, :rows].float()
     level = (wide.amax(3, keepdim=True) - wide.amin(3, keepdim=True)) / 255
@@ -61,7 +70,6 @@ def test_compact_bfloat16_is_within_half_a_level_of_its_row(rows: int) -> None:
 
 def test_the_memory_of_a_row_is_what_is_allocated() -> None:
     for dtype in (torch.float32, torch.bfloat16):
-        for compact in (False, True):
-            stored = KeptMap(4, 9, 30, dtype, CPU, compact=compact)
-            tensors = (stored.values, stored.least, stored.step)
-            assert sum(t.nbytes for t in tensors) == 9 * bytes_per_row(4, 30, dtype, compact=compact)
+        stored = CompactMap(4, 9, 30, dtype, CPU, strip_rows=4)
+        allocated = sum(tensor.nbytes for tensor in (stored.values, stored.least, stored.step))
+        assert allocated == 9 * bytes_per_row(4, 30, dtype, compact=True)

@@ -12,6 +12,8 @@ from dped_train.strips import (
     Affine,
     Moments,
     Strip,
+    activated,
+    added,
     affine_from_statistics,
     convolved,
     finished,
@@ -63,10 +65,25 @@ def test_residual_blocks_add_the_right_rows(sizes: list[int]) -> None:
     x = randn(1, 4, HEIGHT, 11)
     weights = (randn(4, 4, 3, 3, seed=1), randn(4, 4, 3, 3, seed=2))
     norms = tuple(Affine(randn(1, 4, 1, 1, seed=seed), randn(1, 4, 1, 1, seed=seed + 1)) for seed in (3, 5))
-    y = norms[0].relu_of(F.conv2d(x, weights[0], padding=1))
-    wanted = norms[1].relu_of(F.conv2d(y, weights[1], padding=1)) + x
+    y = F.relu(F.conv2d(x, weights[0], padding=1) * norms[0].scale + norms[0].shift)
+    wanted = F.relu(F.conv2d(y, weights[1], padding=1) * norms[1].scale + norms[1].shift) + x
     found = joined(residual_block(cut(x, sizes), weights, (norms[0], norms[1]), HEIGHT))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", CUTS)
+def test_two_flows_add_up_however_they_are_cut(sizes: list[int]) -> None:
+    x, y = randn(1, 4, HEIGHT, 11), randn(1, 4, HEIGHT, 11, seed=1)
+    assert torch.equal(joined(added(cut(x.clone(), sizes), cut(y, [5, 18]))), x + y)
+
+
+def test_convolutions_use_the_room_above_activated_strips() -> None:
+    """With and without room, and with strips of one row, which are fewer than the rows held back."""
+    x, weight = randn(1, 4, HEIGHT, 11), randn(4, 4, 3, 3, seed=1)
+    norm = Affine(torch.ones(1, 4, 1, 1), torch.zeros(1, 4, 1, 1))
+    for sizes in CUTS:
+        found = joined(convolved(activated(cut(x, sizes), norm), weight, None, HEIGHT))
+        torch.testing.assert_close(found, F.conv2d(F.relu(x), weight, padding=1), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", CUTS)

@@ -12,7 +12,7 @@ from authors_reference import released_enhancer
 from numpy.typing import NDArray
 
 from dped_data.photos import read_photo
-from dped_train.kept_maps import KeptMap, bytes_per_row
+from dped_train.kept_maps import CompactMap, bytes_per_row
 from dped_train.networks import CHANNELS, Enhancer, initialise
 from dped_train.whole_photo import WholePhotoEnhancer
 
@@ -81,27 +81,19 @@ def test_compact_maps_change_little(size: tuple[int, int], memory: str, monkeypa
 
 @pytest.mark.parametrize("memory", [*EXACT, *COMPACT])
 def test_the_way_is_chosen_by_the_memory(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maps that are allocated, as (rows, compact)."""
+    """Rows of the compact maps that are made; none where exact maps are kept."""
     made = []
 
-    class Recorded(KeptMap):
-        def __init__(self, channels: int, rows: int, *rest: Any, compact: bool) -> None:
-            made.append((rows, compact))
-            super().__init__(channels, rows, *rest, compact=compact)
+    class Recorded(CompactMap):
+        def __init__(self, channels: int, rows: int, *rest: Any) -> None:
+            made.append(rows)
+            super().__init__(channels, rows, *rest)
 
-    monkeypatch.setattr("dped_train.whole_photo.KeptMap", Recorded)
+    monkeypatch.setattr("dped_train.whole_photo.CompactMap", Recorded)
     photo = photo_of(30, 20)
     WholePhotoEnhancer(lively_enhancer(), torch.float32).enhance(photo, map_bytes(memory, photo, torch.float32))
-    assert (
-        made
-        == {
-            "two maps": [(30, False)] * 2,
-            "two compact maps": [(30, True)] * 2,
-            "all rows": [(30, True)],
-            "some rows": [(10, True)],
-            "no rows": [(0, True)],
-        }[memory]
-    )
+    wanted = {"two maps": [], "two compact maps": [30, 30], "all rows": [30], "some rows": [10], "no rows": [0]}
+    assert made == wanted[memory]
 
 
 def test_independent_tiles_would_differ() -> None:
@@ -139,7 +131,7 @@ def test_rows_come_from_top_to_bottom() -> None:
 
 PEAK_SCRIPT = """
 import sys, resource, numpy as np, torch
-from dped_train.kept_maps import KeptMap, bytes_per_row
+from dped_train.kept_maps import CompactMap, bytes_per_row
 from dped_train.networks import Enhancer, initialise
 from dped_train.whole_photo import WholePhotoEnhancer
 height, width, map_bytes = map(int, sys.argv[1:])
