@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.compiled import FAST_MATH
+
 TEXTURE_MISMATCH = 0.03
 """Share of a cell's variance that counts as noise: two lenses never draw an edge alike. Ours."""
 
@@ -59,7 +61,7 @@ def foreign_cells(
     return evidence
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _sample(image, base, centre, motion, left, top, values):  # type: ignore[no-untyped-def]
     """Fill values (h, w) with the image at window pixels left.., top.. moved by `motion`."""
     height, width = image.shape
@@ -77,7 +79,8 @@ def _sample(image, base, centre, motion, left, top, values):  # type: ignore[no-
             y = base[1, 0] + base[1, 1] * u + base[1, 2] * v + base[1, 3] * u * u + base[1, 4] * u * v
             x += base[0, 5] * v * v + per[0, 0] * dx + per[0, 1] * dy
             y += base[1, 5] * v * v + per[1, 0] * dx + per[1, 1] * dy
-            x, y = min(max(x, 0.0), last_x), min(max(y, 0.0), last_y)
+            x, y = (x if x > 0.0 else 0.0), (y if y > 0.0 else 0.0)  # in this order NaN becomes 0
+            x, y = min(x, last_x), min(y, last_y)
             column, row = int(x), int(y)
             p, q = np.float32(x - column), np.float32(y - row)
             upper = image[row, column] + (image[row, column + 1] - image[row, column]) * p
@@ -85,7 +88,7 @@ def _sample(image, base, centre, motion, left, top, values):  # type: ignore[no-
             values[j, i] = upper + (lower - upper) * q
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _cell_power(window, values, gain, cell, power):  # type: ignore[no-untyped-def]
     """Fill power (rows, columns) with the variance of values - gain * window over each cell."""
     for row in range(power.shape[0]):
@@ -100,7 +103,7 @@ def _cell_power(window, values, gain, cell, power):  # type: ignore[no-untyped-d
             power[row, column] = square / count - (total / count) ** 2
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _foreign_cells(  # type: ignore[no-untyped-def]
     template, image, corners, size, maps, motions, candidates, cell, margin, evidence
 ):

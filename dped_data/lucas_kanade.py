@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.compiled import FAST_MATH
+
 MIN_GAIN = 0.02
 """Floor of the contrast ratio. Ours: the prior is divided by it, and a window of pure noise has none."""
 
@@ -117,7 +119,7 @@ def track_windows(
     return tracks
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for i in range(a.size):
@@ -125,7 +127,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _subtract_mean(a):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for i in range(a.size):
@@ -135,7 +137,7 @@ def _subtract_mean(a):  # type: ignore[no-untyped-def]
         a[i] -= mean
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _steepest_descent(template, left, top, size, parameters, rows):  # type: ignore[no-untyped-def]
     """Fill rows (parameters + 1, size²): gradient x Jacobian per parameter, then the template; means removed."""
     height, width = template.shape
@@ -163,7 +165,7 @@ def _steepest_descent(template, left, top, size, parameters, rows):  # type: ign
         _subtract_mean(rows[a])
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _sample_window(image, size, fx, fy, samples):  # type: ignore[no-untyped-def]
     """Fill samples (size²) with the image, bilinear, at the quadratic map fx, fy (6 coefficients each)."""
     height, width = image.shape
@@ -177,8 +179,9 @@ def _sample_window(image, size, fx, fy, samples):  # type: ignore[no-untyped-def
         bx, by = fx[1] + fx[4] * v, fy[1] + fy[4] * v
         for i in range(size):
             u = (i - centre) / centre
-            x = min(max(np.float32(ax + (bx + fx[3] * u) * u), zero), last_x)
-            y = min(max(np.float32(ay + (by + fy[3] * u) * u), zero), last_y)
+            x, y = np.float32(ax + (bx + fx[3] * u) * u), np.float32(ay + (by + fy[3] * u) * u)
+            x, y = (x if x > zero else zero), (y if y > zero else zero)  # in this order NaN becomes 0
+            x, y = min(x, last_x), min(y, last_y)
             column, row = int(x), int(y)
             p, q = x - np.float32(column), y - np.float32(row)
             upper = image[row, column] + (image[row, column + 1] - image[row, column]) * p
@@ -187,7 +190,7 @@ def _sample_window(image, size, fx, fy, samples):  # type: ignore[no-untyped-def
             at += 1
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _moved(base, centre, motion, fx, fy):  # type: ignore[no-untyped-def]
     """Fill fx, fy with the map `base` (2, 6) after moving its argument by `motion`, to first order."""
     for axis in range(2):
@@ -199,7 +202,7 @@ def _moved(base, centre, motion, fx, fy):  # type: ignore[no-untyped-def]
         f[3], f[4], f[5] = base[axis, 3], base[axis, 4], base[axis, 5]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _track(  # type: ignore[no-untyped-def]
     template, image, corners, size, maps, parameters, iterations, tolerance,
     translation_sd, affine_sd, correlation, max_step, motion, covariance, ncc, noise,

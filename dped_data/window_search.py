@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.compiled import FAST_MATH
+
 MIN_VARIANCE = np.float32(0.01)
 """Variance below which a window counts as flat, grey levels squared. Ours: rounding to whole levels makes 0.08."""
 
@@ -48,7 +50,7 @@ def search_windows(
     return displacement, correlation
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _search(template, image, corners, size, maps, radius, displacement, correlation):  # type: ignore[no-untyped-def]
     height, width = image.shape
     wide = size + 2 * radius
@@ -76,7 +78,8 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
                 u = (i - radius - centre) / centre
                 x = fx[0] + fx[1] * u + fx[2] * v + fx[3] * u * u + fx[4] * u * v + fx[5] * v * v
                 y = fy[0] + fy[1] * u + fy[2] * v + fy[3] * u * u + fy[4] * u * v + fy[5] * v * v
-                x, y = min(max(x, 0.0), width - 1.01), min(max(y, 0.0), height - 1.01)
+                x, y = (x if x > 0.0 else 0.0), (y if y > 0.0 else 0.0)  # in this order NaN becomes 0
+                x, y = min(x, width - 1.01), min(y, height - 1.01)
                 column, row = int(x), int(y)
                 p, q = np.float32(x - column), np.float32(y - row)
                 upper = image[row, column] + (image[row, column + 1] - image[row, column]) * p
