@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.contrast import count_contrast
 from dped_data.errors import CaptureRejected
 from dped_data.features import detect_features, match_features
 from dped_data.homography import estimate_homography
@@ -107,5 +108,6 @@ def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: Bu
         phone_size_wh=phone_wh,
         dslr_size_wh=dslr_wh,
         tones=compare_tones(phone, dslr, smooth),
+        contrast=count_contrast(phone_grey, patches.window_xy, patches.window_reason == 0, size),
         alignment=alignment,
     )

@@ -23,11 +23,13 @@ class CaptureRow:
 
     Attributes:
         status: "kept" (at least one patch), "rejected" (the photos are no usable pair) or "failed" (a photo could not
-            be read).
+            be read, or the capture killed its worker twice: stage "worker").
         stage, reason, measured, limit: why, when not kept; measured was held against limit.
         keypoints, matches, inliers, residual_px, overlap: as in records.AlignedCapture.
         windows, patches: windows considered and patches kept.
         median_ncc: median correlation of the kept patches.
+        flat_windows, flat_patches, soft_…, textured_…: windows considered and kept by the phone's contrast, as
+            `records.CONTRAST_LIMITS` sort them.
         gain_r, gain_g, gain_b, phone_clipped, dslr_clipped: as in records.ToneNotes.
         seconds: time the capture took; the one column that differs between two builds of the same photos.
     """
@@ -49,6 +51,12 @@ class CaptureRow:
     windows: int | None = None
     patches: int = 0
     median_ncc: float | None = None
+    flat_windows: int | None = None
+    flat_patches: int | None = None
+    soft_windows: int | None = None
+    soft_patches: int | None = None
+    textured_windows: int | None = None
+    textured_patches: int | None = None
     gain_r: float | None = None
     gain_g: float | None = None
     gain_b: float | None = None

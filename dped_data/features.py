@@ -30,7 +30,7 @@ def detect_features(grey: NDArray[np.uint8], settings: FeatureSettings) -> Featu
     height, width = grey.shape
     shrink = max(1.0, float(np.sqrt(grey.size / (settings.detect_megapixels * 1e6))))
     size_wh = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-    small = grey if size_wh == (width, height) else cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA)
+    small = grey if size_wh == (width, height) else _shrunk(grey, size_wh)
     # Without the precise upscale OpenCV's keypoints are shifted by a quarter of a pixel.
     detector = cv2.SIFT_create(nfeatures=settings.keypoints, enable_precise_upscale=True)
     keypoints, descriptors = detector.detectAndCompute(small, None)
@@ -39,6 +39,13 @@ def detect_features(grey: NDArray[np.uint8], settings: FeatureSettings) -> Featu
     xy = cv2.KeyPoint_convert(keypoints).astype(np.float64)
     scale = np.array([width / size_wh[0], height / size_wh[1]])
     return Features((xy + 0.5) * scale - 0.5, descriptors)
+
+
+def _shrunk(grey: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink by area averaging: by halves while they divide the photo, which is several times faster, then the rest."""
+    while not (grey.shape[0] % 2 or grey.shape[1] % 2) and grey.shape[0] >= 2 * size_wh[1]:
+        grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA)
 
 
 def match_features(phone: Features, dslr: Features, settings: FeatureSettings) -> Matches:

@@ -24,13 +24,13 @@ PRECISE_SD_PX, PRECISE_NCC = 0.3, 0.8
 PAIR_REACH = 8
 """Pairs of tracks up to this many half windows apart set the amplitude."""
 
-CALIBRATION, MAP_CALIBRATION, FLOOR_PX = 1.5, 1.2, 0.03
+CALIBRATION, MAP_CALIBRATION, FLOOR_PX = 1.2, 1.4, 0.02
 """From the standard deviations of kriging and smooth map to the true error; measured on rendered rigs."""
 
 
-CONFLICT_PX, CONFLICT_POWER = 1.8, 2
-"""Error where all near measurements contradict the window, which then lies among several surfaces, and how it falls
-with their share. Measured likewise."""
+CONFLICT_PX, CONFLICT_POWER, CONFLICT_FULL_PX = 3.5, 2, 2.0
+"""Error where all near measurements contradict the window by CONFLICT_FULL_PX or more, for it then lies among several
+surfaces; how it falls with their share; with less of a contradiction it falls in proportion. Measured likewise."""
 
 
 def measure_field(
@@ -50,7 +50,7 @@ def measure_field(
         start,
     )
     usable = (sd < USABLE_SD_PX) & (tracks.ncc > USABLE_NCC)
-    covariance = tracks.covariance * fitted.noise_factor**2
+    covariance = tracks.covariance * (fitted.noise_factor**2 * probes.variance_factor)
     return MeasuredField(probes.centre_xy, displacement, covariance, usable, fitted.prior), fitted
 
 
@@ -68,6 +68,6 @@ def krige(
         field.centre_xy, field.displacement, field.covariance, field.usable, query_xy, usable_own, field.prior
     )
     map_sd = smooth.sd(query_xy[:, query_xy.shape[1] // 2]) / smooth.scale()
-    conflict = CONFLICT_PX * local.conflict**CONFLICT_POWER
+    conflict = CONFLICT_PX * local.conflict**CONFLICT_POWER * np.minimum(local.conflict_px / CONFLICT_FULL_PX, 1.0)
     square = (CALIBRATION * local.sd) ** 2 + (MAP_CALIBRATION * map_sd) ** 2 + conflict**2 + FLOOR_PX**2
     return local.nodes, np.sqrt(square)

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.cholesky import backward, factor, forward
 from dped_data.field_prior import STUDENT_DEGREES
 from dped_data.records import FieldPrior
 
@@ -38,11 +39,13 @@ class LocalField:
         nodes: (N, K, 2) displacement at each window's K nodes.
         sd: (N,) predicted root mean square error of the nodes' displacement (length of the 2-D error).
         conflict: (N,) share of the nearest 8 measurements that lost their weight.
+        conflict_px: (N,) mean distance of those from the window's field, same units as the displacements.
     """
 
     nodes: NDArray[np.float64]
     sd: NDArray[np.float64]
     conflict: NDArray[np.float64]
+    conflict_px: NDArray[np.float64]
 
 
 def local_kriging(
@@ -65,7 +68,7 @@ def local_kriging(
         prior: see FieldPrior.
     """
     count, nodes = query_xy.shape[:2]
-    field = LocalField(np.zeros((count, nodes, 2)), np.zeros(count), np.zeros(count))
+    field = LocalField(np.zeros((count, nodes, 2)), *np.zeros((3, count)))
     kernel = np.array([prior.near_px, prior.near_sd, prior.far_px, prior.far_sd, prior.nugget_sd])
     _local_kriging(
         np.ascontiguousarray(centre_xy),
@@ -78,6 +81,7 @@ def local_kriging(
         field.nodes,
         field.sd,
         field.conflict,
+        field.conflict_px,
     )
     return field
 
@@ -110,38 +114,6 @@ def _nearest(centre_xy, usable, x, y, own, wanted, rows):  # type: ignore[no-unt
             at -= 1
         distance[at], rows[at] = square, j
     return found
-
-
-@njit(cache=True, nogil=True)
-def _factor(a, n):  # type: ignore[no-untyped-def]
-    """Cholesky factor of the leading n x n of `a`, in its lower triangle."""
-    for i in range(n):
-        for j in range(i + 1):
-            total = a[i, j]
-            for k in range(j):
-                total -= a[i, k] * a[j, k]
-            if i == j:
-                a[i, i] = np.sqrt(max(total, 1e-12))
-            else:
-                a[i, j] = total / a[j, j]
-
-
-@njit(cache=True, nogil=True)
-def _forward(a, n, b):  # type: ignore[no-untyped-def]
-    for i in range(n):
-        total = b[i]
-        for k in range(i):
-            total -= a[i, k] * b[k]
-        b[i] = total / a[i, i]
-
-
-@njit(cache=True, nogil=True)
-def _backward(a, n, b):  # type: ignore[no-untyped-def]
-    for i in range(n - 1, -1, -1):
-        total = b[i]
-        for k in range(i + 1, n):
-            total -= a[k, i] * b[k]
-        b[i] = total / a[i, i]
 
 
 @njit(cache=True, nogil=True)
@@ -200,14 +172,14 @@ def _solve(  # type: ignore[no-untyped-def]
         system[2 * a + 1, 2 * a + 1] += (covariance[i, 1, 1] + nugget) / weight
         system[2 * a + 1, 2 * a] += covariance[i, 0, 1] / weight
         solution[2 * a], solution[2 * a + 1] = displacement[i, 0], displacement[i, 1]
-    _factor(system, 2 * found)
-    _forward(system, 2 * found, solution)
-    _backward(system, 2 * found, solution)
+    factor(system, 2 * found)
+    forward(system, 2 * found, solution)
+    backward(system, 2 * found, solution)
 
 
 @njit(cache=True, nogil=True)
-def _reweigh(covariance, rows, found, kernel, base, solution, weights):  # type: ignore[no-untyped-def]
-    """Student-t weights from each measurement's residual, which is its noise covariance times the solution."""
+def _reweigh(covariance, rows, found, kernel, base, solution, weights, distance):  # type: ignore[no-untyped-def]
+    """Student-t weights from each measurement's residual: its noise covariance times the solution, `distance` long."""
     for a in range(found):
         i = rows[a]
         xx, xy = covariance[i, 0, 0] + kernel[4] ** 2, covariance[i, 0, 1]
@@ -216,26 +188,32 @@ def _reweigh(covariance, rows, found, kernel, base, solution, weights):  # type:
         ex = (xx * solution[2 * a] + xy * solution[2 * a + 1]) / weight
         ey = (xy * solution[2 * a] + yy * solution[2 * a + 1]) / weight
         t = _quadratic_form(xx, xy, yy, ex, ey)
+        distance[a] = np.hypot(ex, ey)
         weights[a] = base[a] * (STUDENT_DEGREES + 2) / (STUDENT_DEGREES + max(t, 2.0))
 
 
 @njit(cache=True, nogil=True)
 def _robust_solve(  # type: ignore[no-untyped-def]
-    offset, displacement, covariance, rows, found, own, kernel, trend, base, weights, system, solution
+    offset, displacement, covariance, rows, found, own, kernel, trend, base, weights, system, solution, distance
 ):
-    """Solve with weights against the own measurement, then twice more with Student-t weights; return the conflict."""
+    """Solve with weights against the own measurement, then twice more with Student-t weights.
+
+    Returns the share of the ring of neighbours that lost their weight, and their mean distance from the field.
+    """
     _weights_against_own(offset, displacement, covariance, rows, found, own, kernel, trend, base)
     weights[:found] = base[:found]
     for _ in range(2):
         _solve(offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
-        _reweigh(covariance, rows, found, kernel, base, solution, weights)
+        _reweigh(covariance, rows, found, kernel, base, solution, weights, distance)
     _solve(offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
-    ring, lost = 0, 0
+    ring, lost, apart = 0, 0, 0.0
     for a in range(found):
         if rows[a] != own and ring < 8:
             ring += 1
-            lost += weights[a] < LOST_WEIGHT
-    return lost / max(ring, 1)
+            if weights[a] < LOST_WEIGHT:
+                lost += 1
+                apart += distance[a]
+    return lost / max(ring, 1), apart / max(lost, 1)
 
 
 @njit(cache=True, nogil=True)
@@ -246,7 +224,7 @@ def _variance(offset, rows, found, kernel, trend, system, x, y, column):  # type
         column[:] = 0.0
         for a in range(found):
             column[2 * a + axis] = _shared(kernel, trend, x, y, offset[a, 0], offset[a, 1])
-        _forward(system, 2 * found, column)
+        forward(system, 2 * found, column)
         explained = 0.0
         for a in range(2 * found):
             explained += column[a] * column[a]
@@ -256,12 +234,12 @@ def _variance(offset, rows, found, kernel, trend, system, x, y, column):  # type
 
 @njit(cache=True, nogil=True)
 def _local_kriging(  # type: ignore[no-untyped-def]
-    centre_xy, displacement, covariance, usable, query_xy, own, kernel, nodes, sd, conflict
+    centre_xy, displacement, covariance, usable, query_xy, own, kernel, nodes, sd, conflict, conflict_px
 ):
     wanted = min(NEIGHBOURS, max(centre_xy.shape[0], 1))
     rows = np.empty(wanted, np.int64)
     offset = np.empty((wanted, 2))
-    base, weights = np.empty(wanted), np.empty(wanted)
+    base, weights, distance = np.empty(wanted), np.empty(wanted), np.empty(wanted)
     system, solution, column = np.empty((2 * wanted, 2 * wanted)), np.empty(2 * wanted), np.empty(2 * wanted)
     count = query_xy.shape[1]
     probes = np.array([0, count // 2, count - 1])
@@ -273,15 +251,24 @@ def _local_kriging(  # type: ignore[no-untyped-def]
             continue
         for a in range(found):
             offset[a, 0], offset[a, 1] = centre_xy[rows[a], 0] - x, centre_xy[rows[a], 1] - y
-        trend = 0.0
-        conflict[k] = _robust_solve(
-            offset, displacement, covariance, rows, found, own[k], kernel, trend, base, weights, system, solution
-        )
-        if conflict[k] > MAX_CONFLICT or (own[k] >= 0 and weights[0] < LOST_WEIGHT):
-            trend = 1.0
-            conflict[k] = _robust_solve(
-                offset, displacement, covariance, rows, found, own[k], kernel, trend, base, weights, system, solution
+        for trend in (0.0, 1.0):  # with an offset and a slope of its own where the smooth map does not hold
+            conflict[k], conflict_px[k] = _robust_solve(
+                offset,
+                displacement,
+                covariance,
+                rows,
+                found,
+                own[k],
+                kernel,
+                trend,
+                base,
+                weights,
+                system,
+                solution,
+                distance,
             )
+            if conflict[k] <= MAX_CONFLICT and (own[k] < 0 or weights[0] >= LOST_WEIGHT):
+                break
         for q in range(count):
             qx, qy = query_xy[k, q, 0] - x, query_xy[k, q, 1] - y
             for a in range(found):

@@ -16,9 +16,10 @@ QUADRANT_MOVE_PX, QUADRANT_SD_PX = 0.6, 1.0
 """A quadrant that moves this far, and twice its standard deviation more, on its own is another surface; one with a
 larger standard deviation cannot tell. Ours: good windows' quadrants stay within 0.3 px."""
 
-RIVAL_PX, RIVAL_SD_PX = 0.75, 1.0
+RIVAL_PX, RIVAL_SD_PX = 0.75, 0.5
 """A near window whose displacement differs by this much and twice its standard deviation more is a rival; one with a
-larger standard deviation is not. Ours: less than a pixel of difference does no harm."""
+larger standard deviation is not. Ours: less than a pixel of difference does no harm, and on flat scenes less certain
+windows were mostly wrong tracks."""
 
 RIVAL_REACH = 2.2
 """Rivals are sought this many window sides away, so that an edge between two windows is seen from both."""

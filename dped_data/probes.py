@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from dped_data.smooth_map import SmoothMap
 
 MIN_PROBE_PX = 64
 """Smaller patches are measured on a window of this side around them: little texture fits into less. Ours."""
+
+SHARED_SAMPLE, SHARED_POWER = 64, 0.5
+"""Probes that are looked at to count how many share a pixel, and how the variance grows with that number. Ours: part of
+the noise of overlapping probes is the same."""
 
 FEW_WINDOWS = 150
 """Photos with fewer windows are also measured between them, so that their field is as well known as a large photo's."""
@@ -33,6 +38,13 @@ class Probes:
     size_px: int
     centre_xy: NDArray[np.float64]
     half_px: float
+
+    @cached_property
+    def variance_factor(self) -> float:
+        """What overlapping probes' variances are multiplied by, 1 or more: they see the same noise."""
+        apart = np.abs(self.centre_xy[:SHARED_SAMPLE, None] - self.centre_xy).max(axis=-1)
+        overlapping = np.maximum(0, 1 - apart / (2 * self.half_px)).sum(axis=1)
+        return max(1.0, float(np.median(overlapping))) ** SHARED_POWER
 
     def select(self, rows: NDArray[np.int64] | slice) -> Probes:
         """Return some of the probes."""

@@ -227,6 +227,19 @@ class ToneNotes:
     dslr_clipped: float
 
 
+CONTRAST_CLASSES: tuple[str, ...] = ("flat", "soft", "textured")
+CONTRAST_LIMITS: tuple[float, float] = (4.0, 12.0)
+"""Ours: standard deviation of a window's luminance, grey levels, that ends "flat" and "soft"."""
+
+
+@dataclass(frozen=True)
+class ContrastCounts:
+    """Windows considered and windows kept, one number for each of CONTRAST_CLASSES."""
+
+    considered: tuple[int, int, int]
+    kept: tuple[int, int, int]
+
+
 @dataclass(frozen=True)
 class AlignedCapture:
     """What `align_capture` finds in one capture: its patches and the figures of its row in captures.csv.
@@ -239,6 +252,7 @@ class AlignedCapture:
         dslr_from_phone: (3, 3) float64 homography.
         phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels.
         tones: how the photos' colours compare.
+        contrast: how many windows of each class of contrast were kept.
         alignment: where every window lies; None with the paper's alignment.
     """
 
@@ -251,5 +265,6 @@ class AlignedCapture:
     dslr_from_phone: NDArray[np.float64]
     phone_size_wh: tuple[int, int]
     dslr_size_wh: tuple[int, int]
-    tones: ToneNotes | None = None
-    alignment: Alignment | None = None
+    tones: ToneNotes
+    contrast: ContrastCounts
+    alignment: Alignment | None

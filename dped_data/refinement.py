@@ -207,7 +207,8 @@ def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks
     uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
     phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
     dslr_xy = rough(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
-    point_sd = np.repeat(np.sqrt(len(uv) * (sd[trusted] ** 2 + MODEL_SD_PX**2)), len(uv)) * rough.scale()
+    variance = len(uv) * probes.variance_factor * (sd[trusted] ** 2 + MODEL_SD_PX**2)
+    point_sd = np.repeat(np.sqrt(variance), len(uv)) * rough.scale()
     for terms in MAP_TERMS:
         for start, trust in ((rough, False), (rough, True), (plane, True)):
             smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)

@@ -13,6 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from dped_data.compiled import FAST_MATH
+
 NODES = 5
 """Nodes of a patch's geometry along each side."""
 
@@ -59,7 +61,8 @@ def sample_dslr(dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], patch_siz
 
     Each sample is the mean over a box of one phone pixel (its sides: the patch's mean DSLR pixels per patch
     pixel along x and y, to 1/64 px, at least one DSLR pixel) of the Keys cubic (a = -1/2) through the DSLR pixels.
-    Photo edges are replicated. Weights have 1/256 px phases and 12 bits; sums are integers, rounded half up.
+    Photo edges are replicated. Weights have 1/256 px phases and 12 bits; sums are of whole numbers, exact,
+    and rounded half up.
 
     Args:
         dslr: (H, W, 3) uint8.
@@ -76,7 +79,7 @@ def sample_dslr(dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], patch_siz
         nodes_xy = np.ascontiguousarray(nodes, dtype=np.float64)
         _dense_map_of_one(nodes_xy, weights, dense)
         side_x, side_y = _box_sides(_pixel_steps(nodes_xy, patch_size))
-        _sample(pixels, dense, area_kernel(side_x), area_kernel(side_y), patch)
+        _sample(pixels, dense, *_kernels(side_x, side_y), patch)
     return patches
 
 
@@ -94,7 +97,7 @@ def sample_map(
     """
     target = np.empty((*dslr_xy.shape[:2], 3), np.uint8)
     side_x, side_y = _box_sides(step_xy)
-    _sample(np.ascontiguousarray(dslr), np.ascontiguousarray(dslr_xy), area_kernel(side_x), area_kernel(side_y), target)
+    _sample(np.ascontiguousarray(dslr), np.ascontiguousarray(dslr_xy), *_kernels(side_x, side_y), target)
     return target
 
 
@@ -128,6 +131,15 @@ def area_kernel(width_64ths: int) -> NDArray[np.int32]:
     return fixed
 
 
+@lru_cache(maxsize=256)
+def _kernels(side_x_64ths: int, side_y_64ths: int) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, ...]]:
+    """Return both directions' taps, made equally wide by zeros, in types that hold their sums, and a tuple as long."""
+    kernels = [area_kernel(side) for side in (side_x_64ths, side_y_64ths)]
+    count = max(kernel.shape[1] for kernel in kernels)
+    x, y = (np.pad(k, ((0, 0), (((count - k.shape[1]) // 2,) * 2))) for k in kernels)
+    return x.astype(np.float64), y.astype(np.float32), (0,) * count
+
+
 def _keys_integral(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the integral from 0 to x of the Keys cubic with a = -1/2 (Keys 1981, equation 15)."""
     t = np.minimum(np.abs(x), 2.0)
@@ -157,47 +169,56 @@ def _dense_map_of_one(nodes_xy, weights, dense):  # type: ignore[no-untyped-def]
                 dense[i, j, axis] = total + w3 * row[3, axis] + w4 * row[4, axis]
 
 
-@njit(cache=True, nogil=True)
-def _sample(photo, dense, kernel_x, kernel_y, target):  # type: ignore[no-untyped-def]
-    """Fill the target (h, w, 3): vertical sums of rows of taps, channels side by side, then horizontal ones."""
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _sample(photo, dense, kernel_x, kernel_y, taps, target):  # type: ignore[no-untyped-def]
+    """Fill the target (h, w, 3): vertical sums of rows of taps, channels side by side, then horizontal ones.
+
+    All sums are of whole numbers and exact: vertical ones stay below 2**24 (float32), horizontal ones below 2**53.
+    The length of the tuple `taps` is the kernels' width: a constant for the compiler, which then unrolls the loops.
+    """
     height, width = photo.shape[0], photo.shape[1]
-    taps_x, taps_y = kernel_x.shape[1], kernel_y.shape[1]
-    half_x, half_y = taps_x // 2 - 1, taps_y // 2 - 1
-    lanes = 3 * taps_x
+    count = len(taps)
+    before = count // 2 - 1
     flat = photo.reshape(-1)
     row_step = np.uint64(3 * width)  # unsigned: the compiler then need not allow for indices from the end
-    sums = np.empty(lanes, np.int32)
-    half = np.int64(1) << (2 * WEIGHT_BITS - 1)
+    sums = np.empty(3 * count, np.float32)
     for i in range(dense.shape[0]):
         for j in range(dense.shape[1]):
             # To the nearest phase; the clip keeps absurd geometry inside the integer range.
             fine_x = np.int64(np.floor(min(max(dense[i, j, 0], -1e6), 1e6) * PHASES + 0.5))
             fine_y = np.int64(np.floor(min(max(dense[i, j, 1], -1e6), 1e6) * PHASES + 0.5))
             phase_x, phase_y = fine_x & (PHASES - 1), fine_y & (PHASES - 1)
-            left = (fine_x >> PHASE_BITS) - half_x
-            top = (fine_y >> PHASE_BITS) - half_y
-            sums[:] = 0
-            if left >= 0 and left + taps_x <= width and top >= 0 and top + taps_y <= height:
+            left = (fine_x >> PHASE_BITS) - before
+            top = (fine_y >> PHASE_BITS) - before
+            if left >= 0 and left + count <= width and top >= 0 and top + count <= height:
                 at = np.uint64((top * width + left) * 3)
-                for tap in range(taps_y):
-                    weight = kernel_y[phase_y, tap]
-                    for lane in range(lanes):
-                        sums[lane] += weight * np.int32(flat[at + np.uint64(lane)])
-                    at += row_step
+                for lane in range(3 * count):
+                    total = np.float32(0)
+                    for tap in range(count):
+                        value = flat[at + np.uint64(tap) * row_step + np.uint64(lane)]
+                        total += kernel_y[phase_y, tap] * np.float32(value)
+                    sums[lane] = total
             else:
-                for tap in range(taps_y):
-                    row = min(max(top + tap, 0), height - 1)
-                    weight = kernel_y[phase_y, tap]
-                    for k in range(taps_x):
-                        column = min(max(left + k, 0), width - 1)
-                        for channel in range(3):
-                            sums[3 * k + channel] += weight * np.int32(photo[row, column, channel])
-            red, green, blue = half, half, half
-            for k in range(taps_x):
-                weight_x = np.int64(kernel_x[phase_x, k])
+                for k in range(count):
+                    column = min(max(left + k, 0), width - 1)
+                    for channel in range(3):
+                        total = np.float32(0)
+                        for tap in range(count):
+                            row = min(max(top + tap, 0), height - 1)
+                            total += kernel_y[phase_y, tap] * np.float32(photo[row, column, channel])
+                        sums[3 * k + channel] = total
+            red, green, blue = 0.0, 0.0, 0.0
+            for k in range(count):
+                weight_x = kernel_x[phase_x, k]
                 red += weight_x * sums[3 * k]
                 green += weight_x * sums[3 * k + 1]
                 blue += weight_x * sums[3 * k + 2]
-            target[i, j, 0] = min(max(red >> (2 * WEIGHT_BITS), 0), 255)
-            target[i, j, 1] = min(max(green >> (2 * WEIGHT_BITS), 0), 255)
-            target[i, j, 2] = min(max(blue >> (2 * WEIGHT_BITS), 0), 255)
+            target[i, j, 0] = _rounded(red)
+            target[i, j, 1] = _rounded(green)
+            target[i, j, 2] = _rounded(blue)
+
+
+@njit(cache=True, nogil=True)
+def _rounded(total):  # type: ignore[no-untyped-def]
+    """Scale a sum of weighted pixels to a pixel, rounded half up."""
+    return np.uint8(min(max(np.floor(total / 4.0**WEIGHT_BITS + 0.5), 0.0), 255.0))
