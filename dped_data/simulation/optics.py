@@ -45,9 +45,12 @@ class CameraLook:
     subsampling: Literal["4:2:2", "4:2:0"]
 
 
-def draw_phone(rng: np.random.Generator, full_well: int) -> CameraLook:
-    """Draw a phone: small pixels, strong processing. All ranges are ours, wide enough for phones since 2010."""
-    exposure = rng.uniform(0.75, 1.1)
+def draw_phone(rng: np.random.Generator, full_well: int, exposure_factor: float = 1.0) -> CameraLook:
+    """Draw a phone: small pixels, strong processing. All ranges are ours, wide enough for phones since 2010.
+
+    `exposure_factor` makes all its photos darker or brighter.
+    """
+    exposure = rng.uniform(0.75, 1.1) * exposure_factor
     red, blue = rng.uniform(0.85, 1.15, 2)
     return CameraLook(
         blur_px=rng.uniform(0.55, 1.0),

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.errors import InputError, UsageError
+from dped_data.errors import UsageError
 from dped_data.exif import exif_with_time
-from dped_data.files import atomic_path, atomic_write_text
+from dped_data.files import atomic_path, sha256_of_file
 from dped_data.parallel import run_parallel
 from dped_data.photos import write_photo
 from dped_data.progress import progress
-from dped_data.settings import Rig
+from dped_data.settings import Camera, Rig
+from dped_data.simulation.description import begin, finished_truth, write_description
 from dped_data.simulation.geometry import draw_geometry
 from dped_data.simulation.optics import CameraLook, develop, draw_phone, dslr_look
 from dped_data.simulation.render import render_light
 from dped_data.simulation.scenes import list_photos, make_scene
 from dped_data.simulation.settings import SimulationSettings
-from dped_data.simulation.truth import CAPTURES_FOLDER, TRUTH_FOLDER, Truth, write_truth
+from dped_data.simulation.truth import CAPTURES_FOLDER, Truth, write_truth
 
-DESCRIPTION_NAME = "simulation.json"
 FIRST_SHOT_S = 1497258000.0  # 12 June 2017, 9:00 by the phone's clock
 SESSION_GAP_S = 7200.0
 SHOT_INTERVAL_S = (15.0, 60.0)
@@ -71,33 +72,33 @@ def simulate_rig(
     """Render `settings.count` captures of the photos in a folder, as the rig's phone and DSLR would take them.
 
     Writes `out/captures/<phone>/*.jpg`, `out/captures/<dslr>/*.jpg`, `out/truth/*.json` with the exact map of each
-    capture, and last `out/simulation.json` with the settings. The same settings, photos and library versions give the
-    same bytes, for any `jobs`.
+    capture, and `out/simulation.json`: first what was asked for, at the end the report as well. The same settings,
+    photos and library versions give the same bytes, for any `jobs` and after any interruption: captures that an
+    earlier call with the same settings finished are kept.
 
     Args:
         photos: folder of scene photos, used in the order of their names, again and mirrored if there are too few.
-        out: folder to write to; it must not hold a simulated rig yet.
+        out: folder to write to; a rig in it must have been asked for with the same settings, cameras and photos.
         rig: gives the names and sizes of the cameras.
         phone: the phone to simulate.
         settings: see SimulationSettings.
         jobs: captures rendered at the same time; -1 means one per core.
     Raises:
-        InputError: no photos, an unreadable one, or `out` already holds captures; UsageError: unknown phone.
+        InputError: no photos, an unreadable one, or `out` holds something else; UsageError: unknown phone.
     """
     cameras = (rig.phone(phone), rig.camera(rig.dslr))
     if settings.min_view > settings.max_view:
         raise UsageError(f"--min-view {settings.min_view:g} is above --max-view {settings.max_view:g}; swap them")
     scene_photos = list_photos(photos)
-    for folder in (CAPTURES_FOLDER, TRUTH_FOLDER):
-        if (out / folder).exists() and any((out / folder).iterdir()):
-            raise InputError(f"{out / folder}: not empty; choose another --out or remove it")
-    for folder in (f"{CAPTURES_FOLDER}/{cameras[0].name}", f"{CAPTURES_FOLDER}/{cameras[1].name}", TRUTH_FOLDER):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+    asked = _asked(cameras, settings, scene_photos)
+    begin(out, asked, (cameras[0].name, cameras[1].name))
     phone_wh, dslr_wh = ((round(c.width_px * settings.scale), round(c.height_px * settings.scale)) for c in cameras)
     count = settings.count or len(scene_photos)
     shots = _plan(count, cameras[0].name, cameras[1].name, settings)
-    calls = [(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots]
-    truths = list(progress(run_parallel(_render_shot, calls, jobs), total=count, label="rendering", unit="capture"))
+    known = {shot.index: finished_truth(out, shot.phone_file, shot.dslr_file) for shot in shots}
+    calls = [(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots if known[shot.index] is None]
+    rendered = progress(run_parallel(_render_shot, calls, jobs), total=len(calls), label="rendering", unit="capture")
+    truths = [truth for truth in known.values() if truth is not None] + list(rendered)
     magnifications = [t.magnification for t in truths]
     report = SimulationReport(
         captures=count,
@@ -109,9 +110,19 @@ def simulate_rig(
         magnification=(float(np.median(magnifications)), max(magnifications)),
         walls=sum(len(t.scene_photos) > 1 for t in truths),
     )
-    description = {"settings": dataclasses.asdict(settings), "report": dataclasses.asdict(report)}
-    atomic_write_text(out / DESCRIPTION_NAME, json.dumps(description, indent=1) + "\n")
+    write_description(out, {"asked": asked, "report": dataclasses.asdict(report)})
     return report
+
+
+def _asked(cameras: tuple[Camera, Camera], settings: SimulationSettings, photos: list[Path]) -> dict[str, Any]:
+    """Everything that decides the rendering, libraries apart, as plain JSON values."""
+    content = hashlib.sha256("".join(f"{p.name} {sha256_of_file(p)}\n" for p in photos).encode()).hexdigest()
+    return {
+        "cameras": {camera.name: f"{camera.width_px}x{camera.height_px}" for camera in cameras},
+        "photos": len(photos),
+        "photos_sha256": content,
+        **dataclasses.asdict(settings),
+    }
 
 
 def _plan(count: int, phone: str, dslr: str, settings: SimulationSettings) -> list[_Shot]:
@@ -144,7 +155,7 @@ def _render_shot(
     rng = np.random.default_rng([settings.seed, shot.index + 1])
     geometry = draw_geometry(rng, phone_wh, dslr_wh, settings)
     scene = make_scene(photos, shot.index, geometry, rng)
-    looks = (draw_phone(rng, settings.full_well), dslr_look())
+    looks = (draw_phone(rng, settings.full_well, settings.exposure), dslr_look())
     for look, is_phone in zip(looks, (True, False), strict=True):
         light = render_light(geometry, scene, phone=is_phone, blur_px=look.blur_px)
         pixels = develop(light, look, rng)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dped_data.capture_table import CaptureRow, read_captures
 from dped_data.errors import InputError
-from dped_data.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dped_data.manifest import Manifest, find_dataset, read_manifest
 from dped_data.parallel import run_parallel
 from dped_data.photos import read_photo
 from dped_data.progress import progress
@@ -120,7 +120,7 @@ def score_dataset(dataset: Path, rig_dir: Path, phone: str | None = None, *, job
         InputError: no dataset, no simulated rig, or a dataset without geometry or of another rig.
     """
     truths = {truth.phone_file: truth for truth in read_truths(rig_dir)}
-    folder = _dataset_folder(dataset, phone or next(iter(truths)).split("/")[0])
+    folder = find_dataset(dataset, phone or next(iter(truths)).split("/")[0])
     manifest = read_manifest(folder)
     rows = read_captures(folder)
     unknown = [row.phone_file for row in rows if row.phone_file not in truths]
@@ -140,10 +140,6 @@ def score_dataset(dataset: Path, rig_dir: Path, phone: str | None = None, *, job
     scores = list(progress(results, total=len(calls), label="scoring", unit="capture"))
     foreign = [len(found.error_px) for capture_id, found in patches.items() if capture_id not in own]
     return combine(scores, mismatched=len(rows) - len(matched), mismatched_patches=sum(foreign))
-
-
-def _dataset_folder(dataset: Path, phone: str) -> Path:
-    return dataset if (dataset / MANIFEST_NAME).is_file() else dataset / phone
 
 
 def _stored_patches(

@@ -36,6 +36,12 @@ class SimulationSettings:
     full_well: int = setting(
         1200, "electrons that fill a phone pixel, the fewest (up to 2.5 times as many); fewer mean noise", minimum=50
     )
+    exposure: float = setting(
+        1.0,
+        "the phone's exposure, drawn from 0.75-1.1 of the DSLR's, times this; the DPED set's iPhone is near 0.55",
+        minimum=0.1,
+        maximum=2,
+    )
     sessions: int = setting(3, "shooting sessions that the captures are spread over, two hours apart", minimum=1)
     clock_offset_s: float = setting(3637.0, "lead of the DSLR's clock over the phone's, seconds")
     file_names: Literal["equal", "camera"] = setting(

@@ -40,8 +40,12 @@ class Truth:
 def write_truth(rig_dir: Path, truth: Truth) -> None:
     """Write `rig_dir/truth/<stem of the phone photo>.json`; JSON keeps every float64 exactly."""
     values = {"version": TRUTH_VERSION, **dataclasses.asdict(truth)}
-    path = rig_dir / TRUTH_FOLDER / f"{Path(truth.phone_file).stem}.json"
-    atomic_write_text(path, json.dumps(values, indent=1) + "\n")
+    atomic_write_text(truth_path(rig_dir, truth.phone_file), json.dumps(values, indent=1) + "\n")
+
+
+def truth_path(rig_dir: Path, phone_file: str) -> Path:
+    """The truth of the capture whose phone photo is `phone_file`."""
+    return rig_dir / TRUTH_FOLDER / f"{Path(phone_file).stem}.json"
 
 
 def read_truths(rig_dir: Path) -> list[Truth]:
@@ -53,10 +57,11 @@ def read_truths(rig_dir: Path) -> list[Truth]:
     files = sorted((rig_dir / TRUTH_FOLDER).glob("*.json"))
     if not files:
         raise InputError(f"{rig_dir}: no truth/*.json in it; pass the folder that `dped simulate-rig --out` wrote")
-    return [_read_truth(file) for file in files]
+    return [read_truth(file) for file in files]
 
 
-def _read_truth(file: Path) -> Truth:
+def read_truth(file: Path) -> Truth:
+    """Return the truth in one file; InputError if it is damaged."""
     try:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if values["version"] != TRUTH_VERSION:

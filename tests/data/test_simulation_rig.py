@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,25 @@ def test_same_settings_same_bytes_for_any_number_of_jobs(photos: Path, tmp_path:
     assert one == digests(tmp_path / "b")
     assert len(one) == 13 and not set(one.values()) & set(digests(tmp_path / "c").values())
     assert (report.captures, report.photos, report.phone_wh, report.dslr_wh) == (4, 3, (320, 240), (450, 300))
+
+
+def test_an_interrupted_rendering_goes_on(photos: Path, tmp_path: Path) -> None:
+    settings = SimulationSettings(count=4, scale=0.5)
+    simulate_rig(photos, tmp_path / "whole", RIG, "pocket", settings, jobs=1)
+    whole = digests(tmp_path / "whole")
+    simulate_rig(photos, tmp_path / "broken", RIG, "pocket", settings, jobs=1)
+    # As a killed run leaves it: no report, a capture without its truth, one without a photo, a half-written file.
+    broken = tmp_path / "broken"
+    asked = json.loads((broken / "simulation.json").read_text())["asked"]
+    (broken / "simulation.json").write_text(json.dumps({"asked": asked}))
+    (broken / "truth" / "0002.json").unlink()
+    (broken / "captures" / "slr" / "0002.jpg").write_bytes(b"of another program")
+    (broken / "captures" / "slr" / "0003.jpg").unlink()
+    (broken / "captures" / "pocket" / ".tmp-123-0004.jpg").write_bytes(b"half")
+    kept = (broken / "captures" / "pocket" / "0001.jpg").stat().st_mtime_ns
+    simulate_rig(photos, broken, RIG, "pocket", settings, jobs=1)
+    assert digests(broken) == whole
+    assert (broken / "captures" / "pocket" / "0001.jpg").stat().st_mtime_ns == kept
 
 
 def test_photos_have_the_rigs_sizes_and_clocks(photos: Path, tmp_path: Path) -> None:
@@ -101,7 +121,13 @@ def test_bad_input_is_named(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="swap them"):
         simulate_rig(photos, tmp_path / "out4", RIG, "pocket", dataclasses.replace(settings, min_view=1.2))
     simulate_rig(photos, tmp_path / "twice", RIG, "pocket", settings, jobs=1)
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match=r"other settings or photos \(seed: 0 -> 1\); use the same to go on"):
+        simulate_rig(photos, tmp_path / "twice", RIG, "pocket", dataclasses.replace(settings, seed=1), jobs=1)
+    (tmp_path / "twice" / "simulation.json").unlink()
+    with pytest.raises(InputError, match="not empty and not of a rendering"):
+        simulate_rig(photos, tmp_path / "twice", RIG, "pocket", settings, jobs=1)
+    (tmp_path / "twice" / "simulation.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
         simulate_rig(photos, tmp_path / "twice", RIG, "pocket", settings, jobs=1)
     (tmp_path / "twice" / "truth" / "0001.json").write_text('{"version": 1}')
     with pytest.raises(InputError, match="damaged truth"):

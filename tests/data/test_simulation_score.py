@@ -173,5 +173,5 @@ def test_a_dataset_of_another_rig_is_refused(rig_dir: Path, tmp_path: Path) -> N
     folder = write_dataset(tmp_path / "pocket", [truth], np.zeros)
     with pytest.raises(InputError, match="is not part of the rig"):
         score_dataset(folder, rig_dir, jobs=1)
-    with pytest.raises(InputError, match="no dataset here"):
+    with pytest.raises(InputError, match="no dataset there"):
         score_dataset(tmp_path / "nothing", rig_dir, jobs=1)
