@@ -5,9 +5,9 @@ align_capture -> build_shard (one unit of work, in a worker process) -> build_da
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,32 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.aligned_files import remove_aligned, write_aligned
-from dped_data.capture_table import CAPTURES_NAME, CaptureRow, read_captures
-from dped_data.captures import find_captures
-from dped_data.dataset_folder import built_origin, check_place, finish, locked, prepare
-from dped_data.errors import CaptureRejected, InputError, PhotoError, UsageError
+from dped_data.capture_table import CaptureRow
+from dped_data.dask_cluster import Cluster
+from dped_data.dataset_folder import built_origin, check_place, finish, library_versions, locked, prepare
+from dped_data.errors import CaptureRejected, PhotoError, UsageError
 from dped_data.files import sha256_of_file
+from dped_data.guarded import run_units
 from dped_data.manifest import Manifest
-from dped_data.parallel import Backend, run_parallel
-from dped_data.photo_listing import has_camera
-from dped_data.photos import decode_photo, read_bytes
+from dped_data.parallel import Backend
+from dped_data.photo_reader import PhotoReader
+from dped_data.photos import decode_photo
+from dped_data.plan import check_captures, plan_dataset
 from dped_data.progress import progress_bar
-from dped_data.records import SPLITS, AlignedCapture, Capture, Pairing, Split
+from dped_data.records import AlignedCapture, Capture
+from dped_data.remote import RemoteFolder, cache_folder, remote_folder
+from dped_data.remote_dataset import begin_remote, fetch_dataset, publish, send_unit
+from dped_data.remote_photos import header_mirror, named_as
 from dped_data.review_file import read_review
 from dped_data.reviewed import apply_review
-from dped_data.settings import BuildSettings, Rig
+from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import settings_dict
 from dped_data.shards import ShardCapture, write_shard
-from dped_data.split import assign_splits
-from dped_data.work_units import Unit, UnitRecord, finished_units, plan_units, unfinished_path, write_record
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Pairing and split of a build, before any pixel is read; `splits` is aligned with `pairing.captures`."""
-
-    pairing: Pairing
-    splits: tuple[Split, ...]
+from dped_data.unit_watch import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
+from dped_data.work_units import (
+    WORK_FOLDER,
+    Unit,
+    UnitRecord,
+    finished_units,
+    plan_units,
+    unfinished_path,
+    write_record,
+)
 
 
 @dataclass(frozen=True)
@@ -62,60 +67,8 @@ class BuildReport:
     seconds: float
 
 
-def choose_phone(captures: Path, rig: Rig) -> str:
-    """Return the only phone of the rig that has a folder below `captures`.
-
-    Raises:
-        InputError: there is no captures folder or no phone's folder in it; UsageError: there are several.
-    """
-    phones = [camera.name for camera in rig.cameras if camera.name != rig.dslr]
-    if not captures.is_dir():
-        raise InputError(
-            f"{captures}: no such folder; put each camera's photos into a folder of its own "
-            f"({captures}/{phones[0]}, {captures}/{rig.dslr}) or name another place with --captures"
-        )
-    present = [name for name in phones if has_camera(captures, name)]
-    if len(present) > 1:
-        raise UsageError(f"{captures}: holds photos of {', '.join(present)}; choose one with --phone")
-    if not present:
-        found = ", ".join(sorted(path.name for path in captures.iterdir() if path.is_dir())) or "no folder"
-        raise InputError(
-            f"{captures}: has no folder of a phone of rig '{rig.name}' ({', '.join(phones)}), it has: {found}; "
-            "describe your cameras in a TOML file and pass --rig FILE"
-        )
-    return present[0]
-
-
-def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Path | None = None) -> Plan:
-    """Pair the photos below `captures` and assign the splits; reads headers only.
-
-    Captures of the dataset in `folder`, if there is one, keep the split that its captures.csv states.
-
-    Raises:
-        UsageError: the rig has no such phone.
-        InputError: a camera folder is missing, unreadable or empty.
-    """
-    settings.rig.phone(phone)
-    pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing)
-    known = read_captures(folder) if folder and (folder / CAPTURES_NAME).exists() else []
-    earlier = {row.capture_id: split for row in known for split in SPLITS if row.split == split}
-    return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
-
-
-def check_captures(plan: Plan, captures: Path, phone: str, dslr: str) -> None:
-    """Raise InputError if nothing could be paired."""
-    if plan.pairing.captures:
-        return
-    first = plan.pairing.unpaired[0] if plan.pairing.unpaired else None
-    detail = f" (first: {first.file}: {first.reason})" if first else ""
-    raise InputError(
-        f"{captures}: no photo of '{phone}' pairs with one of '{dslr}'{detail}; "
-        "run with --dry-run to see all, or choose --pairing name or --pairing time"
-    )
-
-
 def align_capture(
-    root: Path, capture: Capture, settings: BuildSettings, folder: Path
+    photos: PhotoReader, capture: Capture, settings: BuildSettings, folder: Path
 ) -> tuple[CaptureRow, ShardCapture | None]:
     """Read and align one capture; return its row and, unless it yields nothing, its patches.
 
@@ -129,8 +82,8 @@ def align_capture(
     row = CaptureRow(capture.capture_id, capture.phone_file, capture.dslr_file, "", "kept")
     shard_capture = None
     try:
-        phone, phone_sha256 = _read(root, capture.phone_file, "phone")
-        dslr, dslr_sha256 = _read(root, capture.dslr_file, "dslr")
+        phone = _read(photos, capture.phone_file, "phone")
+        dslr = _read(photos, capture.dslr_file, "dslr")
         aligned = align_photos(phone, dslr, settings)
         row = _row_of(row, aligned)
         if row.status == "kept":
@@ -141,8 +94,8 @@ def align_capture(
                 capture.capture_id,
                 capture.phone_file,
                 capture.dslr_file,
-                phone_sha256,
-                dslr_sha256,
+                photos.sha256[capture.phone_file],
+                photos.sha256[capture.dslr_file],
                 aligned.phone_size_wh,
                 aligned.dslr_size_wh,
                 aligned.dslr_from_phone,
@@ -155,11 +108,10 @@ def align_capture(
     return replace(row, seconds=round(time.perf_counter() - start, 3)), shard_capture
 
 
-def _read(root: Path, file: str, camera: str) -> tuple[NDArray[np.uint8], str]:
-    """Return the decoded photo and the sha256 of its file; PhotoError says which camera's photo is at fault."""
+def _read(photos: PhotoReader, file: str, camera: str) -> NDArray[np.uint8]:
+    """Return the decoded photo; PhotoError says which camera's photo is at fault."""
     try:
-        data = read_bytes(root / file)
-        return decode_photo(data, Path(file).name), hashlib.sha256(data).hexdigest()
+        return decode_photo(photos.read(file), Path(file).name)
     except PhotoError as error:
         raise PhotoError(file, f"{camera} photo: {error.fault}") from None
 
@@ -167,6 +119,7 @@ def _read(root: Path, file: str, camera: str) -> tuple[NDArray[np.uint8], str]:
 def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
     patches = aligned.patches
     kept = len(patches.ncc)
+    tones, contrast = aligned.tones, aligned.contrast
     row = replace(
         row,
         keypoints=aligned.keypoints,
@@ -177,11 +130,18 @@ def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
         windows=len(patches.window_xy),
         patches=kept,
         median_ncc=float(np.median(patches.ncc)) if kept else None,
+        flat_windows=contrast.considered[0],
+        flat_patches=contrast.kept[0],
+        soft_windows=contrast.considered[1],
+        soft_patches=contrast.kept[1],
+        textured_windows=contrast.considered[2],
+        textured_patches=contrast.kept[2],
+        gain_r=tones.gain_rgb[0],
+        gain_g=tones.gain_rgb[1],
+        gain_b=tones.gain_rgb[2],
+        phone_clipped=tones.phone_clipped,
+        dslr_clipped=tones.dslr_clipped,
     )
-    if (tones := aligned.tones) is not None:
-        gain_r, gain_g, gain_b = tones.gain_rgb
-        row = replace(row, gain_r=gain_r, gain_g=gain_g, gain_b=gain_b)
-        row = replace(row, phone_clipped=tones.phone_clipped, dslr_clipped=tones.dslr_clipped)
     return (
         row
         if kept
@@ -189,9 +149,34 @@ def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
     )
 
 
-def build_shard(unit: Unit, root: Path, folder: Path, settings: BuildSettings, digest: str) -> UnitRecord:
-    """Align the captures of one unit, write their shard and the unit's record; the work of one worker process."""
-    outcomes = [align_capture(root, capture, settings, folder) for capture in unit.captures]
+def _align_watched(
+    watch: UnitWatch, photos: PhotoReader, capture: Capture, settings: BuildSettings, folder: Path
+) -> tuple[CaptureRow, ShardCapture | None]:
+    """`align_capture`, unless the capture has killed its worker before."""
+    if reason := watch.reason_against(capture.capture_id):
+        return failed_in_worker(capture, reason), None
+    with watch.watching(capture.capture_id):
+        return align_capture(photos, capture, settings, folder)
+
+
+def build_shard(
+    unit: Unit,
+    root: Path | RemoteFolder,
+    folder: Path,
+    settings: BuildSettings,
+    digest: str,
+    limit_s: float = 0,
+    target: RemoteFolder | None = None,
+) -> UnitRecord:
+    """Align the captures of one unit, write their shard and the unit's record; the work of one worker process.
+
+    With `target` both are sent there as well; `folder` may then be this machine's own.
+    """
+    if target is not None:
+        for name in (unit.split, WORK_FOLDER):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    watch, photos = UnitWatch(folder, unit.key, limit_s), PhotoReader(root)
+    outcomes = [_align_watched(watch, photos, capture, settings, folder) for capture in unit.captures]
     kept = [shard_capture for _, shard_capture in outcomes if shard_capture is not None]
     size, sha256 = 0, ""
     if kept:
@@ -200,18 +185,36 @@ def build_shard(unit: Unit, root: Path, folder: Path, settings: BuildSettings, d
         attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": settings.alignment}
         write_shard(path, kept, attributes, settings.shards.compression)
         size, sha256 = path.stat().st_size, sha256_of_file(path)
-    photos = {c.phone_file: c.phone_sha256 for c in kept} | {c.dslr_file: c.dslr_sha256 for c in kept}
-    files = [file for c in unit.captures for file in (c.phone_file, c.dslr_file)]
     record = UnitRecord(
         key=unit.key,
         patches=sum(len(c.patches.ncc) for c in kept),
         bytes=size,
         sha256=sha256,
-        photo_sha256={file: photos.get(file, "") for file in files},
+        photo_sha256=photos.sha256,
         rows=tuple(row for row, _ in outcomes),
+        photo_mtime_ns=photos.mtime_ns,
     )
     write_record(folder, record)
+    if target is not None:
+        send_unit(target, folder, unit, record)
+    watch.finish()
     return record
+
+
+def _with_progress(aligned: Iterator[UnitRecord], captures: int, reused: int) -> dict[str, UnitRecord]:
+    """Return the records by key as they come in, with a bar that counts captures."""
+    records = {}
+    with progress_bar(captures, label="aligning", unit="capture") as bar:
+        bar.update(reused)
+        for record in aligned:
+            records[record.key] = record
+            bar.update(len(record.rows))
+    return records
+
+
+def _cluster(scheduler: str, photos: Path | None, folder: Path | None) -> Cluster:
+    source, target = (path.absolute() if path else None for path in (photos, folder))
+    return Cluster(scheduler, source, target / WORK_FOLDER if target else None, library_versions())
 
 
 def build_dataset(
@@ -222,9 +225,11 @@ def build_dataset(
     *,
     jobs: int = -1,
     backend: Backend = "loky",
+    scheduler: str | None = None,
     overwrite: bool = False,
     retry_failed: bool = False,
     review: Path | None = None,
+    capture_timeout_s: float = CAPTURE_TIMEOUT_S,
 ) -> BuildReport:
     """Build the dataset OUT/<phone> from the photos in CAPTURES/<camera>/, or finish or extend the one that is there.
 
@@ -232,39 +237,51 @@ def build_dataset(
     interruption. Only units of captures that are new, changed or unfinished are aligned.
 
     Args:
-        captures: folder with one folder of photos per camera.
-        out: folder of datasets.
+        captures: folder with one folder of photos per camera, or an address such as s3://bucket/captures.
+        out: folder of datasets, or an address; then the dataset is built in the cache and sent there unit by unit.
         phone: the phone's name in the rig.
         settings: default BuildSettings().
         jobs: worker processes; -1 means one per core.
         backend: "loky" for processes on this machine, "dask" for a Dask cluster.
+        scheduler: with "dask", address of a scheduler whose workers do the work; None starts a cluster on this machine.
         overwrite: replace a dataset that was built with other settings.
         retry_failed: align units again that hold a failed capture.
         review: a person's verdicts (review.csv): captures rejected there are left out, without aligning any again.
+        capture_timeout_s: a capture that takes longer twice fails, seconds; 0 for no limit.
     Raises:
         UsageError: no such phone, or a dataset that would lie among the photos.
         InputError: photos or folders that cannot be used, other settings than the dataset's, another build at work.
     """
     start = time.perf_counter()
     settings = settings or BuildSettings()
-    captures, folder = Path(captures), Path(out) / phone
     settings.rig.phone(phone)
-    check_place(folder, captures)
+    source, target = remote_folder(captures), remote_folder(out, phone)
+    folder = cache_folder(target.url) / phone if target else Path(out) / phone
+    check_place(target.url if target else folder, captures)
     if settings.shards.keep_aligned and settings.alignment == "paper":
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
-    plan = plan_dataset(captures, phone, settings, None if overwrite else folder)
-    check_captures(plan, captures, phone, settings.rig.dslr)
+    if target:
+        with locked(folder):
+            fetch_dataset(target, folder)
+    photos = header_mirror(source) if source else Path(captures)
+    with named_as(source, photos):
+        plan = plan_dataset(photos, phone, settings, None if overwrite else folder)
+        check_captures(plan, photos, phone, settings.rig.dslr)
+    places = (source or photos.absolute(), folder.absolute())  # workers elsewhere have another working folder
+    cluster = _cluster(scheduler, None if source else photos, None if target else folder) if scheduler else None
     with locked(folder):
         digest = prepare(folder, captures, settings_dict(settings), overwrite)
-        units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)
-        records = finished_units(folder, units, captures, retry_failed)
+        if target:
+            begin_remote(target, folder)
+        units = plan_units(plan.pairing.captures, plan.splits, photos, digest, settings.shards.captures_per_shard)
+        records = finished_units(folder, units, photos, retry_failed)
         reused = sum(len(unit.captures) for unit in units if unit.key in records)
-        calls = [(unit, captures, folder, settings, digest) for unit in units if unit.key not in records]
-        with progress_bar(len(plan.pairing.captures), label="aligning", unit="capture") as bar:
-            bar.update(reused)
-            for record in run_parallel(build_shard, calls, jobs, backend):
-                records[record.key] = record
-                bar.update(len(record.rows))
+        common = (*places, settings, digest, capture_timeout_s, target)
+        calls = {unit.key: (unit, *common) for unit in units if unit.key not in records}
+        aligned = run_units(build_shard, calls, folder, jobs, backend, cluster)
+        records |= _with_progress(aligned, len(plan.pairing.captures), reused)
+        if target and cluster:  # workers on other machines have left their shards in the store only
+            fetch_dataset(target, folder)
         rejected = read_review(review) if review else frozenset()
         reviewed = apply_review(folder, units, records, rejected, settings.shards.compression)
         remove_aligned(
@@ -278,4 +295,6 @@ def build_dataset(
             plan.pairing.unpaired,
             reviewed.set_aside,
         )
+        if target:
+            publish(target, folder)
     return BuildReport(folder, manifest, rows, reused, time.perf_counter() - start)

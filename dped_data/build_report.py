@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dped_data.manifest import Manifest
-from dped_data.records import SPLITS
+from dped_data.records import CONTRAST_CLASSES, SPLITS
 
 
 def build_text(folder: str, manifest: Manifest, reused: int, seconds: float) -> str:
@@ -18,6 +18,9 @@ def build_text(folder: str, manifest: Manifest, reused: int, seconds: float) -> 
     for split in SPLITS:
         entry = manifest.splits[split]
         lines.append(f"  {split:<8}{entry.captures:>10,}{entry.patches:>10,}{len(entry.shards):>8,}")
+    if any(totals.get(f"{kind}_windows") for kind in CONTRAST_CLASSES):
+        shares = [f"{kind} {totals[f'{kind}_patches']:,} of {totals[f'{kind}_windows']:,}" for kind in CONTRAST_CLASSES]
+        lines.append(f"  windows kept by contrast: {', '.join(shares)}")
     if totals["rejected"] or totals["failed"]:
         lines.append(
             f"  not used: {totals['rejected']:,} rejected, {totals['failed']:,} failed (captures.csv has each)"

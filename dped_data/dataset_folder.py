@@ -15,12 +15,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dped_data.capture_table import CAPTURES_NAME, UNPAIRED_NAME, CaptureRow, write_captures, write_unpaired
+from dped_data.dataset_card import write_dataset_card
 from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_write_text
 from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
-from dped_data.records import SPLITS, Unpaired
+from dped_data.records import CONTRAST_CLASSES, SPLITS, Unpaired
+from dped_data.remote import is_remote
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.settings_machinery import changed_settings, digest_of, settings_dict
+from dped_data.unit_watch import remove_watches
 from dped_data.work_units import WORK_FOLDER, Unit, UnitRecord, all_shards, clean_up, number_shards
 
 _SETTINGS_NAME = "settings.json"
@@ -47,13 +50,17 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_place(folder: Path, captures: Path) -> None:
-    """Raise UsageError if the dataset would be written among the photos."""
-    if folder.resolve().is_relative_to(captures.resolve()):
+def check_place(folder: Path | str, captures: Path | str) -> None:
+    """Raise UsageError if the dataset would be written among the photos; both may be addresses in a store."""
+    if is_remote(folder) or is_remote(captures):
+        inside = f"{folder}/".startswith(f"{str(captures).rstrip('/')}/")
+    else:
+        inside = Path(folder).resolve().is_relative_to(Path(captures).resolve())
+    if inside:
         raise UsageError(f"{folder}: the dataset would be written among the photos; choose an --out outside {captures}")
 
 
-def prepare(folder: Path, captures: Path, new: Mapping[str, Any], overwrite: bool) -> str:
+def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrite: bool) -> str:
     """Make the folder ready for a build with the settings `new` and return their digest. Call under the lock.
 
     Raises:
@@ -70,8 +77,12 @@ def prepare(folder: Path, captures: Path, new: Mapping[str, Any], overwrite: boo
             )
         _remove(folder)
     clean_up(folder)
+    remove_watches(folder)
     atomic_write_text(folder / WORK_FOLDER / _SETTINGS_NAME, json.dumps(new, indent=1, sort_keys=True) + "\n")
-    atomic_write_text(folder / WORK_FOLDER / _SOURCE_NAME, _relative(captures, folder) + "\n")
+    atomic_write_text(
+        folder / WORK_FOLDER / _SOURCE_NAME,
+        (str(captures) if is_remote(captures) else _relative(Path(captures), folder)) + "\n",
+    )
     return digest_of(new, FORMAT_VERSION)
 
 
@@ -83,7 +94,7 @@ def _settings_of(folder: Path) -> dict[str, Any] | None:
             settings = table[key] if key else table
             if isinstance(settings, dict):
                 return settings
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return None
 
@@ -140,7 +151,7 @@ def finish(
     unpaired: Sequence[Unpaired],
     set_aside: Collection[str] = (),
 ) -> tuple[Manifest, tuple[CaptureRow, ...]]:
-    """Number the shards and write captures.csv, unpaired.csv and, last, the manifest. Call under the lock."""
+    """Number the shards, write captures.csv, unpaired.csv, then the manifest and its card. Call under the lock."""
     (folder / MANIFEST_NAME).unlink(missing_ok=True)  # a manifest never describes shards that are being renamed
     names = number_shards(folder, units, records, set_aside)
     rows = tuple(replace(row, split=unit.split) for unit in units for row in records[unit.key].rows)
@@ -158,6 +169,9 @@ def finish(
         "windows": sum(row.windows or 0 for row in rows),
         "patches": sum(row.patches for row in rows),
     }
+    for kind in CONTRAST_CLASSES:
+        for what in ("windows", "patches"):
+            totals[f"{kind}_{what}"] = sum(getattr(row, f"{kind}_{what}") or 0 for row in rows)
     reasons = Counter(f"{row.stage}: {row.reason}" for row in rows if row.status != "kept")
     manifest = Manifest(
         phone=origin.phone,
@@ -175,6 +189,7 @@ def finish(
     write_captures(folder, rows)
     write_unpaired(folder, unpaired)
     write_manifest(folder, manifest)
+    write_dataset_card(folder, manifest)
     return manifest, rows
 
 

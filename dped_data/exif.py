@@ -8,8 +8,19 @@ from datetime import UTC, datetime
 
 from PIL import ExifTags, Image
 
-EXIF_FAULTS = (SyntaxError, ValueError, TypeError, LookupError, OSError, OverflowError, RecursionError, struct.error)
-"""What Pillow raises for damaged EXIF blocks."""
+EXIF_FAULTS = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for damaged EXIF blocks, and for photos that claim far more than they hold."""
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
@@ -23,6 +34,12 @@ def read_exif(image: Image.Image) -> Image.Exif:
             return exif
     except EXIF_FAULTS:
         return Image.Exif()
+
+
+def orientation_of(exif: Image.Exif) -> int:
+    """Return how the photo is stored, 1 (upright) to 8; 1 where that is not stated or makes no sense."""
+    value = exif.get(ExifTags.Base.Orientation, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def capture_time(exif: Image.Exif) -> tuple[float | None, bool]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,10 +41,11 @@ def atomic_write_text(path: Path, text: str) -> None:
     atomic_write_bytes(path, text.encode())
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in `folder`. Call only while no writer works there."""
+def remove_temporaries(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove what killed writers of the files `names` (None: of any) left in `folder`. Call only while none works."""
     for leftover in sorted(folder.glob(f"{TEMPORARY_PREFIX}*")):
-        leftover.unlink(missing_ok=True)
+        if names is None or leftover.name.removeprefix(TEMPORARY_PREFIX).partition("-")[2] in names:
+            leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -60,3 +62,10 @@ def sha256_of_file(path: Path) -> str:
     """Return the sha256 of a file's bytes as lower-case hexadecimal text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def system_error(error: OSError | RuntimeError, path: Path) -> OSError | RuntimeError:
+    """Return the system's reason why HDF5 could not write as an OSError that names `path`; else the error itself."""
+    told = re.search(r"errno = (\d+)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    return OSError(number, os.strerror(number), str(path)) if number else error

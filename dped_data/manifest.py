@@ -73,19 +73,31 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def find_dataset(data: Path, phone: str | None) -> Path:
-    """Return DATA/PHONE, or without `phone` the only dataset in DATA.
+    """Return the folder of `phone`'s dataset below `data`, of the only one there, or `data` where it is a dataset.
 
     Raises:
-        InputError: there is no dataset; UsageError: there are several and none was named.
+        InputError: no dataset there. UsageError: several, and no name to choose one.
     """
+    itself = (data / MANIFEST_NAME).is_file()
+    data = data if data.name else data.resolve()  # the folder's name is used
     if phone is not None:
-        return data / phone
-    found = sorted(path.parent for path in data.glob(f"*/{MANIFEST_NAME}"))
-    if not found:
-        raise InputError(f"{data}: no dataset here; run dped build-dataset first, or name its folder with --data")
-    if len(found) > 1:
-        raise UsageError(f"{data}: holds {', '.join(path.name for path in found)}; choose one with --phone")
-    return found[0]
+        folder = data / phone
+        if not (folder / MANIFEST_NAME).is_file():
+            if itself and read_manifest(data).phone == phone:
+                return data
+            raise InputError(f"{folder}: no dataset there ({MANIFEST_NAME} is missing); `dped build-dataset` makes one")
+        return folder
+    if itself:
+        return data
+    folders = sorted(path.parent for path in data.glob(f"*/{MANIFEST_NAME}"))
+    if not folders:
+        raise InputError(
+            f"{data}: no dataset in it (*/{MANIFEST_NAME}); `dped build-dataset` makes one, --data names its folder"
+        )
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise UsageError(f"{data}: datasets of several phones ({names}); choose one with --phone NAME")
+    return folders[0]
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -97,8 +109,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     document = _read_document(path)
+    real: dict[Path, Path] = {}
     try:
-        splits: dict[str, SplitEntry] = {name: _split(document["splits"][name], path) for name in SPLITS}
+        splits: dict[str, SplitEntry] = {name: _split(document["splits"][name], path, real) for name in SPLITS}
         manifest = Manifest(
             phone=_typed(document, "phone", str),
             dslr=_typed(document, "dslr", str),
@@ -145,10 +158,10 @@ def _typed(table: Mapping[str, Any], key: str, kind: type) -> Any:
     return value
 
 
-def _split(table: Mapping[str, Any], path: Path) -> SplitEntry:
+def _split(table: Mapping[str, Any], path: Path, real: dict[Path, Path]) -> SplitEntry:
     shards = tuple(
         ShardEntry(
-            _inside(_typed(s, "file", str), path),
+            _inside(_typed(s, "file", str), path, real),
             _typed(s, "patches", int),
             _typed(s, "bytes", int),
             _typed(s, "sha256", str),
@@ -158,16 +171,24 @@ def _split(table: Mapping[str, Any], path: Path) -> SplitEntry:
     return SplitEntry(_typed(table, "captures", int), _typed(table, "patches", int), shards)
 
 
-def _inside(file: str, manifest: Path) -> str:
-    """Return `file` if it stays inside the dataset's folder, links included; else raise InputError."""
+def _inside(file: str, manifest: Path, real: dict[Path, Path]) -> str:
+    """Return `file` if it stays inside the dataset's folder, links included; else raise InputError.
+
+    `real` remembers the folders' places without links: with thousands of shards these look-ups would be what takes
+    time.
+    """
     pure = PurePosixPath(file)
-    folder = manifest.parent.resolve()
-    if (
-        pure.is_absolute()
-        or ".." in pure.parts
-        or "\\" in file
-        or "\0" in file
-        or not (folder / pure).resolve().is_relative_to(folder)
-    ):
-        raise InputError(f"{manifest}: shard '{file}' lies outside the dataset; the manifest was tampered with")
+    if pure.is_absolute() or ".." in pure.parts or "\\" in file or "\0" in file:
+        raise _tampered(file, manifest)
+    path, folder = manifest.parent / pure, manifest.parent
+    for place in (folder, path.parent):
+        if place not in real:
+            real[place] = place.resolve()
+    place = path.resolve() if path.is_symlink() else real[path.parent]
+    if not place.is_relative_to(real[folder]):
+        raise _tampered(file, manifest)
     return file
+
+
+def _tampered(file: str, manifest: Path) -> InputError:
+    return InputError(f"{manifest}: shard '{file}' lies outside the dataset; the manifest was tampered with")

@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageErr
 
 from dped_data.colour import srgb_from_adobe_rgb
 from dped_data.errors import PhotoError
-from dped_data.exif import EXIF_FAULTS, capture_time, read_exif
+from dped_data.exif import EXIF_FAULTS, capture_time, orientation_of, read_exif
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
@@ -30,6 +30,10 @@ PHOTO_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff"} | HEIF_SUFFIXES | RAW
 
 MAX_PIXELS = 250_000_000
 """Ours: above the 200-megapixel sensors of today's phones, and 750 MB decoded; a larger header is refused unread."""
+
+_EXPANDING = ("JPEG", "PNG", "TIFF")
+_MOST_EXPANSION = 4000
+"""Ours: bytes that one byte of such a file can stand for (deflate: 1,032), lest a small file claim 750 MB of memory."""
 
 _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,7 +70,7 @@ def read_header(path: Path) -> PhotoHeader:
         exif = read_exif(image)
         width, height = image.size
         # Pillow reports the size of an oriented TIFF upright, that of any other format as stored.
-        if not isinstance(image, TiffImagePlugin.TiffImageFile) and exif.get(ExifTags.Base.Orientation, 1) >= 5:
+        if not isinstance(image, TiffImagePlugin.TiffImageFile) and orientation_of(exif) >= 5:
             width, height = height, width
         time_s, has_subseconds = capture_time(exif)
         return PhotoHeader(width, height, time_s, has_subseconds)
@@ -91,11 +95,16 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
     if Path(name).suffix.lower() in RAW_SUFFIXES:
         return _decode_raw(data, name)
     with _opened(io.BytesIO(data), name) as image:
+        if image.format in _EXPANDING and image.width * image.height * 3 > _MOST_EXPANSION * len(data):
+            raise PhotoError(name, "truncated or damaged photo")
         exif = read_exif(image)
-        orientation = int(exif.get(ExifTags.Base.Orientation, 1))
+        orientation = orientation_of(exif)
         profile = image.info.get("icc_profile")
         if image.format == "JPEG" and image.mode in ("RGB", "L"):
-            pixels = Image.fromarray(_decode_jpeg(data, name))
+            decoded = _decode_jpeg(data, name)
+            if orientation not in _TRANSPOSES and not profile and not _is_adobe_rgb(exif):
+                return decoded  # most photos: nothing to convert, nothing to copy
+            pixels = Image.fromarray(decoded)
         else:
             pixels = _load(image, name)
             if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -131,7 +140,7 @@ def _opened(source: io.BufferedReader | io.BytesIO, name: str) -> Iterator[Image
                 image = Image.open(source)
         except Image.DecompressionBombError:
             raise PhotoError(name, f"more than {MAX_PIXELS // 10**6} megapixels") from None
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError, EOFError):
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError, EOFError, MemoryError):
             raise PhotoError(name, "not a photo (no known image format)") from None
         if image.width * image.height > MAX_PIXELS:
             raise PhotoError(name, f"more than {MAX_PIXELS // 10**6} megapixels")
@@ -206,7 +215,16 @@ def _load(image: Image.Image, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, OverflowError, Image.DecompressionBombError):
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+        Image.DecompressionBombError,
+    ):
         raise PhotoError(name, "truncated or damaged photo") from None
     if image.mode.startswith("I"):  # 16-bit grey: keep the upper eight bits
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
@@ -229,9 +247,14 @@ def _to_srgb(image: Image.Image, profile: bytes | None, exif: Image.Exif) -> Ima
                     return converted
         except (ImageCms.PyCMSError, OSError):
             return image.convert("RGB")
-    elif exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03" and image.mode == "RGB":
+    elif _is_adobe_rgb(exif) and image.mode == "RGB":
         return Image.fromarray(srgb_from_adobe_rgb(np.asarray(image)))
     return image.convert("RGB")
+
+
+def _is_adobe_rgb(exif: Image.Exif) -> bool:
+    """Whether the camera says "Adobe RGB" without a profile (DCF 2.0: interoperability index R03)."""
+    return bool(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03")
 
 
 def write_photo(
@@ -256,7 +279,9 @@ def write_photo(
     if file_format == "TIFF":
         options["compression"] = "tiff_deflate"
     options |= {key: value for key, value in (("exif", exif), ("icc_profile", icc_profile)) if value}
+    encoded = io.BytesIO()  # Pillow takes no notice when a full disk takes only a part of what it writes to a file
     try:
-        Image.fromarray(pixels).save(path, file_format, **options)
+        Image.fromarray(pixels).save(encoded, file_format, **options)
+        path.write_bytes(encoded.getbuffer())
     except OSError as error:
         raise PhotoError(path.name, f"cannot be written ({error.strerror or error})") from None

@@ -19,3 +19,8 @@ def progress(items: Iterable[T], *, total: int | None = None, label: str, unit: 
 def progress_bar(total: int | None, *, label: str, unit: str) -> Any:
     """Return a tqdm bar, a context manager with `update(n)`, for work that does not come one item at a time."""
     return tqdm(total=total, desc=label, unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+
+
+def note(text: str) -> None:
+    """Tell the person at once, above a bar if there is one: a line on stderr."""
+    tqdm.write(f"dped: {text}", file=sys.stderr)

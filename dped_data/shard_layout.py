@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +25,35 @@ PATCH_COLUMNS: Mapping[str, type] = {
 }
 """Datasets with one row per patch, besides `capture`; each is a field of records.Patches."""
 
+_REASON_SHOWN = 120
+
 
 @contextmanager
 def open_shard(path: Path) -> Iterator[h5py.File]:
-    """Open a shard for reading and check that it is one.
+    """Open a shard for reading and check that it is one; errors as in `opened_shard`, also while it is read."""
+    with damage_told(path), opened_shard(path) as file:
+        yield file
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what the HDF5 library raises for damaged content into an InputError; whatever others raise passes."""
+    try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        if not _raised_by_hdf5(error):
+            raise
+        reason = " ".join(str(error).split())[:_REASON_SHOWN]
+        raise InputError(f"{path}: damaged shard ({reason}); delete it and run dped build-dataset again") from None
+
+
+def _raised_by_hdf5(error: BaseException) -> bool:
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1]).startswith("h5py")
+
+
+def opened_shard(path: Path) -> h5py.File:
+    """Return a shard, open for reading and checked; the caller closes it.
 
     Raises:
         InputError: missing, damaged, of another format version, incomplete, of inconsistent length, or referring to
@@ -41,9 +67,13 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
         ) from None
     except OSError:
         raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
-    with file:
-        check_shard(file, path)
-        yield file
+    try:
+        with damage_told(path):
+            check_shard(file, path)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def check_shard(file: h5py.File, path: Path) -> None:
@@ -55,15 +85,19 @@ def check_shard(file: h5py.File, path: Path) -> None:
             f"{path}: format version {file.attrs.get('format_version')}, this program reads version {FORMAT_VERSION}; "
             "build the dataset again"
         )
+    found: dict[str, h5py.Dataset] = {}  # opened once each: these look-ups are what a check costs
     for name in (*PATCH_COLUMNS, "capture", "captures", "window_xy", "window_reason", "window_capture"):
         link = file.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+        dataset = file[name] if isinstance(link, h5py.HardLink) else None
+        if not isinstance(dataset, h5py.Dataset):
             raise InputError(f"{path}: damaged shard, dataset '{name}' is missing or a link")
-        if file[name].external or file[name].is_virtual:
+        if dataset.external or dataset.is_virtual:
             raise InputError(f"{path}: dataset '{name}' refers to another file, which is refused")
-    rows, size = file["phone"].shape[0], file["phone"].shape[1:2]
+        found[name] = dataset
+    phone, dslr = found["phone"].shape, found["dslr"].shape
+    rows, size = phone[0], phone[1:2]
     for name, dtype in PATCH_COLUMNS.items():
-        if file[name].dtype != dtype or file[name].shape[0] != rows:
-            raise InputError(f"{path}: damaged shard, '{name}' is {file[name].dtype} {file[name].shape}")
-    if file["phone"].shape != (rows, *size, *size, 3) or file["dslr"].shape != file["phone"].shape:
-        raise InputError(f"{path}: damaged shard, patches are {file['phone'].shape} and {file['dslr'].shape}")
+        if found[name].dtype != dtype or found[name].shape[0] != rows:
+            raise InputError(f"{path}: damaged shard, '{name}' is {found[name].dtype} {found[name].shape}")
+    if phone != (rows, *size, *size, 3) or dslr != phone:
+        raise InputError(f"{path}: damaged shard, patches are {phone} and {dslr}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError
-from dped_data.files import atomic_path
+from dped_data.files import atomic_path, system_error
 from dped_data.manifest import Manifest, ShardEntry, read_manifest
+from dped_data.open_shards import OpenShards
 from dped_data.records import Patches, Split
 from dped_data.settings import FORMAT_VERSION
 from dped_data.shard_layout import PATCH_COLUMNS, open_shard
@@ -26,8 +27,6 @@ _CAPTURE_TEXTS = ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256")
 
 _WRITTEN_AT_ONCE = 2**24
 """Ours: bytes of a column that go to the file in one call."""
-_MAPS_OPEN = 200
-"""Ours: shards mapped at once; each costs a file descriptor, and systems allow 1,024 of them by default."""
 
 
 @dataclass(frozen=True)
@@ -66,32 +65,39 @@ def write_shard(
         captures: the shard's captures in order, at least one patch among them.
         attributes: text stored on the file (digest, settings as JSON, phone, dslr, unit, alignment).
         compression: "none" leaves `phone` and `dslr` contiguous, so that readers can map them into memory.
+    Raises:
+        OSError: the file cannot be written, for example for want of space.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
-        file.attrs["format"] = "dped-shard"
-        file.attrs["format_version"] = FORMAT_VERSION
-        for key in sorted(attributes):
-            file.attrs[key] = attributes[key]
-        for name, dtype in PATCH_COLUMNS.items():
-            parts = [np.asarray(getattr(c.patches, name)) for c in captures]
-            _write_column(file, name, parts, dtype, compression if name in ("phone", "dslr") else "none")
-        if any(c.patches.flat is not None for c in captures):
-            flags = [
-                c.patches.flat if c.patches.flat is not None else np.zeros(len(c.patches.ncc), bool) for c in captures
-            ]
-            _write_column(file, "flat", flags, np.bool_)
-        for name, field in (("capture", "phone_xy"), ("window_capture", "window_xy")):
-            counts = [len(getattr(c.patches, field)) for c in captures]
-            file[name] = np.repeat(np.arange(len(captures), dtype=np.int32), counts)
-        _write_column(file, "window_xy", [c.patches.window_xy for c in captures], np.int32)
-        _write_column(file, "window_reason", [c.patches.window_reason for c in captures], np.uint8)
-        text = h5py.string_dtype("utf-8")
-        file.create_dataset("captures", data=[c.capture_id for c in captures], dtype=text)
-        for name in _CAPTURE_TEXTS:
-            file.create_dataset(name, data=[getattr(c, name) for c in captures], dtype=text)
-        file["phone_size_wh"] = np.array([c.phone_size_wh for c in captures], np.int32)
-        file["dslr_size_wh"] = np.array([c.dslr_size_wh for c in captures], np.int32)
-        file["homography"] = np.stack([c.dslr_from_phone for c in captures]).astype(np.float64)
+    try:
+        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+            _fill(file, captures, attributes, compression)
+    except (OSError, RuntimeError) as error:  # h5py raises either, with many lines around the system's reason
+        raise system_error(error, path) from None
+
+
+def _fill(file: h5py.File, captures: Sequence[ShardCapture], attributes: Mapping[str, str], compression: str) -> None:
+    file.attrs["format"] = "dped-shard"
+    file.attrs["format_version"] = FORMAT_VERSION
+    for key in sorted(attributes):
+        file.attrs[key] = attributes[key]
+    for name, dtype in PATCH_COLUMNS.items():
+        parts = [np.asarray(getattr(c.patches, name)) for c in captures]
+        _write_column(file, name, parts, dtype, compression if name in ("phone", "dslr") else "none")
+    if any(c.patches.flat is not None for c in captures):
+        flags = [c.patches.flat if c.patches.flat is not None else np.zeros(len(c.patches.ncc), bool) for c in captures]
+        _write_column(file, "flat", flags, np.bool_)
+    for name, field in (("capture", "phone_xy"), ("window_capture", "window_xy")):
+        counts = [len(getattr(c.patches, field)) for c in captures]
+        file[name] = np.repeat(np.arange(len(captures), dtype=np.int32), counts)
+    _write_column(file, "window_xy", [c.patches.window_xy for c in captures], np.int32)
+    _write_column(file, "window_reason", [c.patches.window_reason for c in captures], np.uint8)
+    text = h5py.string_dtype("utf-8")
+    file.create_dataset("captures", data=[c.capture_id for c in captures], dtype=text)
+    for name in _CAPTURE_TEXTS:
+        file.create_dataset(name, data=[getattr(c, name) for c in captures], dtype=text)
+    file["phone_size_wh"] = np.array([c.phone_size_wh for c in captures], np.int32)
+    file["dslr_size_wh"] = np.array([c.dslr_size_wh for c in captures], np.int32)
+    file["homography"] = np.stack([c.dslr_from_phone for c in captures]).astype(np.float64)
 
 
 def _write_column(
@@ -146,14 +152,6 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
     return captures, attributes
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """Where the two patch arrays of a shard lie: byte offsets, or None when they must be read through HDF5."""
-
-    phone_offset: int | None
-    dslr_offset: int | None
-
-
 class PatchStore:
     """The patches of one split of a dataset, readable in any order.
 
@@ -178,15 +176,14 @@ class PatchStore:
         self._reset()
 
     def _reset(self) -> None:
-        self._pixels: dict[int, _Pixels] = {}
-        self._maps: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
+        self._open = OpenShards(self.folder, self.shards, self.patch_size)
 
     def __len__(self) -> int:
         """Number of patches in the split."""
         return int(self._starts[-1])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_pixels", "_maps")}
+        return {key: value for key, value in self.__dict__.items() if key != "_open"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -210,16 +207,17 @@ class PatchStore:
         shape = (len(wanted), self.patch_size, self.patch_size, 3)
         phone, dslr = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
-        for shard in np.unique(shard_of):
-            where = np.flatnonzero(shard_of == shard)
-            rows = wanted[where] - self._starts[shard]
-            arrays = self._arrays(int(shard))
-            if arrays is not None:
-                phone[where], dslr[where] = arrays[0][rows], arrays[1][rows]
-                continue
-            with open_shard(self.folder / self.shards[shard].file) as file:
-                for row, target in zip(rows, where, strict=True):
-                    phone[target], dslr[target] = file["phone"][row], file["dslr"][row]
+        rows = wanted - self._starts[shard_of]
+        opened, pixels = -1, (phone, dslr)
+        for target in np.argsort(shard_of, kind="stable").tolist():
+            if (shard := int(shard_of[target])) != opened:
+                opened, pixels = shard, self._open.patches(shard)
+            row = int(rows[target])
+            try:
+                phone[target], dslr[target] = pixels[0][row], pixels[1][row]
+            except (OSError, ValueError, zlib.error):
+                path = self.folder / self.shards[shard].file
+                raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
         return phone, dslr
 
     def column(self, name: str) -> NDArray[Any]:
@@ -254,35 +252,3 @@ class PatchStore:
     def settings_json(self) -> str:
         """Return the settings of the build as JSON text, for records of what a model was trained on."""
         return json.dumps(self.manifest.settings, sort_keys=True)
-
-    def _arrays(self, shard: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        """Map a shard's two patch arrays, least recently used ones closed; None if it is compressed."""
-        if shard in self._maps:
-            self._maps.move_to_end(shard)
-            return self._maps[shard]
-        path = self.folder / self.shards[shard].file
-        pixels = self._pixels.get(shard)
-        if pixels is None:
-            pixels = self._pixels[shard] = self._locate(shard, path)
-        if pixels.phone_offset is None or pixels.dslr_offset is None:
-            return None
-        shape = (self.shards[shard].patches, self.patch_size, self.patch_size, 3)
-        arrays = (
-            np.memmap(path, np.uint8, "r", pixels.phone_offset, shape),
-            np.memmap(path, np.uint8, "r", pixels.dslr_offset, shape),
-        )
-        self._maps[shard] = arrays
-        if len(self._maps) > _MAPS_OPEN // 2:
-            self._maps.popitem(last=False)
-        return arrays
-
-    def _locate(self, shard: int, path: Path) -> _Pixels:
-        entry = self.shards[shard]
-        expected = (entry.patches, self.patch_size, self.patch_size, 3)
-        with open_shard(path) as file:
-            if file["phone"].shape != expected:
-                raise InputError(
-                    f"{path}: holds patches {file['phone'].shape}, the manifest says {expected}; "
-                    "run dped build-dataset again"
-                )
-            return _Pixels(file["phone"].id.get_offset(), file["dslr"].id.get_offset())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import h5py
@@ -44,6 +44,7 @@ class UnitRecord:
         bytes, sha256: of the shard file.
         photo_sha256: file -> sha256 of the photos as they were read; "" for one that could not be read.
         rows: the captures' rows, their split left empty.
+        photo_mtime_ns: file -> time of its last change as in PhotoReader.
     """
 
     key: str
@@ -52,6 +53,7 @@ class UnitRecord:
     sha256: str
     photo_sha256: dict[str, str]
     rows: tuple[CaptureRow, ...]
+    photo_mtime_ns: dict[str, int] = field(default_factory=dict)
 
 
 def plan_units(
@@ -110,7 +112,7 @@ def read_record(folder: Path, key: str) -> UnitRecord | None:
     try:
         table = json.loads(record_path(folder, key).read_text(encoding="utf-8"))
         return UnitRecord(**{**table, "rows": tuple(row_from_json(row) for row in table["rows"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -144,8 +146,9 @@ def all_shards(folder: Path) -> Iterator[Path]:
 def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed: bool) -> dict[str, UnitRecord]:
     """Return the records of the units that need no work: recorded, shard in place, photos unchanged.
 
-    A photo that is newer than the record is read and compared by its sha256. With `retry_failed`, units that hold a
-    failed capture count as not done.
+    A photo that was changed since it was read, forwards or backwards in time, is read and compared by its sha256; one
+    that could not be read then and can be now makes its unit count as not done. With `retry_failed`, so do units that
+    hold a failed capture.
     """
     shards = shards_by_key(folder)
     done: dict[str, UnitRecord] = {}
@@ -167,7 +170,9 @@ def _photos_changed(record: UnitRecord, path: Path, root: Path) -> bool:
     written = path.stat().st_mtime_ns
     for file, sha256 in record.photo_sha256.items():
         try:
-            if (root / file).stat().st_mtime_ns >= written and sha256_of_file(root / file) != sha256:
+            now, then = (root / file).stat().st_mtime_ns, record.photo_mtime_ns.get(file)
+            touched = now >= written if then is None else now != then
+            if touched and sha256_of_file(root / file) != sha256:
                 return True
         except OSError:
             continue  # the plan has seen the same: sizes are part of the key

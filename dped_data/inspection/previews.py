@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from dped_data.errors import PhotoError
-from dped_data.exif import read_exif
+from dped_data.exif import orientation_of, read_exif
 from dped_data.inspection.records import StoredCapture
 from dped_data.photos import JPEG_SUFFIXES, read_bytes, read_header, read_photo
 
@@ -81,7 +81,7 @@ def _decode_small(path: Path, longest_px: int) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data)) as image:
         if image.format != "JPEG" or image.mode not in ("RGB", "L"):
             return read_photo(path)
-        orientation = int(read_exif(image).get(ExifTags.Base.Orientation, 1))
+        orientation = orientation_of(read_exif(image))
         least_wh = [longest_px * side // max(image.size) for side in image.size]
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(

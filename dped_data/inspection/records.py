@@ -10,10 +10,6 @@ from numpy.typing import NDArray
 
 from dped_data.capture_table import CaptureRow
 
-CONTRAST_CLASSES: tuple[str, ...] = ("flat", "soft", "textured")
-CONTRAST_LIMITS: tuple[float, float] = (4.0, 12.0)
-"""Ours: standard deviation of a patch's luminance, grey levels, that ends "flat" and "soft"."""
-
 
 @dataclass(frozen=True)
 class StoredCapture:

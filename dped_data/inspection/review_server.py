@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import hmac
-import json
 import mimetypes
-import secrets
 import threading
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from dped_data.errors import InputError
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
 from dped_data.inspection.report import InspectReport
 from dped_data.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
+from dped_data.token_server import Refused, TokenHandler, TokenServer, new_token
 
 REVIEW_NAME = "review.csv"
-_HOST = "127.0.0.1"
-_JSON = "application/json"
-_LONGEST_BODY = 64 * 1024
 _SERVED_FOLDERS = ("assets", "data", CAPTURES_FOLDER)
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_AN_HOUR = "private, max-age=3600"
+"""Files may be kept: another report has another token, hence other addresses."""
 
 
 class ReviewServer:
@@ -68,30 +53,21 @@ class ReviewServer:
         self._out, self._photos = out.resolve(), Path(report.photos).resolve() if report.photos else None
         self._ids = {capture.capture_id for capture in report.captures}
         self._files = {name for c in report.captures for name in (c.phone_file, c.dslr_file) if name}
-        self._token = secrets.token_urlsafe(24)
         server = self
 
         class Handler(_Handler):
             owner = server
 
-        self._http = ThreadingHTTPServer((_HOST, 0), Handler)
-        self._http.daemon_threads = True
-        self.authority = f"{_HOST}:{self._http.server_address[1]}"
-        self.address = f"http://{self.authority}/{self._token}/"
+        self._http = TokenServer(Handler, new_token())
+        self.address = self._http.address
 
     def serve(self) -> None:
         """Answer requests until `stop` is called from another thread, or Ctrl-C."""
-        with suppress(KeyboardInterrupt), self._http:
-            self._http.serve_forever(poll_interval=0.1)
+        self._http.serve()
 
     def stop(self) -> None:
         """End `serve`."""
-        self._http.shutdown()
-
-    def below_token(self, path: str) -> str | None:
-        """Return the part of a request's path that follows the token; None when the token is wrong."""
-        token, _, rest = urlsplit(path).path.removeprefix("/").partition("/")
-        return unquote(rest) if hmac.compare_digest(token.encode(), self._token.encode()) else None
+        self._http.stop()
 
     def file_of(self, name: str) -> Path | None:
         """Return the file that a path below the token means; None for everything that is not part of the report."""
@@ -100,7 +76,7 @@ class ReviewServer:
             return self._photos / photo if self._photos is not None and photo in self._files else None
         if name in ("", PAGE_NAME):
             return self._out / PAGE_NAME
-        if name.partition("/")[0] not in _SERVED_FOLDERS or "\\" in name:
+        if name.partition("/")[0] not in _SERVED_FOLDERS or "\\" in name or "\0" in name:
             return None
         path = (self._out / name).resolve()
         return path if path.is_relative_to(self._out) and path.is_file() else None
@@ -112,13 +88,14 @@ class ReviewServer:
 
     def decide(self, document: Any) -> dict[str, str]:
         """Save a decision that the page sent and return it; InputError when it makes no sense or cannot be saved."""
-        if not isinstance(document, dict) or document.get("capture_id") not in self._ids:
+        capture_id = document.get("capture_id") if isinstance(document, dict) else None
+        if not isinstance(capture_id, str) or capture_id not in self._ids:
             raise InputError("no such capture in this report")
         verdict, note = document.get("verdict"), document.get("note", "")
         if verdict not in VERDICTS or not isinstance(note, str):
             raise InputError(f"verdict must be one of {', '.join(VERDICTS)}, note must be text")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        decision = Decision(now, document["capture_id"], verdict, one_line(note))
+        decision = Decision(now, capture_id, verdict, one_line(note))
         with self._lock:
             try:
                 append_decision(self.review, decision)
@@ -128,17 +105,12 @@ class ReviewServer:
         return asdict(decision)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(TokenHandler):
     owner: ReviewServer
-    server_version, sys_version = "dped", ""
-    timeout = 30
 
-    def do_GET(self) -> None:
-        name = self._name()
-        if name is None:
-            return
+    def get(self, name: str) -> None:
         if name == "review":
-            self._send_json(self.owner.decisions())
+            self.send_json(self.owner.decisions())
             return
         path = self.owner.file_of(name)
         try:
@@ -146,53 +118,17 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             data = None
         if path is None or data is None:
-            self._send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"not part of this report")
-            return
-        self._send(HTTPStatus.OK, _content_type(path), data)
+            raise Refused(HTTPStatus.NOT_FOUND, "not part of this report")
+        self.send(_content_type(path), data, _AN_HOUR)
 
-    def do_POST(self) -> None:
-        name = self._name()
-        if name is None:
-            return
-        length = self.headers.get("Content-Length", "")
-        foreign = self.headers.get("Origin", f"http://{self.owner.authority}") != f"http://{self.owner.authority}"
-        if name != "review" or foreign or self.headers.get_content_type() != _JSON:
-            self._send(HTTPStatus.FORBIDDEN, "text/plain; charset=utf-8", b"not from this report")
-            return
-        if not (length.isascii() and length.isdigit()) or int(length) > _LONGEST_BODY:
-            self._send(HTTPStatus.BAD_REQUEST, "text/plain; charset=utf-8", b"no decision, or too long")
-            return
+    def post(self, name: str, document: Any) -> None:
+        if name != "review":
+            raise Refused(HTTPStatus.NOT_FOUND, "not part of this report")
         try:
-            self._send_json(self.owner.decide(json.loads(self.rfile.read(int(length)))))
-        except (ValueError, RecursionError):
-            self._send(HTTPStatus.BAD_REQUEST, "text/plain; charset=utf-8", b"not JSON")
+            decision = self.owner.decide(document)
         except InputError as error:
-            self._send(HTTPStatus.BAD_REQUEST, "text/plain; charset=utf-8", str(error).encode())
-
-    def _name(self) -> str | None:
-        """The path below the token; None after a refusal has been sent."""
-        name = self.owner.below_token(self.path)
-        if name is None or self.headers.get("Host") != self.owner.authority:
-            self.close_connection = True
-            self._send(HTTPStatus.FORBIDDEN, "text/plain; charset=utf-8", b"open the address that the terminal shows")
-            return None
-        return name
-
-    def _send_json(self, document: Any) -> None:
-        self._send(HTTPStatus.OK, _JSON, json.dumps(document).encode())
-
-    def _send(self, status: HTTPStatus, content_type: str, data: bytes) -> None:
-        self.send_response(status)
-        # Files may be kept: another report has another token, hence other addresses.
-        cache = "no-store" if content_type == _JSON else "private, max-age=3600"
-        own = {"Content-Type": content_type, "Content-Length": str(len(data)), "Cache-Control": cache}
-        for key, value in {**_HEADERS, **own}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing: the terminal shows the address and errors only."""
+            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
+        self.send_json(decision)
 
 
 def _content_type(path: Path) -> str:

@@ -12,10 +12,10 @@ from scipy.stats import theilslopes
 
 from dped_data.inspection.leaks import find_leaks
 from dped_data.inspection.previews import photo_size
-from dped_data.inspection.records import CONTRAST_CLASSES, CONTRAST_LIMITS, CaptureFigures
+from dped_data.inspection.records import CaptureFigures
 from dped_data.inspection.report import FieldCell, Histogram, Quantiles, Summary
 from dped_data.inspection.settings import InspectSettings
-from dped_data.records import SPLITS, WINDOW_REASONS
+from dped_data.records import CONTRAST_CLASSES, CONTRAST_LIMITS, SPLITS, WINDOW_REASONS
 
 FIELD_COLUMNS, FIELD_ROWS = 8, 6
 MIN_CAPTURES = 5

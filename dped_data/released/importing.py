@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import dataclass, replace
@@ -16,17 +15,20 @@ from dped_data.correlation import correlate_patches
 from dped_data.dataset_folder import Origin, finish, locked, prepare
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.files import sha256_of_file
+from dped_data.guarded import run_units
 from dped_data.manifest import Manifest
 from dped_data.name_pairs import pair_by_name
 from dped_data.natural_order import natural_key
-from dped_data.parallel import Backend, run_parallel
+from dped_data.parallel import Backend
 from dped_data.photo_listing import list_folder
-from dped_data.photos import decode_photo, read_bytes, read_header
+from dped_data.photo_reader import PhotoReader
+from dped_data.photos import decode_photo, read_header
 from dped_data.progress import progress_bar
 from dped_data.records import Capture, Patches, Split, Unpaired
 from dped_data.released.layout import SPLIT_FOLDERS, find_dslr, find_released
 from dped_data.settings_machinery import settings_dict
 from dped_data.shards import ShardCapture, write_shard
+from dped_data.unit_watch import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
 from dped_data.work_units import Unit, UnitRecord, finished_units, plan_units, unfinished_path, write_record
 
 PAIRS_PER_SHARD = 1000
@@ -104,10 +106,10 @@ def import_dped(
         units = plan_units(captures, splits, root, digest, PAIRS_PER_SHARD)
         records = finished_units(target, units, root, retry_failed)
         reused = sum(len(unit.captures) for unit in units if unit.key in records)
-        calls = [(unit, root, target, settings, digest) for unit in units if unit.key not in records]
+        calls = {unit.key: (unit, root, target, settings, digest) for unit in units if unit.key not in records}
         with progress_bar(len(captures), label="importing", unit="pair") as bar:
             bar.update(reused)
-            for record in run_parallel(import_unit, calls, jobs, backend):
+            for record in run_units(import_unit, calls, target, jobs, backend):
                 records[record.key] = record
                 bar.update(len(record.rows))
         origin = Origin(phone, dslr, settings.patch_size, "imported", "imported", table)
@@ -156,12 +158,17 @@ def _patch_size(root: Path, captures: list[Capture]) -> int:
 
 def import_unit(unit: Unit, root: Path, folder: Path, settings: ImportSettings, digest: str) -> UnitRecord:
     """Read the patches of one unit, write their shard and the unit's record; the work of one worker process."""
+    watch, photos = UnitWatch(folder, unit.key, CAPTURE_TIMEOUT_S), PhotoReader(root)
     rows: list[CaptureRow] = []
     kept: list[ShardCapture] = []
     for capture in unit.captures:
+        if reason := watch.reason_against(capture.capture_id):
+            rows.append(failed_in_worker(capture, reason))
+            continue
         row = CaptureRow(capture.capture_id, capture.phone_file, capture.dslr_file, "", "kept", patches=1)
         try:
-            shard_capture = _read_pair(root, capture, settings.patch_size)
+            with watch.watching(capture.capture_id):
+                shard_capture = _read_pair(photos, capture, settings.patch_size)
         except PhotoError as error:
             row = replace(row, status="failed", stage="read", reason=error.fault, patches=0)
         else:
@@ -175,28 +182,24 @@ def import_unit(unit: Unit, root: Path, folder: Path, settings: ImportSettings, 
         attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": "imported"}
         write_shard(path, kept, attributes)
         size, sha256 = path.stat().st_size, sha256_of_file(path)
-    read = {c.phone_file: c.phone_sha256 for c in kept} | {c.dslr_file: c.dslr_sha256 for c in kept}
-    files = [file for c in unit.captures for file in (c.phone_file, c.dslr_file)]
-    record = UnitRecord(unit.key, len(kept), size, sha256, {file: read.get(file, "") for file in files}, tuple(rows))
+    record = UnitRecord(unit.key, len(kept), size, sha256, photos.sha256, tuple(rows), photos.mtime_ns)
     write_record(folder, record)
+    watch.finish()
     return record
 
 
-def _read_pair(root: Path, capture: Capture, size: int) -> ShardCapture:
+def _read_pair(photos: PhotoReader, capture: Capture, size: int) -> ShardCapture:
     """Return a pair of patches as a capture with one patch; PhotoError says which patch is at fault and why."""
     pixels: list[NDArray[np.uint8]] = []
-    hashes: list[str] = []
     for camera, file in (("phone", capture.phone_file), ("dslr", capture.dslr_file)):
         try:
-            data = read_bytes(root / file)
-            patch = decode_photo(data, Path(file).name)
+            patch = decode_photo(photos.read(file), Path(file).name)
         except PhotoError as error:
             raise PhotoError(file, f"{camera} patch: {error.fault}") from None
         if patch.shape != (size, size, 3):
             height, width = patch.shape[:2]
             raise PhotoError(file, f"{camera} patch: {width}x{height} pixels, the others have {size}x{size}")
         pixels.append(patch[None])
-        hashes.append(hashlib.sha256(data).hexdigest())
     phone, dslr = pixels
     unknown = np.full(1, np.nan, np.float32)
     patches = Patches(
@@ -216,8 +219,8 @@ def _read_pair(root: Path, capture: Capture, size: int) -> ShardCapture:
         capture.capture_id,
         capture.phone_file,
         capture.dslr_file,
-        hashes[0],
-        hashes[1],
+        photos.sha256[capture.phone_file],
+        photos.sha256[capture.dslr_file],
         (0, 0),
         (0, 0),
         nowhere,

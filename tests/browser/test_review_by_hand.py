@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from report_page import ReportPage
+from running_server import running_server
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from small_rig import write_rig
@@ -81,11 +81,8 @@ def rig(built: Rig, tmp_path: Path) -> Rig:
 @pytest.fixture
 def served(rig: Rig) -> Iterator[ReviewServer]:
     server = rig.inspect_and_serve()
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield server
-    server.stop()
-    thread.join(10)
+    with running_server(server):
+        yield server
 
 
 @pytest.fixture
@@ -102,7 +99,7 @@ def test_a_reviewer_finds_rejects_and_gets_rid_of_a_fault(page: ReportPage, rig:
     page.show(SHIFTED)
     page.find("#note").send_keys("3 px off\n")
     page.press("r")
-    page.until(lambda: read_review(served.review) == {SHIFTED})
+    page.until(lambda: served.review.exists() and read_review(served.review) == {SHIFTED})
     page.until(lambda: "1 rejected" in page.find("#review-state").text)
     page.press("\ue00c")  # Esc
     assert "rejected" in page.row_text(SHIFTED)
@@ -114,18 +111,13 @@ def test_a_reviewer_finds_rejects_and_gets_rid_of_a_fault(page: ReportPage, rig:
     assert {name: stored(rig, name) for name in others} == others  # and nothing else has changed
 
     again = rig.inspect_and_serve()
-    thread = threading.Thread(target=again.serve)
-    thread.start()
-    try:
+    with running_server(again):
         page.open(again.address)
         assert SHIFTED not in page.rows()[:3]
         assert "rejected by a person" in page.row_text(SHIFTED)
         page.choose("status", "kept")
         assert SHIFTED not in page.rows()
         assert len(page.rows()) > 3
-    finally:
-        again.stop()
-        thread.join(10)
 
 
 def stored(rig: Rig, capture_id: str) -> bytes:

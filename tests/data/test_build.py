@@ -17,10 +17,11 @@ import pytest
 from small_rig import write_capture, write_rig
 
 from dped_data import PatchStore, build_dataset
-from dped_data.build import BuildReport, choose_phone, plan_dataset
+from dped_data.build import BuildReport
 from dped_data.capture_table import read_captures
 from dped_data.errors import InputError, UsageError
 from dped_data.photos import read_photo
+from dped_data.plan import choose_phone, plan_dataset
 from dped_data.rigs import load_build_settings
 from dped_data.settings import BuildSettings
 from dped_data.work_units import all_shards

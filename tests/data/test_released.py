@@ -10,6 +10,7 @@ import tarfile
 import time
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from PIL import Image
 
 from dped_data.capture_table import read_captures
 from dped_data.errors import InputError, UsageError
+from dped_data.inspection import inspect_pairs, terminal_text
+from dped_data.inspection.settings import InspectSettings
 from dped_data.manifest import read_manifest
 from dped_data.records import SPLITS, Split
 from dped_data.released import export_dped, import_dped
@@ -311,3 +314,20 @@ def test_genuine_patches_come_in(shared_data: Path, tmp_path: Path) -> None:
     assert read_manifest(report.folder).splits["test"].patches == 10
     ncc = PatchStore(report.folder, "test").column("ncc")
     assert ncc.min() > 0.85
+
+
+def test_an_imported_dataset_can_be_inspected_though_it_has_no_geometry(tmp_path: Path) -> None:
+    for below, count in ((TRAIN, 12), (TEST, 4)):
+        for camera, offset in (("iphone", 0), ("canon", 3)):
+            (tmp_path / "dped/iphone" / below / camera).mkdir(parents=True)
+            for index in range(count):
+                noise = np.random.default_rng(index + len(below)).integers(0, 256, (80, 83, 3), np.uint8)
+                scene = cv2.GaussianBlur(noise, (0, 0), 1.5)[:, offset : offset + 80]  # three pixels apart
+                path = tmp_path / "dped/iphone" / below / camera / f"{index}.png"
+                Image.fromarray(np.clip(scene * 2.0 - 128, 0, 255).astype(np.uint8)).save(path)
+    import_dped(tmp_path / "dped", "iphone", tmp_path / "out", jobs=1)
+    report = inspect_pairs(tmp_path / "out", "iphone", tmp_path / "report", InspectSettings(), jobs=1)
+    text = terminal_text(report, 3)
+    assert "not in this dataset" in text and "16 kept" in text
+    assert report.exit_status == 1 and "verdict: FAIL" in text  # three pixels are measured and too many
+    assert (tmp_path / "report" / "index.html").is_file()

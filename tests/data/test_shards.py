@@ -79,6 +79,34 @@ def test_random_access_returns_what_was_written(tmp_path: Path, compression: str
     assert store.patch_id(4) == f"train/00000.h5:4 capture é0/2 at x={x} y={y}"
 
 
+@pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])
+def test_shards_beyond_the_limit_are_closed_and_opened_again(
+    tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captures = make_dataset(tmp_path / "sony", [[2], [3], [1], [2]], compression)
+    monkeypatch.setattr("dped_data.open_shards._MOST_HANDLES", 2)
+    monkeypatch.setattr("dped_data.open_shards._files_allowed", lambda: 2)
+    store = PatchStore(tmp_path / "sony", "train")
+    phone = np.concatenate([c.patches.phone for c in captures])
+    for seed in range(3):
+        order = np.random.default_rng(seed).integers(0, len(store), 20)
+        assert np.array_equal(store.read(order)[0], phone[order])
+        kept = store._open._handles if compression == "lzf" else store._open._mapped
+        assert len(kept) == 2
+
+
+def test_damaged_compressed_pixels_are_named(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "sony", [[4]], "gzip")
+    path = tmp_path / "sony/train/00000.h5"
+    with h5py.File(path) as file:
+        chunk = file["phone"].id.get_chunk_info(2)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"00000\.h5: damaged shard; delete it"):
+        PatchStore(tmp_path / "sony", "train").read([2])
+
+
 def test_pixels_are_contiguous_unless_compressed(tmp_path: Path) -> None:
     make_dataset(tmp_path / "a", [[2]])
     make_dataset(tmp_path / "b", [[2]], "gzip")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from planted import PHONE, make_dataset
+from running_server import running_server
 
 from dped_data.errors import InputError
 from dped_data.inspection.inspect import inspect_pairs
@@ -33,12 +33,8 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> tuple[InspectReport, 
 @pytest.fixture
 def server(inspected: tuple[InspectReport, Path], tmp_path: Path) -> Iterator[ReviewServer]:
     report, folder = inspected
-    running = ReviewServer(report, folder / "report", tmp_path / "review.csv")
-    thread = threading.Thread(target=running.serve)
-    thread.start()
-    yield running
-    running.stop()
-    thread.join(10)
+    with running_server(ReviewServer(report, folder / "report", tmp_path / "review.csv")) as running:
+        yield running
 
 
 def ask(
@@ -88,7 +84,13 @@ def test_a_later_server_goes_on_with_the_same_file(inspected: tuple[InspectRepor
 
 @pytest.mark.parametrize(
     "document",
-    [{"capture_id": "nobody", "verdict": "reject"}, {"capture_id": "c000", "verdict": "maybe"}, {"verdict": "reject"}],
+    [
+        {"capture_id": "nobody", "verdict": "reject"},
+        {"capture_id": "c000", "verdict": "maybe"},
+        {"capture_id": ["c000"], "verdict": "reject"},
+        {"capture_id": "c000", "verdict": "reject", "note": "\ud800"},
+        {"verdict": "reject"},
+    ],
 )
 def test_nonsense_is_refused_and_not_written(server: ReviewServer, document: dict[str, object]) -> None:
     assert decide(server, **document)[0] == 400
@@ -97,7 +99,7 @@ def test_nonsense_is_refused_and_not_written(server: ReviewServer, document: dic
 
 def test_bodies_that_are_not_json_or_too_long_are_refused(server: ReviewServer) -> None:
     assert ask(server, "review", "POST", "reject!", Content_Type="application/json")[0] == 400
-    assert ask(server, "review", "POST", "x" * 100_000, Content_Type="application/json")[0] == 400
+    assert ask(server, "review", "POST", "x" * 100_000, Content_Type="application/json")[0] == 413
     assert ask(server, "review", "POST", "[" * 50_000, Content_Type="application/json")[0] == 400
 
 
@@ -118,7 +120,7 @@ def test_requests_under_another_name_or_from_another_page_are_refused(server: Re
     body = json.dumps({"capture_id": "c000", "verdict": "reject"})
     foreign = {"Content_Type": "application/json", "Origin": "http://evil.example"}
     assert ask(server, "review", "POST", body, **foreign)[0] == 403
-    assert ask(server, "review", "POST", body, Content_Type="text/plain")[0] == 403  # what a foreign form may send
+    assert ask(server, "review", "POST", body, Content_Type="text/plain")[0] == 415  # what a foreign form may send
     assert not server.review.exists()
 
 
@@ -134,6 +136,7 @@ def test_only_this_machine_is_listened_to(server: ReviewServer) -> None:
         "assets/%2e%2e/%2e%2e/x",
         "verdict.json.bak",
         "assets",
+        "assets/%00",
         "etc/passwd",
     ],
 )

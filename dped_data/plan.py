@@ -1,0 +1,74 @@
+"""What a build will do, before any pixel is read: which phone, which captures, which split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dped_data.capture_table import CAPTURES_NAME, read_captures
+from dped_data.captures import find_captures
+from dped_data.errors import InputError, UsageError
+from dped_data.photo_listing import has_camera
+from dped_data.records import SPLITS, Pairing, Split
+from dped_data.settings import BuildSettings, Rig
+from dped_data.split import assign_splits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pairing and split of a build, before any pixel is read; `splits` is aligned with `pairing.captures`."""
+
+    pairing: Pairing
+    splits: tuple[Split, ...]
+
+
+def choose_phone(captures: Path, rig: Rig) -> str:
+    """Return the only phone of the rig that has a folder below `captures`.
+
+    Raises:
+        InputError: there is no captures folder or no phone's folder in it; UsageError: there are several.
+    """
+    phones = [camera.name for camera in rig.cameras if camera.name != rig.dslr]
+    if not captures.is_dir():
+        raise InputError(
+            f"{captures}: no such folder; put each camera's photos into a folder of its own "
+            f"({captures}/{phones[0]}, {captures}/{rig.dslr}) or name another place with --captures"
+        )
+    present = [name for name in phones if has_camera(captures, name)]
+    if len(present) > 1:
+        raise UsageError(f"{captures}: holds photos of {', '.join(present)}; choose one with --phone")
+    if not present:
+        found = ", ".join(sorted(path.name for path in captures.iterdir() if path.is_dir())) or "no folder"
+        raise InputError(
+            f"{captures}: has no folder of a phone of rig '{rig.name}' ({', '.join(phones)}), it has: {found}; "
+            "describe your cameras in a TOML file and pass --rig FILE"
+        )
+    return present[0]
+
+
+def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Path | None = None) -> Plan:
+    """Pair the photos below `captures` and assign the splits; reads headers only.
+
+    Captures of the dataset in `folder`, if there is one, keep the split that its captures.csv states.
+
+    Raises:
+        UsageError: the rig has no such phone.
+        InputError: a camera folder is missing, unreadable or empty.
+    """
+    settings.rig.phone(phone)
+    pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing)
+    known = read_captures(folder) if folder and (folder / CAPTURES_NAME).exists() else []
+    earlier = {row.capture_id: split for row in known for split in SPLITS if row.split == split}
+    return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
+
+
+def check_captures(plan: Plan, captures: Path, phone: str, dslr: str) -> None:
+    """Raise InputError if nothing could be paired."""
+    if plan.pairing.captures:
+        return
+    first = plan.pairing.unpaired[0] if plan.pairing.unpaired else None
+    detail = f" (first: {first.file}: {first.reason})" if first else ""
+    raise InputError(
+        f"{captures}: no photo of '{phone}' pairs with one of '{dslr}'{detail}; "
+        "run with --dry-run to see all, or choose --pairing name or --pairing time"
+    )
