@@ -1,0 +1,98 @@
+"""The six commands that meet faults, and the small rig, dataset and model that they work on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from fault_client import FaultServer, Job
+from small_rig import pair, write_rig
+
+from dped_data.photos import write_photo
+from dped_train.enhancer_file import load_enhancer, save_enhancer
+from dped_train.networks import Enhancer
+
+_TRAIN = "--steps 4 --batch-size 2 --content-weight 0 --checkpoint-every 1 --keep-checkpoints 9 --precision fp32"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A server, a folder in memory where there is one, a small rig in it and the dataset built from it."""
+
+    server: FaultServer
+    folder: Path
+    captures: Path
+    toml: Path
+    data: Path
+
+
+def build_words(captures: Path, toml: Path, out: Path | str) -> tuple[str, ...]:
+    """The words of `dped build-dataset` for the small rig."""
+    settings = ("--patch-size", "64", "--captures-per-shard", "2", "--pairing", "name")
+    return ("build-dataset", "--captures", str(captures), "--rig", str(toml), "--out", str(out), *settings)
+
+
+@contextmanager
+def opened_bench() -> Iterator[Bench]:
+    """Start a server and make what the commands work on; all of it is gone afterwards."""
+    memory = Path("/dev/shm")  # noqa: S108 - hundreds of builds need not touch the disk
+    place = memory if os.access(memory, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="dped-faults-", dir=place))
+    folder.chmod(0o755)
+    captures, toml = write_rig(folder, 4)
+    (folder / "scratch").mkdir(mode=0o777)
+    try:
+        with FaultServer(folder / "scratch") as server:
+            server.warm(build_words(captures, toml, folder / "data"))
+            yield Bench(server, folder, captures, toml, folder / "data")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def build_jobs(bench: Bench) -> dict[str, Job]:
+    """A build, and an import of what an export wrote."""
+    released = bench.folder / "released"
+    bench.server.warm(["export-dped", "--data", str(bench.data), "--out", str(released), "--jobs", "1"])
+    words = ("import-dped", str(released), "--phone", "pocket", "--out", "OUT", "--jobs", "1")
+    return {"build": Job("build", build_words(bench.captures, bench.toml, "OUT")), "import": Job("import", words)}
+
+
+def use_jobs(bench: Bench) -> dict[str, Job]:
+    """What is done with a dataset: export, inspection, training; and enhancing photos with a model."""
+    torch.manual_seed(1)
+    model, photos = bench.folder / "model.safetensors", bench.folder / "photos"
+    save_enhancer(Enhancer("instance"), model)
+    photos.mkdir()
+    for index in (0, 1):
+        write_photo(photos / f"{index}.jpg", pair(index)[0][:48, :64].copy())
+    data, small = str(bench.data), str(bench.folder / "small")  # a smaller discriminator makes smaller checkpoints
+    bench.server.warm([*build_words(bench.captures, bench.toml, small), "--patch-size", "32"])
+    inspect = ("inspect-pairs", "--data", data, "--out", "OUT", "--jobs", "1", "--captures", str(bench.captures))
+    train = ("train", "--data", small, "--out", "OUT", "--device", "cpu", *_TRAIN.split(), "--resume")
+    enhance = ("enhance", str(model), str(photos), "--out", "OUT", "--device", "cpu", "--precision", "fp32")
+    jobs = (
+        Job("export", ("export-dped", "--data", data, "--out", "OUT", "--jobs", "1"), done="exists already"),
+        Job("inspect", inspect, _page_is_missing),
+        Job("train", train, _whole_model),
+        Job("enhance", enhance, lambda out, name, data: name == "enhanced.jsonl", most_lines=2),  # one for each photo
+    )
+    return {job.name: job for job in jobs}
+
+
+def _whole_model(out: Path, name: str, data: bytes) -> bool:
+    """Whether a run's file is in order though not the last one: a whole model of an earlier step, rows so far."""
+    if name.endswith("enhancer.safetensors"):
+        load_enhancer(out / name)  # compares the weights with the file's own sha256
+        return True
+    return name.endswith(("metrics.csv", "README.md"))
+
+
+def _page_is_missing(out: Path, name: str, data: bytes) -> bool:
+    """Whether a report's pictures need not be whole yet: its page, which is written last, is not there."""
+    return not (out / "index.html").exists() and name != "verdict.json"

@@ -1,0 +1,330 @@
+"""What is fuzzed: every kind of file that a person may be given by somebody else, with sound examples of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from mutate import mutate_bytes, mutate_text
+from PIL import ExifTags, Image
+
+sys.path.append(str(Path(__file__).parents[1] / "train"))  # the writer of TensorFlow checkpoints
+
+from test_tensorflow_bundle import released_variables, write_bundle
+
+import dped_train.checkpoint
+import dped_train.tensorflow_bundle
+from dped_data.capture_table import CaptureRow, read_captures, write_captures
+from dped_data.dataset_folder import built_origin, prepare
+from dped_data.errors import CaptureRejected, InputError
+from dped_data.exif import exif_with_time
+from dped_data.files import sha256_of_file
+from dped_data.inspection.previews import read_preview
+from dped_data.inspection.source import open_dataset
+from dped_data.inspection.verify import verify_dataset
+from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
+from dped_data.photos import read_header, read_photo
+from dped_data.records import Patches
+from dped_data.review_file import read_review
+from dped_data.rigs import load_build_settings
+from dped_data.settings import FORMAT_VERSION, BuildSettings
+from dped_data.settings_machinery import digest_of, settings_dict
+from dped_data.shards import PatchStore, ShardCapture, read_shard, write_shard
+from dped_data.unit_watch import read_watch
+from dped_data.work_units import UnitRecord, read_record, write_record
+from dped_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, unpack_module
+from dped_train.enhance_record import EnhanceRecord
+from dped_train.enhancer_file import load_enhancer, save_enhancer
+from dped_train.networks import Enhancer
+from dped_train.photo_output import carried_exif
+from dped_train.tensorflow_bundle import enhancer_from_arrays, read_bundle
+
+ALLOWED = (InputError, CaptureRejected)
+"""What reading a damaged file may raise: one clear line."""
+Mutate = Callable[[bytes, Random], bytes]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of file under test.
+
+    Attributes:
+        name: of the target.
+        file: the file that is damaged, below the target's folder.
+        examples: its sound contents.
+        read: reads the file in the folder, as the program would.
+        mutate: the damage.
+    """
+
+    name: str
+    file: str
+    examples: tuple[bytes, ...]
+    read: Callable[[Path], object]
+    mutate: Mutate
+
+
+def all_targets(folder: Path) -> list[Target]:
+    """Make all targets; each gets a folder below `folder` with what its file belongs to."""
+    return [*_photos(folder), *_tables(folder), *_dataset(folder), *_models(folder)]
+
+
+def _encoded(kind: str, **options: object) -> bytes:
+    y, x = np.mgrid[:24, :32]
+    pixels = np.stack([x * 8, y * 10, (x + y) * 4], axis=-1).astype(np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, kind, **options)
+    return data.getvalue()
+
+
+def _photos(folder: Path) -> list[Target]:
+    def read(suffix: str) -> Callable[[Path], object]:
+        def reader(place: Path) -> object:
+            path = place / f"photo{suffix}"
+            read_preview(path, 16)
+            carried_exif(path)
+            try:
+                read_header(path)
+            finally:
+                read_photo(path)
+            return None
+
+        return reader
+
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Make] = "maker"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:01 10:00:00"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {ExifTags.Interop.InteropIndex: "R03"}
+    blocks = (exif.tobytes(), exif_with_time(1.5e9))
+    jpegs = tuple(_encoded("JPEG", exif=block, progressive=p) for block, p in zip(blocks, (False, True), strict=True))
+    pngs = (_encoded("PNG"), _encoded("PNG", exif=blocks[0]))
+    tiffs = (_encoded("TIFF"), _encoded("TIFF", compression="tiff_deflate"), _encoded("TIFF", compression="tiff_lzw"))
+
+    def mutate_exif(data: bytes, rng: Random) -> bytes:
+        start = data.index(b"Exif\0\0") + 6
+        length = int.from_bytes(data[start - 8 : start - 6], "big") - 8
+        block = mutate_bytes(data[start : start + length], rng)[:60000]
+        return data[: start - 8] + (len(block) + 8).to_bytes(2, "big") + b"Exif\0\0" + block + data[start + length :]
+
+    return [
+        Target("jpeg", "photo.jpg", jpegs, read(".jpg"), mutate_bytes),
+        Target("exif", "photo.jpg", jpegs, read(".jpg"), mutate_exif),
+        Target("png", "photo.png", pngs, read(".png"), mutate_bytes),
+        Target("tiff", "photo.tif", tiffs, read(".tif"), mutate_bytes),
+    ]
+
+
+_TOML = b"""seed = 3
+alignment = "refined"
+[rig]
+name = "mine"
+dslr = "slr"
+[rig.cameras]
+pocket = "320x240"
+slr = "448x336"
+[patches]
+patch_size = 64
+min_ncc = 0.9
+keep_flat = true
+[pairing]
+pairing = "time"
+"""
+
+
+def _tables(folder: Path) -> list[Target]:
+    review = b'time,capture_id,verdict,note\n2024-05-01T09:30:00Z,001,reject,blurred\n,002,accept,\n,001,clear,"a, b"\n'
+    row = CaptureRow(
+        "001", "p/1.jpg", "d/1.jpg", "train", "kept", patches=3, median_ncc=0.9, keypoints=10, measured=1.5
+    )
+    place = folder / "make"
+    place.mkdir(parents=True)
+    write_captures(place, [row, CaptureRow("002", "p/2.jpg", "d/2.jpg", "val", "failed", "read", "phone photo: x")])
+    (place / ".build").mkdir()
+    record = UnitRecord("k", 3, 100, "ab", {"p/1.jpg": "cd"}, (row,), {"p/1.jpg": 5})
+    write_record(place, record)
+    text = (place / ".build/k.json").read_bytes()
+    settings = json.dumps(settings_dict(BuildSettings())).encode()
+    log = b'begin "a"\nend\nbegin "b"\nTimeout (0:00:01)!\nThread 0x01\nbegin "b"\n'
+    lines = b'{"photo": "a.jpg", "made": "0123:45"}\n{"photo": "b.jpg", "made": "begun:0123"}\n'
+
+    def overwritten(place: Path) -> object:
+        new = settings_dict(BuildSettings(seed=1))
+        return prepare(place, place / "captures", new, overwrite=True)
+
+    return [
+        Target("toml", "rig.toml", (_TOML,), lambda p: load_build_settings(p / "rig.toml", {}), mutate_text),
+        Target("review", "review.csv", (review,), lambda p: read_review(p / "review.csv"), mutate_text),
+        Target("captures", "captures.csv", ((place / "captures.csv").read_bytes(),), read_captures, mutate_text),
+        Target(
+            "record",
+            ".build/k.json",
+            (text,),
+            lambda p: read_record(p, "k"),
+            mutate_text,
+        ),
+        Target("settings", ".build/settings.json", (settings,), overwritten, mutate_text),
+        Target("log", "k.log", (log,), lambda p: read_watch(p / "k.log"), mutate_text),
+        Target("enhanced", "enhanced.jsonl", (lines,), EnhanceRecord, mutate_text),
+    ]
+
+
+def _capture(name: str, count: int) -> ShardCapture:
+    rng = np.random.default_rng(count)
+    phone = rng.integers(0, 256, (count, 16, 16, 3), np.uint8)
+    flat = np.zeros(count, np.float32)
+    patches = Patches(
+        phone=phone,
+        dslr=phone,
+        phone_xy=np.zeros((count, 2), np.int32),
+        dslr_xy=np.zeros((count, 5, 5, 2)),
+        shift_px=np.zeros((count, 2), np.float32),
+        angle_deg=flat,
+        ncc=flat + 1,
+        error_px=flat,
+        window_xy=np.zeros((count, 2), np.int32),
+        window_reason=np.zeros(count, np.uint8),
+        flat=flat > 0,
+    )
+    return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (64, 64), (64, 64), np.eye(3), patches)
+
+
+def _write_dataset(folder: Path) -> None:
+    settings = settings_dict(BuildSettings())
+    digest = digest_of(settings, FORMAT_VERSION)
+    splits = {}
+    for split in ("train", "val", "test"):
+        path = folder / split / "00000.h5"
+        path.parent.mkdir(parents=True)
+        write_shard(path, [_capture(f"{split}/a", 2), _capture(f"{split}/b", 1)], {"digest": digest, "unit": split})
+        entry = ShardEntry(f"{split}/00000.h5", 3, path.stat().st_size, sha256_of_file(path))
+        splits[split] = SplitEntry(2, 3, (entry,))
+    origin = built_origin("pocket", BuildSettings())
+    write_manifest(
+        folder,
+        Manifest("pocket", origin.dslr, 16, "built", "refined", digest, settings, {}, splits, {"captures": 6}, {}),
+    )
+    names = [f"{split}/{name}" for split in ("test", "train", "val") for name in "ab"]
+    write_captures(folder, [CaptureRow(name, f"{name}.jpg", f"{name}.jpg", "train", "kept") for name in names])
+
+
+def read_dataset(folder: Path) -> object:
+    """Read a dataset in every way that the program does."""
+    faults = []
+    for reader in (
+        lambda: PatchStore(folder, "train").read(np.arange(len(PatchStore(folder, "train")))),
+        lambda: PatchStore(folder, "train").column("dslr_xy"),
+        lambda: PatchStore(folder, "train").capture_ids(),
+        lambda: PatchStore(folder, "train").patch_id(0),
+        lambda: open_dataset(folder, None),
+        lambda: verify_dataset(folder.parent, folder.name, jobs=1),
+        lambda: read_shard(folder / "train/00000.h5"),
+    ):
+        try:
+            reader()
+        except ALLOWED as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
+    return None
+
+
+def _dataset(folder: Path) -> list[Target]:
+    targets = []
+    for name, file, mutate in (
+        ("shard", "train/00000.h5", mutate_bytes),
+        ("manifest", MANIFEST_NAME, mutate_text),
+        ("table", "captures.csv", mutate_text),
+    ):
+        place = folder / name
+        _write_dataset(place)
+        targets.append(Target(name, file, ((place / file).read_bytes(),), read_dataset, mutate))
+    return targets
+
+
+def _models(folder: Path) -> list[Target]:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3, 2)
+    place = folder / "make-models"
+    place.mkdir()
+    tensors = {f"enhancer/{name}": value for name, value in layer.state_dict().items()}
+    facts = {"settings": {"steps": 3}, "dataset": {"digest": "ab"}}
+    checkpoint = save_checkpoint(place, Checkpoint(7, tensors, facts))
+    enhancer = Enhancer("instance")
+    save_enhancer(enhancer, place / "enhancer.safetensors")
+
+    def load(folder: Path) -> object:
+        path = folder / "step-0000007.safetensors"
+        loaded = load_checkpoint(path)
+        unpack_module(loaded, "enhancer", torch.nn.Linear(3, 2), path)
+        return None
+
+    def load_forged(folder: Path) -> object:
+        dped_train.checkpoint._digest = lambda *_: _Anything()  # type: ignore[assignment]
+        return load(folder)
+
+    def mutate_head(data: bytes, rng: Random) -> bytes:
+        size = int.from_bytes(data[:8], "little")
+        if rng.random() < 0.2:
+            return mutate_bytes(data, rng)
+        head = mutate_text(data[8 : 8 + size], rng)
+        return len(head).to_bytes(8, "little") + head + data[8 + size :]
+
+    return [
+        Target("checkpoint", checkpoint.name, (checkpoint.read_bytes(),), load, mutate_head),
+        Target("forged checkpoint", checkpoint.name, (checkpoint.read_bytes(),), load_forged, mutate_head),
+        Target(
+            "enhancer",
+            "enhancer.safetensors",
+            ((place / "enhancer.safetensors").read_bytes(),),
+            lambda p: load_enhancer(p / "enhancer.safetensors"),
+            mutate_head,
+        ),
+        *_bundles(folder, enhancer),
+    ]
+
+
+class _Anything:
+    """Equal to everything: a checksum that somebody has forged."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _bundles(folder: Path, enhancer: Enhancer) -> list[Target]:
+    def read(place: Path) -> object:
+        if place.name.startswith("forged"):
+            dped_train.tensorflow_bundle.masked_crc32c = lambda data: _Anything()  # type: ignore[assignment]
+        return enhancer_from_arrays(read_bundle(place / "model"), "model")
+
+    targets = []
+    names = (
+        ("bundle index", "model.index"),
+        ("bundle data", "model.data-00000-of-00001"),
+        ("forged index", "model.index"),
+    )
+    for name, file in names:
+        place = folder / name
+        place.mkdir()
+        write_bundle(place / "model", released_variables(enhancer))
+        targets.append(Target(name, file, ((place / file).read_bytes(),), read, mutate_bytes))
+    return targets
+
+
+def reset(target: Target, folder: Path) -> Path:
+    """The target's folder; made if it has none."""
+    place = folder / target.name
+    (place / target.file).parent.mkdir(parents=True, exist_ok=True)
+    if target.name == "settings":
+        shutil.rmtree(place)
+        (place / ".build").mkdir(parents=True)
+    return place
