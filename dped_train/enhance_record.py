@@ -1,4 +1,4 @@
-"""Which enhanced photos in a folder were made how: `enhanced.jsonl`, one line for each, added when it is whole."""
+"""Which enhanced photos in a folder were made how: `enhanced.jsonl`, a line when one is begun and when it is whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 RECORD_NAME = "enhanced.jsonl"
+_BEGUN = "begun:"
 
 
 class EnhanceRecord:
@@ -23,9 +24,20 @@ class EnhanceRecord:
         """Whether `output` was made with this `key` and is still as long as it was then."""
         return self._keys.get(self._name(output)) == f"{key}:{output.stat().st_size}"
 
+    def was_begun(self, output: Path, key: str) -> bool:
+        """Whether a run that was stopped had begun to make `output` with this `key`."""
+        return self._keys.get(self._name(output)) == f"{_BEGUN}{key}"
+
+    def begin(self, output: Path, key: str) -> None:
+        """Note that `output` is about to be made with `key`."""
+        self._note(output, f"{_BEGUN}{key}")
+
     def add(self, output: Path, key: str) -> None:
         """Note that `output` has been made with `key`."""
-        name, made = self._name(output), f"{key}:{output.stat().st_size}"
+        self._note(output, f"{key}:{output.stat().st_size}")
+
+    def _note(self, output: Path, made: str) -> None:
+        name = self._name(output)
         self._keys[name] = made
         with self.path.open("a", encoding="utf-8") as file:
             file.write("\n" if self._cut_short() else "")
@@ -38,7 +50,7 @@ class EnhanceRecord:
         try:
             row = json.loads(line)
             self._keys[str(row["photo"])] = str(row["made"])
-        except (json.JSONDecodeError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return
 
     def _cut_short(self) -> bool:

@@ -1,7 +1,8 @@
 """A trained enhancer as one safetensors file: written whole, checked when read, never unpickled.
 
-The convention, for everyone who stores an enhancer: tensors named as in `Enhancer.state_dict()`, and the metadata
-keys `architecture` ("dped-enhancer"), `format_version`, `normalisation` and `sha256` (of names, shapes and values).
+The convention, for everyone who stores an enhancer: tensors named as in the network's `state_dict()`, and the metadata
+keys `architecture` ("dped-enhancer", "srcnn-enhancer" or "johnson-enhancer"), `format_version`, `normalisation`
+("instance", "batch" or "none") and `sha256` (of names, shapes and values).
 Further metadata (recipe, dataset digest, metrics) may stand beside them.
 """
 
@@ -16,14 +17,16 @@ from torch import Tensor
 
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_bytes
-from dped_train.networks import Enhancer, Normalisation
+from dped_train.compared_networks import Johnson, PhotoNetwork, Srcnn
+from dped_train.networks import Enhancer
 
 ARCHITECTURE = "dped-enhancer"
+SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
 FORMAT_VERSION = "1"
 _RESERVED = ("architecture", "format_version", "normalisation", "sha256")
 
 
-def save_enhancer(enhancer: Enhancer, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write `enhancer` to `path` as safetensors, whole or not at all.
 
     Args:
@@ -39,26 +42,24 @@ def save_enhancer(enhancer: Enhancer, path: Path, metadata: Mapping[str, str] | 
     if taken:
         raise ValueError(f"metadata names {taken} are reserved")
     tensors = {name: value.detach().cpu().contiguous() for name, value in enhancer.state_dict().items()}
-    extra["architecture"] = ARCHITECTURE
+    extra["architecture"], extra["normalisation"] = _kind(enhancer)
     extra["format_version"] = FORMAT_VERSION
-    extra["normalisation"] = enhancer.normalisation
     extra["sha256"] = digest_of_tensors(tensors)
     atomic_write_bytes(path, save(tensors, extra))
 
 
-def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> Enhancer:
+def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> PhotoNetwork:
     """Read the enhancer that `save_enhancer` wrote, in evaluation mode, on `device`.
 
     Raises:
         InputError: the file is missing, truncated, altered, not safetensors, or holds another architecture.
     """
     metadata, tensors = _read_safetensors(Path(path))
-    normalisation = _checked_normalisation(Path(path), metadata)
-    enhancer = Enhancer(normalisation)
+    enhancer = _network(Path(path), metadata)
     expected = enhancer.state_dict()
     problem = _first_difference(expected, tensors)
     if problem is not None:
-        raise InputError(f"{path}: not the weights of a {normalisation} enhancer: {problem}")
+        raise InputError(f"{path}: not the weights of a {metadata['normalisation']} enhancer: {problem}")
     if digest_of_tensors(tensors) != metadata.get("sha256"):
         raise InputError(f"{path}: the weights do not match the file's own sha256; it was altered, fetch it again")
     enhancer.load_state_dict(tensors)
@@ -68,7 +69,7 @@ def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> Enhan
 def enhancer_metadata(path: str | Path) -> dict[str, str]:
     """Return the text fields stored with the enhancer at `path`; raises InputError as `load_enhancer` does."""
     metadata, _ = _read_safetensors(Path(path))
-    _checked_normalisation(Path(path), metadata)
+    _network(Path(path), metadata)
     return metadata
 
 
@@ -92,20 +93,34 @@ def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise InputError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
 
 
-def _checked_normalisation(path: Path, metadata: Mapping[str, str]) -> Normalisation:
+def _kind(network: PhotoNetwork) -> tuple[str, str]:
+    """Architecture and normalisation of a network, as they stand in its file."""
+    if isinstance(network, Enhancer):
+        return ARCHITECTURE, network.normalisation
+    return (SRCNN, "none") if isinstance(network, Srcnn) else (JOHNSON, "batch")
+
+
+def _network(path: Path, metadata: Mapping[str, str]) -> PhotoNetwork:
+    """An untrained network of the architecture that the file names; InputError where there is none such."""
     architecture = metadata.get("architecture", "none given")
-    if architecture != ARCHITECTURE:
+    if architecture not in (ARCHITECTURE, SRCNN, JOHNSON):
         raise InputError(f"{path}: architecture {architecture!r}, needed {ARCHITECTURE!r}; give a model file of dped")
     version = metadata.get("format_version", "none given")
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: model format version {version}, this program reads {FORMAT_VERSION}; update dped")
-    match metadata.get("normalisation"):
-        case "instance":
-            return "instance"
-        case "batch":
-            return "batch"
-        case other:
+    match architecture, metadata.get("normalisation"):
+        case "dped-enhancer", "instance":
+            return Enhancer("instance")
+        case "dped-enhancer", "batch":
+            return Enhancer("batch")
+        case "srcnn-enhancer", "none":
+            return Srcnn()
+        case "johnson-enhancer", "batch":
+            return Johnson()
+        case "dped-enhancer", other:
             raise InputError(f"{path}: normalisation {other!r}, allowed are 'instance' and 'batch'")
+        case _, other:
+            raise InputError(f"{path}: normalisation {other!r} does not belong to {architecture}; write the file again")
 
 
 def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import cli
 from dped_data.errors import InputError, UsageError
 from dped_data.photos import read_photo
 from dped_train import load_enhancer, save_enhancer
-from dped_train.enhance import EnhanceReport, enhance_photos
+from dped_train.enhance_photos import EnhanceReport, enhance
 from dped_train.enhance_settings import EnhanceSettings
 from dped_train.networks import Enhancer, initialise
 
@@ -56,7 +57,7 @@ def test_a_folder_is_enhanced_with_its_subfolders(model: Path, tmp_path: Path) -
     make_photos(tmp_path / "in")
     make_photos(tmp_path / "in" / "more", count=1)
     (tmp_path / "in" / "notes.txt").write_text("no photo, not looked at")
-    report = enhance_photos(model, [tmp_path / "in"], tmp_path / "out", EXACT)
+    report = enhance(model, [tmp_path / "in"], tmp_path / "out", EXACT)
     assert (statuses(report), report.exit_status, report.precision) == (["enhanced"] * 3, 0, "fp32")
     for source in ("0.png", "1.png", "more/0.png"):
         enhanced = read_photo(tmp_path / "out" / source) / 255
@@ -70,7 +71,7 @@ def test_strength_depth_and_side_by_side(model: Path, tmp_path: Path) -> None:
     settings = EnhanceSettings(
         format="tiff", precision="fp32", device="cpu", bit_depth="16", strength=0.25, side_by_side=True
     )
-    assert enhance_photos(model, [source], tmp_path / "out", settings).exit_status == 0
+    assert enhance(model, [source], tmp_path / "out", settings).exit_status == 0
     both = tifffile.imread(tmp_path / "out" / "0.tif")
     assert (both.shape, both.dtype) == ((20, 60, 3), np.uint16)
     np.testing.assert_array_equal(both[:, :30], photo.astype(np.uint16) * 257)
@@ -81,39 +82,39 @@ def test_strength_depth_and_side_by_side(model: Path, tmp_path: Path) -> None:
 def test_strength_0_leaves_the_photo(model: Path, tmp_path: Path) -> None:
     (source,) = make_photos(tmp_path, count=1)
     settings = EnhanceSettings(format="png", strength=0.0, device="cpu")
-    enhance_photos(model, [source], tmp_path / "out", settings)
+    enhance(model, [source], tmp_path / "out", settings)
     np.testing.assert_array_equal(read_photo(tmp_path / "out" / "0.png"), read_photo(source))
 
 
 def test_a_second_run_keeps_what_is_there(model: Path, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "in", count=3)
-    enhance_photos(model, photos[:2], tmp_path / "out", EXACT)
+    enhance(model, photos[:2], tmp_path / "out", EXACT)
     before = (tmp_path / "out" / "0.png").stat().st_mtime_ns
-    assert statuses(enhance_photos(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept", "enhanced"]
+    assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept", "enhanced"]
     assert (tmp_path / "out" / "0.png").stat().st_mtime_ns == before
 
 
 def test_what_was_made_otherwise_needs_overwrite(model: Path, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "in")
-    enhance_photos(model, photos, tmp_path / "out", EXACT)
+    enhance(model, photos, tmp_path / "out", EXACT)
     weaker = EnhanceSettings(format="png", precision="fp32", device="cpu", strength=0.5)
-    report = enhance_photos(model, photos, tmp_path / "out", weaker)
+    report = enhance(model, photos, tmp_path / "out", weaker)
     assert (statuses(report), report.exit_status) == (["failed"] * 2, 1)
     assert "0.png exists and was made otherwise; --overwrite" in report.photos[0].reason
     replacing = EnhanceSettings(format="png", precision="fp32", device="cpu", strength=0.5, overwrite=True)
-    assert statuses(enhance_photos(model, photos, tmp_path / "out", replacing)) == ["enhanced"] * 2
+    assert statuses(enhance(model, photos, tmp_path / "out", replacing)) == ["enhanced"] * 2
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(photos[0])  # another photo under the same name
-    assert statuses(enhance_photos(model, photos, tmp_path / "out", replacing)) == ["enhanced", "kept"]
+    assert statuses(enhance(model, photos, tmp_path / "out", replacing)) == ["enhanced", "kept"]
 
 
 def test_a_record_cut_short_by_a_kill_is_no_obstacle(model: Path, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "in")
-    enhance_photos(model, photos, tmp_path / "out", EXACT)
+    enhance(model, photos, tmp_path / "out", EXACT)
     record = tmp_path / "out" / "enhanced.jsonl"
     record.write_text(record.read_text()[:-20])
     (tmp_path / "out" / "1.png").unlink()
-    assert statuses(enhance_photos(model, photos, tmp_path / "out", EXACT)) == ["kept", "enhanced"]
-    assert statuses(enhance_photos(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept"]
+    assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "enhanced"]
+    assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept"]
 
 
 def test_bad_photos_fail_by_name_and_the_others_are_enhanced(model: Path, tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_bad_photos_fail_by_name_and_the_others_are_enhanced(model: Path, tmp_pa
     truncated.write_bytes(good[0].read_bytes()[:900])
     nothing.write_text("this is no photo")
     given = [*good, truncated, nothing, tmp_path / "missing.jpg"]
-    report = enhance_photos(model, given, tmp_path / "out", EXACT)
+    report = enhance(model, given, tmp_path / "out", EXACT)
     assert (statuses(report), report.exit_status) == (["enhanced"] * 3 + ["failed"] * 3, 1)
     reasons = {photo.source.name: photo.reason for photo in report.of("failed")}
     assert "truncated" in reasons["truncated.png"]
@@ -131,12 +132,24 @@ def test_bad_photos_fail_by_name_and_the_others_are_enhanced(model: Path, tmp_pa
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png", "2.png", "enhanced.jsonl"]
 
 
+def test_one_truncated_photo_among_twenty(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = make_photos(tmp_path / "in", count=20)
+    photos[7].write_bytes(photos[7].read_bytes()[:900])
+    command = ["enhance", str(model), str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format", "png"]
+    assert cli.dped.main(command, standalone_mode=False) == 1
+    printed = capsys.readouterr()
+    assert "19 enhanced, 0 there already, 1 failed" in printed.out
+    (line,) = printed.err.strip().splitlines()
+    assert line.startswith(f"dped: {photos[7]}: ") and "truncated" in line
+    assert len(list((tmp_path / "out").glob("*.png"))) == 19 and not (tmp_path / "out" / "7.png").exists()
+
+
 def test_odd_photos_are_enhanced(model: Path, tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), (200, 100, 50)).save(tmp_path / "one.png")
     Image.new("RGBA", (9, 7), (200, 100, 50, 128)).save(tmp_path / "alpha.png")
     tifffile.imwrite(tmp_path / "deep.tif", np.full((7, 9, 3), 40_000, np.uint16), photometric="rgb")
     photos = [tmp_path / name for name in ("one.png", "alpha.png", "deep.tif")]
-    report = enhance_photos(model, photos, tmp_path / "out", EXACT)
+    report = enhance(model, photos, tmp_path / "out", EXACT)
     assert statuses(report) == ["enhanced"] * 3, report
     assert read_photo(tmp_path / "out" / "one.png").shape == (1, 1, 3)
 
@@ -150,8 +163,8 @@ def test_a_full_disk_stops_the_run_and_says_how_to_go_on(
     photos = make_photos(tmp_path / "in")
     monkeypatch.setattr("dped_data.files.os.fsync", full)
     with pytest.raises(InputError, match=r"0\.png: no space left on the disk; free some and run the same again"):
-        enhance_photos(model, photos, tmp_path / "out", EXACT)
-    assert list((tmp_path / "out").iterdir()) == []
+        enhance(model, photos, tmp_path / "out", EXACT)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["enhanced.jsonl"]
 
 
 def test_models_are_found_by_name_and_in_runs(model: Path, tmp_path: Path) -> None:
@@ -160,25 +173,25 @@ def test_models_are_found_by_name_and_in_runs(model: Path, tmp_path: Path) -> No
     run.mkdir()
     (run / "enhancer.safetensors").write_bytes(model.read_bytes())
     settings = EnhanceSettings(format="png", device="cpu", models=str(model.parent))
-    assert enhance_photos("small", [source], tmp_path / "a", settings).exit_status == 0
-    assert enhance_photos(run, [source], tmp_path / "b", settings).exit_status == 0
+    assert enhance("small", [source], tmp_path / "a", settings).exit_status == 0
+    assert enhance(run, [source], tmp_path / "b", settings).exit_status == 0
     with pytest.raises(InputError, match=r"huge: neither a model file nor the name of one in .* \(there: small\)"):
-        enhance_photos("huge", [source], tmp_path / "c", settings)
+        enhance("huge", [source], tmp_path / "c", settings)
     with pytest.raises(InputError, match=r"gone\.safetensors: no such model file"):
-        enhance_photos(tmp_path / "gone.safetensors", [source], tmp_path / "c", settings)
+        enhance(tmp_path / "gone.safetensors", [source], tmp_path / "c", settings)
 
 
 def test_wrong_usage(model: Path, tmp_path: Path) -> None:
     (source,) = make_photos(tmp_path / "in", count=1)
     with pytest.raises(UsageError, match="--bit-depth 16 needs --format png or tiff"):
-        enhance_photos(model, [source], tmp_path / "out", EnhanceSettings(bit_depth="16"))
+        enhance(model, [source], tmp_path / "out", EnhanceSettings(bit_depth="16"))
     with pytest.raises(UsageError, match="--device gpu9: not usable here"):
-        enhance_photos(model, [source], tmp_path / "out", EnhanceSettings(device="gpu9"))
+        enhance(model, [source], tmp_path / "out", EnhanceSettings(device="gpu9"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: no photos there; photos end in"):
-        enhance_photos(model, [tmp_path / "empty"], tmp_path / "out", EXACT)
+        enhance(model, [tmp_path / "empty"], tmp_path / "out", EXACT)
     again = make_photos(tmp_path / "in") + make_photos(tmp_path / "other")
     with pytest.raises(InputError, match=r"would both become .*0\.png; enhance them into two folders"):
-        enhance_photos(model, again, tmp_path / "out", EXACT)
+        enhance(model, again, tmp_path / "out", EXACT)
     with pytest.raises(InputError, match="would be written over by its enhanced version"):
-        enhance_photos(model, [again[0]], tmp_path / "in", EXACT)
+        enhance(model, [again[0]], tmp_path / "in", EXACT)

@@ -8,22 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError, PhotoError, UsageError
-from dped_data.files import sha256_of_file
+from dped_data.files import remove_temporaries, sha256_of_file
 from dped_data.photos import PHOTO_SUFFIXES, read_photo
 from dped_data.progress import progress
 from dped_data.settings_machinery import digest_of, settings_dict
 from dped_train.enhance_record import EnhanceRecord
 from dped_train.enhance_settings import CHANGES_NO_PIXEL, EnhanceSettings
 from dped_train.enhancer_file import load_enhancer
+from dped_train.local_photo import LocalPhotoEnhancer, photo_enhancer
 from dped_train.photo_output import SUFFIXES, carried_exif, write_enhanced
 from dped_train.whole_photo import WholePhotoEnhancer, map_bytes_within, multiplies_in_bfloat16
+
+PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer
 
 FORMAT_VERSION = 1
 MODEL_IN_RUN = "enhancer.safetensors"
@@ -66,26 +69,33 @@ class EnhanceReport:
         return 1 if self.of("failed") else 0
 
 
-def enhance_photos(model: Path | str, photos: Sequence[Path], out: Path, settings: EnhanceSettings) -> EnhanceReport:
+def enhance(
+    model: Path | str,
+    photos: Path | str | Sequence[Path | str],
+    out: Path | str,
+    settings: EnhanceSettings | None = None,
+) -> EnhanceReport:
     """Enhance photos and all photos in folders; write them below `out` with their names and folders.
 
     Args:
         model: a model file, a folder of a training run, or the name of a model in `settings.models`.
-        photos: files and folders. A folder's photos keep their place in it.
+        photos: files and folders, or one of them. A folder's photos keep their place in it.
         out: where the enhanced photos go, with a record by which a later call sees what is done.
-        settings: how.
+        settings: how; default EnhanceSettings().
 
     Raises:
         InputError: no such model, no photos, two photos with one output, or no space left.
         UsageError: settings that contradict each other.
     """
+    settings, out = settings or EnhanceSettings(), Path(out)
+    given = [photos] if isinstance(photos, str | Path) else photos
     if settings.bit_depth == "16" and settings.format == "jpeg":
         raise UsageError("--bit-depth 16 needs --format png or tiff: JPEG files hold 8 bits")
     model_file = find_model(model, Path(settings.models))
-    tasks = _planned(photos, out, SUFFIXES[settings.format])
+    tasks = _planned([Path(photo) for photo in given], out, SUFFIXES[settings.format])
     device = _device(settings.device)
     dtype = _dtype(settings.precision, device)
-    enhancer = WholePhotoEnhancer(load_enhancer(model_file), dtype, device)
+    enhancer = photo_enhancer(load_enhancer(model_file), dtype, device)
     model_digest = sha256_of_file(model_file)
     out.mkdir(parents=True, exist_ok=True)
     record = EnhanceRecord(out)
@@ -95,10 +105,15 @@ def enhance_photos(model: Path | str, photos: Sequence[Path], out: Path, setting
             results.append(EnhancedPhoto(task.source, task.output, "failed", "no such file"))
             continue
         key = _key(model_digest, settings, dtype, task.source)
-        result = _done(task, record, key, settings.overwrite) or _enhanced(task, enhancer, settings)
+        result = _done(task, record, key, settings.overwrite)
+        if result is None:
+            record.begin(task.output, key)
+            result = _enhanced(task, enhancer, settings)
         if result.status == "enhanced":
             record.add(task.output, key)
         results.append(result)
+    for folder in {task.output.parent for task in tasks}:
+        remove_temporaries(folder, {task.output.name for task in tasks})
     return EnhanceReport(tuple(results), "bf16" if dtype == torch.bfloat16 else "fp32")
 
 
@@ -157,7 +172,7 @@ def _done(task: _Task, record: EnhanceRecord, key: str, overwrite: bool) -> Enha
         return None
     if record.holds(task.output, key):
         return EnhancedPhoto(task.source, task.output, "kept")
-    if overwrite:
+    if overwrite or record.was_begun(task.output, key):
         return None
     return EnhancedPhoto(
         task.source,
@@ -167,7 +182,7 @@ def _done(task: _Task, record: EnhanceRecord, key: str, overwrite: bool) -> Enha
     )
 
 
-def _enhanced(task: _Task, enhancer: WholePhotoEnhancer, settings: EnhanceSettings) -> EnhancedPhoto:
+def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings) -> EnhancedPhoto:
     start = perf_counter()
     try:
         photo = read_photo(task.source)
@@ -185,7 +200,7 @@ def _enhanced(task: _Task, enhancer: WholePhotoEnhancer, settings: EnhanceSettin
 
 
 def _pixels(
-    photo: NDArray[np.uint8], enhancer: WholePhotoEnhancer, settings: EnhanceSettings
+    photo: NDArray[np.uint8], enhancer: PhotoEnhancer, settings: EnhanceSettings
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The pixels to write: rounded to the bit depth, by strength, beside the photo where that is wanted."""
     height, width = photo.shape[:2]
