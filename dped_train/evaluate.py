@@ -11,26 +11,35 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dped_data.errors import UsageError
 from dped_data.files import atomic_path, atomic_write_text
+from dped_data.manifest import find_dataset
 from dped_data.photos import write_photo
 from dped_data.progress import progress
 from dped_data.records import Split
 from dped_data.shards import PatchStore
 from dped_train.bootstrap import CONFIDENCE, Figure, bootstrap
-from dped_train.data import dataset_folder, open_pairs
+from dped_train.data import open_pairs
 from dped_train.distributed import chosen_device
 from dped_train.enhancer_file import load_enhancer
 from dped_train.external_photos import ExternalPhotos
+from dped_train.global_baseline import AdjustedPatches
+from dped_train.limitations import LimitationReport, limitation_columns, limitation_reports, limitations_text
+from dped_train.lpips import load_lpips
 from dped_train.metrics import ms_ssim, psnr, ssim
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 from dped_train.pictures import comparison_sheet
 
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""Two (N, 3, H, W) batches in [0, 1] to (N,)."""
+
 AT_ONCE = 20
-METRICS = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
+METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
 LARGEST_PSNR = 100.0  # dB; ours: patches without any difference would make every mean infinite
 WORST_ROWS = 8
+BASELINE = "automatic global adjustment"
 
 Patches = NDArray[np.uint8]
 Scores = dict[str, NDArray[np.float64]]
@@ -52,9 +61,11 @@ class EvaluationReport:
     """What `evaluate` finds.
 
     Attributes:
-        subject: the model's file, the folder of photos, or "untouched phone".
+        subject: the model's file, the folder of photos, "automatic global adjustment" or "untouched phone".
         dataset, split: what it was measured on; `patches` and `captures` count what is in it.
-        metrics: PSNR in dB, SSIM (scikit-image's) and MS-SSIM (the authors'), of 8-bit patches.
+        metrics: PSNR in dB, SSIM (scikit-image's), MS-SSIM (the authors'), where asked for LPIPS (lower is better), of
+            8-bit patches.
+        limitations: section 4.4's, see `dped_train.limitations`.
         worst: the patches with the lowest PSNR, worst first.
     """
 
@@ -64,6 +75,7 @@ class EvaluationReport:
     patches: int
     captures: int
     metrics: tuple[MetricReport, ...]
+    limitations: tuple[LimitationReport, ...]
     worst: tuple[str, ...]
 
 
@@ -73,7 +85,11 @@ def evaluate(
     *,
     model: Path | None = None,
     external: Path | None = None,
+    baseline: bool = False,
     split: Split = "test",
+    most_patches: int = 0,
+    lpips: Path | None = None,
+    vgg: Path | None = None,
     csv_file: Path | None = None,
     picture: Path | None = None,
     device: str = "auto",
@@ -84,32 +100,39 @@ def evaluate(
         data, phone: folder of datasets, and which of them; None where there is only one.
         model: an enhancer to run on the phone patches.
         external: instead, a folder of whole phone photos enhanced elsewhere, of unchanged size, named like the
-            captures (suffix aside); the patches are cut from them. Neither: the phone patches as they are.
+            captures (suffix aside); the patches are cut from them.
+        baseline: instead, the automatic adjustment of `dped_train.global_baseline`. None of the three: the phone
+            patches as they are.
+        most_patches: measure only so many, spread evenly over the split; 0: all.
+        lpips, vgg: weights of LPIPS and of its VGG-16, see `load_lpips`; without the first it is not measured.
         csv_file: where to write a row for each patch; rows for each capture go beside it, into *-captures.csv.
         picture: where to write the worst patches, phone | enhanced | DSLR.
     Raises:
-        InputError: no such dataset, split, model or photo. UsageError: both a model and a folder.
+        InputError: no such dataset, split, model or photo. UsageError: more than one of the three.
     """
-    if model is not None and external is not None:
-        raise UsageError("--model and --external exclude each other; give one of them, or --identity")
-    store = open_pairs(dataset_folder(data, phone), split)
-    enhance = _enhancer(store, model, external, chosen_device(device))
-    captures = np.array(store.capture_ids())
-    ours, untouched = _score(store, enhance)
-    worst = np.argsort(ours["psnr"], kind="stable")[:WORST_ROWS]
+    if (model is not None) + (external is not None) + baseline > 1:
+        raise UsageError("--model, --external and --baseline exclude each other; give one of them, or --identity")
+    store = open_pairs(find_dataset(data, phone), split)
+    enhance = AdjustedPatches(store).patches if baseline else _enhancer(store, model, external, chosen_device(device))
+    rows = spread_rows(len(store), most_patches)
+    captures = np.array(store.capture_ids())[rows]
+    metrics = METRICS | ({"lpips": load_lpips(lpips, vgg)} if lpips is not None else {})
+    ours, untouched, flaws = _score(store, rows, enhance, metrics)
+    worst = rows[np.argsort(ours["psnr"], kind="stable")[:WORST_ROWS]]
     if csv_file is not None:
-        _write_tables(csv_file, store, captures, ours, untouched)
+        _write_tables(csv_file, store.column("phone_xy")[rows], captures, ours, untouched, flaws)
     if picture is not None:
         phone_patches, dslr = store.read(worst)
         with atomic_path(picture) as temporary:
             write_photo(temporary, comparison_sheet([phone_patches, enhance(worst, phone_patches), dslr], scale=2))
     return EvaluationReport(
-        subject=str(model or external or "untouched phone"),
+        subject=BASELINE if baseline else str(model or external or "untouched phone"),
         dataset=store.folder,
         split=split,
-        patches=len(store),
+        patches=len(rows),
         captures=len(np.unique(captures)),
         metrics=_summary(captures, ours, untouched),
+        limitations=limitation_reports(flaws, np.unique(captures, return_inverse=True)[1]),
         worst=tuple(store.patch_id(int(index)) for index in worst),
     )
 
@@ -127,8 +150,13 @@ def evaluation_text(report: EvaluationReport) -> str:
             for f in (row.patches, row.captures, row.phone, row.gain)
         ]
         lines.append(f"{row.metric:8} " + " ".join(f"{cell:>26}" for cell in cells))
-    lines.append(f"[…] holds the mean with {CONFIDENCE:.0%} confidence (captures resampled); psnr in dB")
-    return "\n".join([*lines, "worst patches:", *(f"  {name}" for name in report.worst)])
+    lines.append(
+        f"[…] holds the mean with {CONFIDENCE:.0%} confidence (captures resampled); psnr in dB"
+        + ", lpips: less is closer" * ("lpips" in {row.metric for row in report.metrics})
+    )
+    return "\n".join(
+        [*lines, *limitations_text(report.limitations), "worst patches:", *(f"  {name}" for name in report.worst)]
+    )
 
 
 def _enhancer(
@@ -149,19 +177,34 @@ def _enhancer(
     return lambda rows, phone: phone
 
 
-def _score(store: PatchStore, enhance: Callable[[NDArray[np.int64], Patches], Patches]) -> tuple[Scores, Scores]:
-    """The metrics of the enhanced and of the untouched patches, (len(store),) each."""
-    ours, untouched = ({name: np.empty(len(store)) for name in METRICS} for _ in range(2))
-    starts = range(0, len(store), AT_ONCE)
+def spread_rows(count: int, most: int) -> NDArray[np.int64]:
+    """At most `most` of the rows 0 to count - 1, spread evenly; 0: all of them."""
+    if not most or most >= count:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
+
+
+def _score(
+    store: PatchStore,
+    rows: NDArray[np.int64],
+    enhance: Callable[[NDArray[np.int64], Patches], Patches],
+    metrics: Mapping[str, Metric],
+) -> tuple[Scores, Scores, Scores]:
+    """The metrics of the enhanced and of the untouched patches, and the limitations, (len(rows),) each."""
+    flaws: list[Scores] = []
+    ours, untouched = ({name: np.empty(len(rows)) for name in metrics} for _ in range(2))
+    starts = range(0, len(rows), AT_ONCE)
     for start in progress(starts, total=len(starts), label="evaluate", unit="batch"):
-        rows = np.arange(start, min(start + AT_ONCE, len(store)))
-        phone, dslr = store.read(rows)
+        places = slice(start, start + AT_ONCE)
+        phone, dslr = store.read(rows[places])
         truth = photos_from_bytes(dslr, torch.device("cpu"))
-        for scores, photos in ((ours, enhance(rows, phone)), (untouched, phone)):
+        enhanced = enhance(rows[places], phone)
+        flaws.append(limitation_columns(enhanced, phone, dslr))
+        for scores, photos in ((ours, enhanced), (untouched, phone)):
             made = photos_from_bytes(photos, torch.device("cpu"))
-            for name, metric in METRICS.items():
-                scores[name][rows] = metric(made, truth).clamp(max=LARGEST_PSNR).numpy()
-    return ours, untouched
+            for name, metric in metrics.items():
+                scores[name][places] = metric(made, truth).clamp(max=LARGEST_PSNR).numpy()
+    return ours, untouched, {name: np.concatenate([part[name] for part in flaws]) for name in flaws[0]}
 
 
 def _summary(captures: NDArray[np.str_], ours: Scores, untouched: Scores) -> tuple[MetricReport, ...]:
@@ -174,26 +217,43 @@ def _summary(captures: NDArray[np.str_], ours: Scores, untouched: Scores) -> tup
             phone=bootstrap(untouched[name], group),
             gain=bootstrap(ours[name] - untouched[name], group),
         )
-        for name in METRICS
+        for name in ours
     )
 
 
-def _write_tables(path: Path, store: PatchStore, captures: NDArray[np.str_], ours: Scores, untouched: Scores) -> None:
-    columns = {**ours, **{f"phone_{name}": values for name, values in untouched.items()}}
-    corners_xy = store.column("phone_xy")
+def _write_tables(
+    path: Path,
+    corners_xy: NDArray[np.int32],
+    captures: NDArray[np.str_],
+    ours: Scores,
+    untouched: Scores,
+    flaws: Scores,
+) -> None:
+    columns = {**ours, **{f"phone_{name}": values for name, values in untouched.items()}, **flaws}
     patches = [
-        {"capture_id": capture, "x": x, "y": y, **{name: f"{values[row]:.6g}" for name, values in columns.items()}}
+        {"capture_id": capture, "x": x, "y": y, **{name: _cell(values[row]) for name, values in columns.items()}}
         for row, (capture, (x, y)) in enumerate(zip(captures, corners_xy, strict=True))
     ]
     names, group = np.unique(captures, return_inverse=True)
     counts = np.bincount(group)
-    means = {name: np.bincount(group, values) / counts for name, values in columns.items()}
+    means = {name: _means(values, group) for name, values in columns.items()}
     by_capture = [
-        {"capture_id": capture, "patches": counts[row], **{name: f"{m[row]:.6g}" for name, m in means.items()}}
+        {"capture_id": capture, "patches": counts[row], **{name: _cell(m[row]) for name, m in means.items()}}
         for row, capture in enumerate(names)
     ]
     _write_csv(path, patches)
     _write_csv(path.with_name(f"{path.stem}-captures.csv"), by_capture)
+
+
+def _means(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean of each group's values that are known; NaN where none is."""
+    known = np.isfinite(values)
+    sums, counts = (np.bincount(group[known], w, group.max() + 1) for w in (values[known], None))
+    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+
+
+def _cell(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

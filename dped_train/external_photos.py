@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dped_data.errors import InputError
 from dped_data.photos import read_photo
-from dped_data.shards import PatchStore
+from dped_data.shards import PatchStore, open_shard
 
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -34,13 +34,14 @@ class ExternalPhotos:
                 f"{folder}: {len(missing)} of {len(needed)} photos are missing, the first is {missing[0]} "
                 f"({', '.join(PHOTO_SUFFIXES)}); enhance the photos of all captures of the split"
             )
+        self.sizes_wh = _phone_sizes(store)
         self._open: tuple[str, NDArray[np.uint8]] | None = None
 
     def patches(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The patches at `rows` of the store, (n, S, S, 3); InputError where a photo is too small for one."""
         cut = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         for place, row in enumerate(rows):
-            (x, y), photo = self.corners_xy[row], self._photo(self.capture_ids[row])
+            (x, y), photo = self.corners_xy[row], self.photo(self.capture_ids[row])
             found = photo[y : y + self.size, x : x + self.size]
             if found.shape != cut.shape[1:]:
                 raise InputError(
@@ -50,13 +51,33 @@ class ExternalPhotos:
             cut[place] = found
         return cut
 
-    def _photo(self, capture: str) -> NDArray[np.uint8]:
+    def photo(self, capture: str) -> NDArray[np.uint8]:
+        """The whole enhanced photo of a capture, (H, W, 3) uint8 RGB; InputError where its size is not the phone's."""
         if self._open is None or self._open[0] != capture:  # rows come capture by capture
             file = self.files[capture]
             assert file is not None
-            self._open = (capture, read_photo(file))
+            photo = read_photo(file)
+            wanted, found = self.sizes_wh.get(capture), (photo.shape[1], photo.shape[0])
+            if wanted is not None and found != wanted:
+                raise InputError(
+                    f"{file}: {found[0]}x{found[1]} pixels, the phone's photo has {wanted[0]}x{wanted[1]}; an enhanced "
+                    "photo must be neither cut, turned nor scaled"
+                )
+            self._open = (capture, photo)
         return self._open[1]
 
     def _find(self, capture: str) -> Path | None:
-        candidates = (self.folder / f"{capture}{suffix}" for suffix in PHOTO_SUFFIXES)
+        suffixes = (*PHOTO_SUFFIXES, *(suffix.upper() for suffix in PHOTO_SUFFIXES))
+        candidates = (self.folder / f"{capture}{suffix}" for suffix in suffixes)
         return next((file for file in candidates if file.is_file()), None)
+
+
+def _phone_sizes(store: PatchStore) -> dict[str, tuple[int, int]]:
+    """Width and height of the captures' phone photos, where the dataset knows them."""
+    sizes = {}
+    for entry in store.shards:
+        with open_shard(store.folder / entry.file) as file:
+            for capture, (width, height) in zip(file["captures"].asstr()[:], file["phone_size_wh"][:], strict=True):
+                if width and height:
+                    sizes[str(capture)] = (int(width), int(height))
+    return sizes

@@ -12,14 +12,17 @@ import pytest
 import torch
 from make_shards import make_dataset
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from vgg16_files import seeded_linear, seeded_vgg16, write_linear, write_vgg16
 
 from dped_data.errors import InputError, UsageError
 from dped_data.photos import read_photo, write_photo
 from dped_data.shards import PatchStore
 from dped_train.bootstrap import bootstrap
 from dped_train.enhancer_file import save_enhancer
-from dped_train.evaluate import evaluate, evaluation_text
+from dped_train.evaluate import evaluate, evaluation_text, spread_rows
+from dped_train.lpips import Lpips
 from dped_train.networks import Enhancer, initialise
+from dped_train.photo_tensors import photos_from_bytes
 from dped_train.tensorflow_bundle import import_checkpoint
 
 
@@ -47,6 +50,18 @@ def test_untouched_patches_score_as_scikit_image_says(data: Path, store: PatchSt
         assert (row.gain.mean, row.gain.low, row.gain.high) == (0, 0, 0)
         assert row.patches.low < row.patches.mean < row.patches.high
     assert report.worst[0] == store.patch_id(int(np.argmin(psnr)))
+
+
+def test_lpips_is_measured_when_its_weights_are_given(data: Path, tmp_path: Path, store: PatchStore) -> None:
+    vgg, linear = seeded_vgg16(), seeded_linear()
+    files = {"lpips": write_linear(tmp_path / "lin.pth", linear), "vgg": write_vgg16(tmp_path / "vgg.npz", vgg)}
+    report = evaluate(data, None, most_patches=5, csv_file=tmp_path / "figures.csv", **files)
+    assert "lpips: less is closer" in evaluation_text(report)
+    phone, dslr = (photos_from_bytes(p, torch.device("cpu")) for p in store.read(spread_rows(len(store), 5)))
+    row = next(row for row in report.metrics if row.metric == "lpips")
+    assert row.patches.mean == pytest.approx(Lpips(vgg, linear)(phone, dslr).mean().item(), rel=1e-5)
+    with (tmp_path / "figures.csv").open(newline="") as file:
+        assert all(float(line["lpips"]) > 0 for line in csv.DictReader(file))
 
 
 def test_a_model_is_run_on_the_phone_patches(data: Path, tmp_path: Path, store: PatchStore) -> None:
@@ -104,7 +119,7 @@ def test_tables_and_picture(data: Path, tmp_path: Path, store: PatchStore) -> No
 
 
 def test_wrong_use_gets_one_clear_line(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--model and --external exclude each other"):
+    with pytest.raises(UsageError, match="--model, --external and --baseline exclude each other"):
         evaluate(data, "toy", model=tmp_path, external=tmp_path)
     with pytest.raises(InputError, match="no such folder; --external"):
         evaluate(data, "toy", external=tmp_path / "nothing")
@@ -153,3 +168,35 @@ def test_the_released_enhancers_raise_psnr_on_genuine_patches(shared_data: Path,
         import_checkpoint(shared_data / "reference" / "checkpoints" / f"{phone}_orig", model)
         report = evaluate(tmp_path / "data", phone, model=model, device="cpu")
         assert report.metrics[0].gain.mean > at_least, evaluation_text(report)
+
+
+def test_limitations_are_in_report_table_text_and_json(data: Path, tmp_path: Path, store: PatchStore) -> None:
+    report = evaluate(data, "toy", csv_file=tmp_path / "scores.csv")
+    by_name = {row.limitation: row for row in report.limitations}
+    assert list(by_name) == ["colour_deviation", "contrast", "noise"]
+    deviation = by_name["colour_deviation"]
+    assert deviation.against_phone is not None
+    assert deviation.against_phone.mean == 0  # untouched patches do not deviate from themselves
+    assert deviation.against_dslr == deviation.untouched
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (tmp_path / "scores-captures.csv").open(newline="") as file:
+        captures = list(csv.DictReader(file))
+    column = [float(row["colour_deviation_dslr"]) for row in rows]
+    assert deviation.untouched is not None
+    assert np.mean(column) == pytest.approx(deviation.untouched.mean, rel=1e-5)
+    mine = [value for value, row in zip(column, rows, strict=True) if row["capture_id"] == captures[0]["capture_id"]]
+    assert float(captures[0]["colour_deviation_dslr"]) == pytest.approx(np.mean(mine), rel=1e-5)
+    text = evaluation_text(report)
+    assert "noise" in text and "CIEDE2000" in text
+    assert len(json.loads(json.dumps(asdict(report), default=str))["limitations"]) == 3
+
+
+def test_fewer_patches_are_spread_over_the_split(data: Path, tmp_path: Path) -> None:
+    whole, part = (
+        evaluate(data, "toy", most_patches=most, csv_file=tmp_path / f"{most}.csv", device="cpu") for most in (0, 5)
+    )
+    rows = [list(csv.reader((tmp_path / f"{most}.csv").open(newline=""))) for most in (0, 5)]
+    assert rows[1][1:] == [rows[0][1 + row] for row in (0, 6, 12, 18, 24)]
+    assert (whole.patches, part.patches) == (25, 5)
+    assert set(part.worst) <= {PatchStore(data / "toy", "test").patch_id(row) for row in (0, 6, 12, 18, 24)}

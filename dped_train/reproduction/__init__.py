@@ -1,0 +1,14 @@
+"""The paper's own tables and figures, repeated on any dataset: `dped reproduce`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dped_data.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from dped_train.reproduction.run import reproduce, reproduction_text
+
+__all__ = ["reproduce", "reproduction_text"]
+
+__getattr__ = lazy_attributes(__name__, {"reproduce": "run", "reproduction_text": "run"})

@@ -1,0 +1,157 @@
+"""Train what a candidate needs, measure it on the test patches, and keep the row."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dped_data.settings_machinery import settings_dict
+from dped_data.shards import PatchStore
+from dped_train.bootstrap import Figure
+from dped_train.data import open_pairs
+from dped_train.enhancer_file import enhancer_metadata
+from dped_train.evaluate import EvaluationReport, evaluate
+from dped_train.limitations import LimitationReport
+from dped_train.reproduction.candidates import Candidate
+from dped_train.reproduction.kept import kept
+from dped_train.reproduction.settings import ReproduceSettings
+from dped_train.run_folder import MODEL_NAME, run_facts
+from dped_train.settings import TrainSettings
+from dped_train.train import train
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a reproduction works: the dataset of one phone, the folder of its results, the budget."""
+
+    dataset: Path
+    out: Path
+    settings: ReproduceSettings
+
+    def test(self) -> PatchStore:
+        """The test patches."""
+        return open_pairs(self.dataset, "test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a candidate reached on the test patches.
+
+    Attributes:
+        name, label, published: the candidate's.
+        model: the enhancer, None where there is none.
+        psnr, ssim, ms_ssim: means over patches; dB, and 0 to 1.
+        limitations: those of section 4.4.
+        patches: test patches measured; train_seconds: time of all its training steps, 0 where nothing was trained.
+    """
+
+    name: str
+    label: str
+    published: str
+    model: Path | None
+    psnr: Figure
+    ssim: Figure
+    ms_ssim: Figure
+    limitations: tuple[LimitationReport, ...]
+    patches: int
+    train_seconds: float
+
+
+def measured(bench: Bench, candidate: Candidate) -> Row:
+    """The candidate's row; trained and measured now, or kept from an earlier call with the same settings and data.
+
+    Raises:
+        InputError: as `train` and `evaluate` do; a run of other settings in the same folder.
+    """
+    model, seconds = candidate.model, 0.0
+    if candidate.training is not None:
+        model = _trained(bench, candidate.name, candidate.training)
+        seconds = _seconds(model.parent)
+
+    def make() -> dict[str, Any]:
+        report = evaluate(
+            bench.dataset,
+            None,
+            model=model,
+            external=candidate.external,
+            baseline=candidate.baseline,
+            most_patches=bench.settings.test_patches,
+            device=bench.settings.device,
+        )
+        return _as_json(report)
+
+    facts = {
+        "dataset": dataset_facts(bench),
+        "test_patches": bench.settings.test_patches,
+        "model": weights_digest(model),
+        "external": listing(candidate.external),
+        "baseline": candidate.baseline,
+    }
+    result = kept(bench.out / "results" / f"{candidate.name}.json", facts, make)
+    return Row(
+        name=candidate.name,
+        label=candidate.label,
+        published=candidate.published,
+        model=model,
+        psnr=Figure(**result["psnr"]),
+        ssim=Figure(**result["ssim"]),
+        ms_ssim=Figure(**result["ms_ssim"]),
+        limitations=tuple(_limitation(table) for table in result["limitations"]),
+        patches=result["patches"],
+        train_seconds=seconds,
+    )
+
+
+def _trained(bench: Bench, name: str, training: TrainSettings) -> Path:
+    """The enhancer that this training gives; a run that is finished is not even opened."""
+    runs = bench.out / "runs" / name
+    model, done = runs / bench.dataset.name / MODEL_NAME, runs / "done.json"
+    if not model.is_file():
+        done.unlink(missing_ok=True)
+
+    def make() -> dict[str, Any]:
+        report = train(bench.dataset, None, runs, training, resume=True)
+        return {"steps": report.steps}
+
+    kept(done, {"training": settings_dict(training), "dataset": dataset_facts(bench)}, make)
+    return model
+
+
+def _as_json(report: EvaluationReport) -> dict[str, Any]:
+    by_name = {row.metric: row for row in report.metrics}
+    figures = {name: asdict(by_name[name].patches) for name in ("psnr", "ssim", "ms_ssim")}
+    return {**figures, "patches": report.patches, "limitations": [asdict(row) for row in report.limitations]}
+
+
+def _limitation(table: dict[str, Any]) -> LimitationReport:
+    figures = {
+        name: None if table[name] is None else Figure(**table[name])
+        for name in ("against_phone", "against_dslr", "untouched")
+    }
+    return LimitationReport(limitation=table["limitation"], patches=table["patches"], **figures)
+
+
+def dataset_facts(bench: Bench) -> dict[str, Any]:
+    """What a result depends on of the dataset: its digest and its phone."""
+    facts: dict[str, Any] = run_facts(bench.settings.training(), bench.test())["dataset"]
+    return facts
+
+
+def weights_digest(model: Path | None) -> str:
+    """What tells an enhancer's weights from all others; "" for none. (Its bytes vary from write to write.)"""
+    return enhancer_metadata(model)["sha256"] if model is not None else ""
+
+
+def listing(folder: Path | None) -> list[list[Any]]:
+    """The files of a folder of photos with their sizes and times; nothing for None."""
+    if folder is None:
+        return []
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+
+def _seconds(run: Path) -> float:
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
