@@ -1,0 +1,236 @@
+"""Make a study from folders of photos of the same scenes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dped_data.errors import InputError, UsageError
+from dped_data.files import TEMPORARY_PREFIX, atomic_write_bytes, atomic_write_text
+from dped_data.photo_listing import ListedPhoto, list_folder
+from dped_data.photos import PHOTO_SUFFIXES
+from dped_data.progress import progress_bar
+from dped_data.study.clean_copy import CleanCopy, clean_copy
+from dped_data.study.records import Study, StudyGroup, StudyPhoto
+from dped_data.study.study_file import ANSWERS_NAME, PHOTOS_FOLDER, STUDY_NAME, study_text
+
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class StudyCreation:
+    """What `create_study` made.
+
+    Attributes:
+        folder: the study's folder.
+        study: the study.
+        without_partner: (group/class, photos that another class of the group lacks), where there are any.
+        recoded: source names of photos that were stored as PNG, since browsers do not show them as they are.
+        bytes: size of all photos.
+    """
+
+    folder: Path
+    study: Study
+    without_partner: tuple[tuple[str, int], ...]
+    recoded: tuple[str, ...]
+    bytes: int
+
+
+def study_sets(photos: Path, named: tuple[str, ...]) -> dict[tuple[str, str], Path]:
+    """Return (group, class) -> folder, from GROUP/CLASS=FOLDER texts, or if there are none from PHOTOS/GROUP/CLASS/.
+
+    Raises:
+        UsageError: a text of another form, or the same group and class twice.
+        InputError: no folders below `photos`.
+    """
+    sets: dict[tuple[str, str], Path] = {}
+    for text in named:
+        key, separator, folder = text.partition("=")
+        group, slash, class_name = key.partition("/")
+        if not (separator and slash and group and class_name and folder) or "/" in class_name:
+            raise UsageError(f"--set {text}: write GROUP/CLASS=FOLDER, such as sony/enhanced=enhanced/sony")
+        if (group, class_name) in sets:
+            raise UsageError(f"--set {text}: {key} was given before; name every class of a group once")
+        sets[group, class_name] = Path(folder)
+    if sets:
+        return sets
+    if not photos.is_dir():
+        raise InputError(
+            f"{photos}: no such folder; put photos into {photos}/GROUP/CLASS, such as {photos}/sony/enhanced, "
+            "or name folders by --set GROUP/CLASS=FOLDER"
+        )
+    for group_folder in _folders(photos):
+        sets.update({(group_folder.name, folder.name): folder for folder in _folders(group_folder)})
+    if not sets:
+        raise InputError(f"{photos}: no folders of the form GROUP/CLASS in it, such as {photos}/sony/enhanced")
+    return sets
+
+
+def create_study(
+    sets: Mapping[tuple[str, str], Path], out: Path, *, title: str = "", scenes: int | None = None, seed: int = 0
+) -> StudyCreation:
+    """Make a study: every pair of classes of a group is compared on every scene (section 4.3 of the paper).
+
+    Photos of one scene have the same file stem in every class. They are copied at full resolution and never compressed
+    again, without metadata and under names that tell nothing (`clean_copy`).
+
+    Args:
+        sets: (group, class) -> folder of photos, searched with the folders in it.
+        out: the study's folder, made whole or not at all. A study there that nobody has answered is replaced.
+        title: shown to the subjects.
+        scenes: scenes per group, chosen by `seed` among those that all classes have; None takes all.
+        seed: of that choice and of every subject's order.
+    Raises:
+        InputError: a folder without photos, classes without common scenes, too few scenes, a photo that cannot be read,
+            two photos of one class with one stem, or `out` holds answers or something else.
+        UsageError: fewer than two classes in a group, or fewer scenes than one.
+    """
+    if scenes is not None and scenes < 1:
+        raise UsageError(f"--scenes {scenes}: at least 1")
+    listed = {key: _photos_by_stem(folder) for key, folder in sets.items()}
+    groups = tuple(_group(name, listed, scenes, seed) for name in dict.fromkeys(group for group, _ in sets))
+    _check_out(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{out.name}"
+    try:
+        (unfinished / PHOTOS_FOLDER).mkdir(parents=True)
+        photos, recoded = _copy_photos(groups, sets, listed, unfinished)
+        study = Study(title, seed, groups, photos)
+        atomic_write_text(unfinished / STUDY_NAME, study_text(study))
+        total = sum(path.stat().st_size for path in (unfinished / PHOTOS_FOLDER).iterdir())
+        shutil.rmtree(out, ignore_errors=True)
+        unfinished.replace(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    used = {group.name: set(group.scenes) for group in groups}
+    lonely = _without_partner(listed, {name: _common(name, listed) for name in used})
+    return StudyCreation(out, study, lonely, recoded, total)
+
+
+def creation_text(made: StudyCreation) -> str:
+    """Return what was made, as the command prints it."""
+    study = made.study
+    lines = [
+        f"{made.folder}: {len(study.questions)} questions, {len(study.photos)} photos ({made.bytes / 1e6:.1f} MB)",
+        *(
+            f"  {group.name}: {len(group.scenes)} scenes x {len(group.pairs)} pairs of {', '.join(group.classes)}"
+            for group in study.groups
+        ),
+        *(
+            f"  {where}: {count} photos without a partner in every class, left out"
+            for where, count in made.without_partner
+        ),
+    ]
+    if made.recoded:
+        names = ", ".join(made.recoded[:_NAMES_SHOWN]) + (", ..." if len(made.recoded) > _NAMES_SHOWN else "")
+        lines.append(f"  stored as PNG, since browsers do not show them as they are: {len(made.recoded)} ({names})")
+    return "\n".join([*lines, f"  run it with: dped study serve {made.folder}"])
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _photos_by_stem(folder: Path) -> dict[str, ListedPhoto]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    listing = list_folder(folder, ".", folder.name, None)
+    if not listing.photos:
+        raise InputError(f"{folder}: no photos in it; photos end in {', '.join(sorted(PHOTO_SUFFIXES))}")
+    found: dict[str, ListedPhoto] = {}
+    for photo in listing.photos:
+        if photo.stem in found:
+            raise InputError(
+                f"{folder}: {found[photo.stem].file} and {photo.file} have the same stem '{photo.stem}'; "
+                "scenes are matched by it, so rename one of them"
+            )
+        found[photo.stem] = photo
+    return found
+
+
+_Listed = Mapping[tuple[str, str], Mapping[str, ListedPhoto]]
+
+
+def _common(group: str, listed: _Listed) -> set[str]:
+    """The stems that every class of a group has."""
+    return set.intersection(*(set(photos) for (name, _), photos in listed.items() if name == group))
+
+
+def _without_partner(listed: _Listed, common: Mapping[str, set[str]]) -> tuple[tuple[str, int], ...]:
+    counts = {f"{group}/{name}": len(set(photos) - common[group]) for (group, name), photos in listed.items()}
+    return tuple((where, count) for where, count in counts.items() if count)
+
+
+def _group(group: str, listed: _Listed, scenes: int | None, seed: int) -> StudyGroup:
+    classes = tuple(class_name for name, class_name in listed if name == group)
+    if len(classes) < 2:
+        raise UsageError(f"group '{group}' has only the class '{classes[0]}'; a comparison needs at least two")
+    common = sorted(_common(group, listed))
+    if not common:
+        examples = ", ".join(f"{name} has {min(listed[group, name])}" for name in classes)
+        raise InputError(
+            f"group '{group}': no scene has a photo in every class ({examples}); give them equal file stems"
+        )
+    if scenes is not None and scenes > len(common):
+        raise InputError(f"group '{group}': {len(common)} scenes have a photo in every class, {scenes} are asked for")
+    # By each scene's own rank, so that groups with the same scenes keep the same ones.
+    ranked = sorted(common, key=lambda scene: hashlib.sha256(f"{seed}\0{scene}".encode()).digest())
+    return StudyGroup(group, classes, tuple(sorted(ranked[:scenes])))
+
+
+def _check_out(out: Path) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / STUDY_NAME).is_file():
+        raise InputError(f"{out}: exists and is no study; choose another --out")
+    answers = _answers_in(out / ANSWERS_NAME)
+    if answers:
+        raise InputError(f"{out}: holds {answers} answers, which a new study would lose; choose another --out")
+
+
+def _answers_in(path: Path) -> int:
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            return int(database.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot be read ({error}); choose another --out") from None
+
+
+def _copy_photos(
+    groups: tuple[StudyGroup, ...], sets: Mapping[tuple[str, str], Path], listed: _Listed, folder: Path
+) -> tuple[tuple[StudyPhoto, ...], tuple[str, ...]]:
+    wanted = [(g.name, name, scene) for g in groups for name in g.classes for scene in g.scenes]
+    copied: dict[Path, tuple[str, CleanCopy]] = {}
+    photos: list[StudyPhoto] = []
+    with progress_bar(len(wanted), label="copying", unit="photo") as bar:
+        for group, class_name, scene in wanted:
+            source = sets[group, class_name] / listed[group, class_name][scene].file
+            if source not in copied:  # a class may stand in several groups
+                copied[source] = _copy_photo(source, folder)
+            name, copy = copied[source]
+            photos.append(StudyPhoto(group, class_name, scene, name, copy.width_px, copy.height_px, source.name))
+            bar.update(1)
+    same = [name for name, count in Counter((p.group, p.scene, p.file) for p in photos).items() if count > 1]
+    if same:
+        raise InputError(
+            f"group '{same[0][0]}': two classes have the same photo of scene '{same[0][1]}'; nothing to compare"
+        )
+    return tuple(photos), tuple(source.name for source, (_, copy) in copied.items() if copy.is_recoded)
+
+
+def _copy_photo(source: Path, folder: Path) -> tuple[str, CleanCopy]:
+    """Copy a photo into the study under the digest of its bytes; return the name and the copy without its bytes."""
+    copy = clean_copy(source, folder)
+    name = f"{hashlib.sha256(copy.data).hexdigest()[:24]}{copy.suffix}"
+    atomic_write_bytes(folder / PHOTOS_FOLDER / name, copy.data)
+    (folder / "recoded.png").unlink(missing_ok=True)
+    return name, replace(copy, data=b"")
