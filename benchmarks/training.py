@@ -1,6 +1,8 @@
-"""Patches per second of a training step: ours in fp32 and bf16 against a plain PyTorch step.
+"""Patches per second of a training step: ours in fp32 and bf16 against a plain PyTorch step, and TensorFlow's.
 
-    python benchmarks/training.py [--batch-size 10] [--steps 4] [--threads 2]
+    python benchmarks/training.py [--batch-size 10] [--steps 4] [--threads 2] [--tensorflow PYTHON]
+
+PYTHON is an interpreter with TensorFlow and h5py, of an environment of its own; see tensorflow_step.py.
 
 Every variant runs in a process of its own, on the same batches of a small dataset made here, recipe `released`, VGG-19
 with random weights (the time does not depend on them). The dataset has two batches: the first step warms up, the
@@ -156,6 +158,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=10)
     parser.add_argument("--steps", type=int, default=4, help="at least 3")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--tensorflow", metavar="PYTHON", help="interpreter that has TensorFlow")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -170,8 +173,12 @@ def main() -> None:
         print(f"torch {torch.__version__}, {options.threads} threads, batch {options.batch_size}, patches/s")
         print(TABLE_HEAD)
         base, base_cpu = 0.0, 0.0
-        for variant in VARIANTS:
-            command = [sys.executable, __file__, "--variant", variant, "--folder", name]
+        for variant in (*VARIANTS, *(["tensorflow"] if options.tensorflow else [])):
+            if variant == "tensorflow":
+                shard, vgg = folder / "data" / "toy" / "train" / "00000.h5", folder / "vgg.npz"
+                command = [options.tensorflow, str(ROOT / "benchmarks" / "tensorflow_step.py"), str(shard), str(vgg)]
+            else:
+                command = [sys.executable, __file__, "--variant", variant, "--folder", name]
             for option in ("batch_size", "steps", "threads"):
                 command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
             result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

@@ -78,8 +78,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path}: checkpoint format version {version}, this program reads {FORMAT_VERSION}; {cure}")
     if _digest(tensors, metadata.get("facts", "")) != metadata.get("sha256"):
         raise InputError(f"{path}: the contents do not match the file's own sha256, it was altered; {cure}")
-    facts = json.loads(metadata["facts"])
-    return Checkpoint(facts.pop("step"), tensors, facts)
+    try:
+        facts = json.loads(metadata["facts"])
+        step = facts.pop("step")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise InputError(f"{path}: its facts are not those of a training run; {cure}") from None
+    return Checkpoint(step, tensors, facts)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -63,13 +63,23 @@ class PatchPairs:
     """
 
     def __init__(
-        self, store: PatchStore, *, batch_size: int, seed: int, flips: bool = False, quarter_turns: bool = False
+        self,
+        store: PatchStore,
+        *,
+        batch_size: int,
+        seed: int,
+        flips: bool = False,
+        quarter_turns: bool = False,
+        crop_px: int = 0,
     ) -> None:
+        if crop_px and not SMALLEST_PATCH_PX <= crop_px <= store.patch_size:
+            raise UsageError(f"--crop-px {crop_px}: must be {SMALLEST_PATCH_PX} to {store.patch_size}, or 0 for all")
         self.store = store
         self.batch_size = batch_size
         self.seed = seed
         self.flips = flips
         self.quarter_turns = quarter_turns
+        self.patch_size = crop_px or store.patch_size
         self._orders: dict[tuple[int, int], NDArray[np.int64]] = {}
 
     @property
@@ -89,7 +99,7 @@ class PatchPairs:
         show_dslr = self._random(_COIN, purpose, step).random(self.batch_size) < 0.5
         codes = self._augmentations(purpose, step)
         share = _share(self.batch_size, rank, processes)
-        phone, dslr = self.store.read(rows[share])
+        phone, dslr = (self._middle(photos) for photos in self.store.read(rows[share]))
         if self.augmented:
             phone, dslr = _augment(phone, codes[share]), _augment(dslr, codes[share])
         return Batch(rows[share], phone, dslr, show_dslr[share], self.batch_size)
@@ -97,6 +107,11 @@ class PatchPairs:
     def patch_ids(self, indices: NDArray[np.int64]) -> list[str]:
         """Names of patches for a message."""
         return [self.store.patch_id(int(index)) for index in indices]
+
+    def _middle(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        start = (self.store.patch_size - self.patch_size) // 2
+        cut = slice(start, start + self.patch_size)
+        return np.ascontiguousarray(photos[:, cut, cut])
 
     def _order(self, purpose: int, epoch: int) -> NDArray[np.int64]:
         key = (purpose, epoch)
@@ -141,26 +156,6 @@ def read_ahead(
         finally:
             for _, future in queue:
                 future.cancel()
-
-
-def dataset_folder(data: Path, phone: str | None) -> Path:
-    """Return the folder of `phone`'s dataset below `data`; without a name, of the only phone there.
-
-    Raises:
-        InputError: no dataset there. UsageError: several, and no name to choose one.
-    """
-    if phone is not None:
-        folder = data / phone
-        if not (folder / "dataset.json").is_file():
-            raise InputError(f"{folder}: no dataset there (dataset.json is missing); `dped build-dataset` makes one")
-        return folder
-    folders = sorted(manifest.parent for manifest in data.glob("*/dataset.json"))
-    if not folders:
-        raise InputError(f"{data}: no dataset in it (*/dataset.json); `dped build-dataset` makes one, --data names it")
-    if len(folders) > 1:
-        names = ", ".join(folder.name for folder in folders)
-        raise UsageError(f"{data}: datasets of several phones ({names}); choose one with --phone NAME")
-    return folders[0]
 
 
 def open_pairs(folder: Path, split: Split) -> PatchStore:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dped_train.networks import Discriminator, Normalisation
-from dped_train.vgg import Vgg
+from dped_train.vgg import ContentLayer, Vgg
 
 ColourKernel = Literal["paper", "released"]
 Adversary = Literal["sigmoid", "softmax"]
@@ -39,12 +39,14 @@ class Recipe:
         name: `paper` or `released`.
         content_weight, texture_weight, colour_weight, tv_weight: factors of the four losses in the total.
         colour_kernel: the blur of the colour loss, see `blur_kernel`.
-        colour_factor: the colour loss is this times the squared distance of each patch.
+        colour_factor: the colour loss is this times the squared distance of each patch; so is the squared error.
         adversary: `sigmoid`: one logit; the generator minimises -log D, averaged over the batch (equation 5).
             `softmax`: two logits; the generator minimises log(1 - D), which saturates, summed over the batch.
         shown: what a discriminator step sees of each pair: `both` photos, or `either` by a fair coin.
         pretrain_discriminator: whether it first learns to tell phone patches from DSLR patches (section 3.1.2).
         normalisation: of both networks.
+        mse_weight: factor of the squared error in the total; neither recipe uses it, table 3 and Dong et al. do.
+        content_layer: where the content loss looks: VGG's last layer, or the one of Johnson et al.
     """
 
     name: Literal["paper", "released"]
@@ -58,6 +60,8 @@ class Recipe:
     shown: Literal["both", "either"]
     pretrain_discriminator: bool
     normalisation: Normalisation
+    mse_weight: float = 0.0
+    content_layer: ContentLayer = "last"
 
     @property
     def discriminator_outputs(self) -> Literal[1, 2]:
@@ -102,6 +106,7 @@ class GeneratorLosses:
     texture: Tensor
     colour: Tensor
     tv: Tensor
+    mse: Tensor
     total: Tensor
 
 
@@ -129,7 +134,7 @@ def generator_losses(
     """
     count = enhanced.shape[0] if batch_size is None else batch_size
     zero = enhanced.new_zeros((), dtype=torch.float32)
-    content, texture = zero, zero
+    content, texture, mse = zero, zero, zero
     if vgg is not None and recipe.content_weight > 0:
         if dslr_features is None:
             with torch.no_grad():
@@ -139,13 +144,16 @@ def generator_losses(
         texture = texture_loss(discriminator(enhanced), recipe.adversary, count)
     colour = colour_loss(enhanced, dslr, recipe.colour_kernel, recipe.colour_factor, count)
     tv = total_variation_loss(enhanced, count)
+    if recipe.mse_weight > 0:
+        mse = squared_error(enhanced, dslr, recipe.colour_factor, count)
     total = (
         recipe.content_weight * content
         + recipe.texture_weight * texture
         + recipe.colour_weight * colour
         + recipe.tv_weight * tv
+        + recipe.mse_weight * mse
     )
-    return GeneratorLosses(content, texture, colour, tv, total)
+    return GeneratorLosses(content, texture, colour, tv, mse, total)
 
 
 def content_loss(enhanced_features: Tensor, dslr_features: Tensor, batch_size: int | None = None) -> Tensor:
@@ -169,6 +177,15 @@ def colour_loss(
     """
     count = enhanced.shape[0] if batch_size is None else batch_size
     return factor * _sum_of_squares(blur(_widened(enhanced) - _widened(dslr), kernel)) / count
+
+
+def squared_error(enhanced: Tensor, dslr: Tensor, factor: float, batch_size: int | None = None) -> Tensor:
+    """The colour loss without its blur: `factor` times the squared distance of the patches, averaged over the batch.
+
+    Table 3 puts the "MSE" in the place of the colour loss without a weight; in the same form it weighs the same.
+    """
+    count = enhanced.shape[0] if batch_size is None else batch_size
+    return factor * _sum_of_squares(_widened(enhanced) - _widened(dslr)) / count
 
 
 def texture_loss(enhanced_logits: Tensor, adversary: Adversary, batch_size: int | None = None) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from dped_data.files import atomic_path, atomic_write_text
+from dped_data.files import atomic_path, atomic_write_text, remove_temporaries
 from dped_data.photos import write_photo
 
 COLUMNS = (
@@ -21,6 +21,7 @@ COLUMNS = (
     "texture",
     "colour",
     "tv",
+    "mse",
     "total",
     "gradient_norm",
     "discriminator",
@@ -39,6 +40,8 @@ class RunRecord:
     def __init__(self, folder: Path, step: int, facts: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "pictures").mkdir(exist_ok=True)
+        for place in (folder, folder / "pictures"):
+            remove_temporaries(place)
         atomic_write_text(folder / "settings.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
         self.folder = folder
         kept = _rows_until(folder / "metrics.csv", step)

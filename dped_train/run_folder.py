@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dped_data.settings_machinery import changed_settings, settings_dict
 from dped_data.shards import PatchStore
 from dped_train.checkpoint import list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
 from dped_train.enhancer_file import save_enhancer
+from dped_train.model_card import write_model_card
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 from dped_train.state import TrainingState
 
@@ -54,15 +56,32 @@ def resume_or_begin(
     return checkpoint.step
 
 
-def save_run(folder: Path, state: TrainingState, step: int, settings: TrainSettings, store: PatchStore) -> None:
-    """Write a checkpoint and the enhancer as it is after `step` steps, then remove checkpoints no longer kept."""
+def save_run(
+    folder: Path,
+    state: TrainingState,
+    step: int,
+    settings: TrainSettings,
+    store: PatchStore,
+    figures: Mapping[str, float],
+    phone_psnr: float | None,
+) -> None:
+    """Write a checkpoint, the enhancer after `step` steps and its card, then remove checkpoints no longer kept.
+
+    `figures` holds the validation where there is one, and `phone_psnr` that of the untouched phone patches, dB.
+    """
     facts = run_facts(settings, store)
     checkpoints = folder / "checkpoints"
     save_checkpoint(checkpoints, state.pack(step, facts))
-    about = {"step": str(step), "recipe": settings.recipe, "dataset": facts["dataset"]["digest"]}
+    about = {
+        "step": str(step),
+        "method": settings.method,
+        "recipe": settings.recipe,
+        "dataset": facts["dataset"]["digest"],
+    }
     save_enhancer(state.mean, folder / MODEL_NAME, {**about, "phone": facts["dataset"]["phone"]})
     if state.best_step == step:
         save_enhancer(state.mean, folder / f"best-{MODEL_NAME}", {**about, "phone": facts["dataset"]["phone"]})
+    write_model_card(folder, settings, store, step, figures, phone_psnr, facts["dataset"]["digest"])
     prune_checkpoints(checkpoints, settings.keep_checkpoints, state.best_step)
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from dped_data.settings_machinery import setting
 
+Method = Literal["dped", "srcnn", "johnson"]
+
 RECIPE_WEIGHT = -1.0
 """The weight of a loss that stands for the recipe's own (`dped_train.losses`)."""
 
@@ -33,6 +35,11 @@ class TrainSettings:
         "released",
         "losses and networks as in the authors' released code, or as in the paper's text (docs/decisions.md)",
     )
+    method: Literal["dped", "srcnn", "johnson"] = setting(
+        "dped",
+        "the paper's network and losses, or those it is compared with: srcnn (Dong et al.: three layers, squared "
+        "error), johnson (Johnson et al.: residual network, VGG loss)",
+    )
     steps: int = setting(20_000, "training steps in all (the paper: 20,000)", minimum=1)
     batch_size: int = setting(50, "patch pairs in a batch, over all processes (the paper: 50)", minimum=1)
     learning_rate: float = setting(5e-4, "Adam's learning rate, for both networks (the paper: 5e-4)", minimum=0)
@@ -47,11 +54,17 @@ class TrainSettings:
     )
     colour_weight: float = setting(RECIPE_WEIGHT, "weight of the colour loss; -1 takes the recipe's", minimum=-1)
     tv_weight: float = setting(RECIPE_WEIGHT, "weight of the total variation; -1 takes the recipe's", minimum=-1)
+    mse_weight: float = setting(
+        RECIPE_WEIGHT,
+        "weight of the squared error, the colour loss without its blur; -1 takes the recipe's",
+        minimum=-1,
+    )
     vgg: str = setting("", "file with VGG-19 or VGG-16 weights (.pth, .mat, .npz); empty: torch's cache or a download")
     start: Literal["identity", "random"] = setting(
         "identity",
         "first weights: random but for three channels that hand the photo through, or all random (as the authors)",
     )
+    crop_px: int = setting(0, "train on the middle of each patch only, this many pixels wide; 0: all of it", minimum=0)
     flips: bool = setting(False, "mirror half of the pairs, both photos alike")
     quarter_turns: bool = setting(False, "turn pairs by a random multiple of 90 degrees, both photos alike")
     seed: int = setting(0, "seed of the first weights and of the order of the patches", minimum=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from dped_train.checkpoint import Checkpoint, pack_adam, pack_module, unpack_adam, unpack_module
+from dped_train.compared_networks import PhotoNetwork
 from dped_train.distributed import Process, share_batch_norms
 from dped_train.identity_start import hand_photo_through
-from dped_train.losses import RECIPES, Recipe
-from dped_train.networks import Discriminator, Enhancer, initialise
-from dped_train.settings import RECIPE_WEIGHT, TrainSettings
+from dped_train.losses import Recipe
+from dped_train.methods import new_network
+from dped_train.networks import Discriminator, initialise
+from dped_train.settings import TrainSettings
 
 Network = TypeVar("Network", bound=nn.Module)
 
 EMA_WARMUP = 10  # ours: in the first steps the decay is (1 + step) / (10 + step), so that the mean forgets the start
-WEIGHTS = ("content_weight", "texture_weight", "colour_weight", "tv_weight")
 
 
 @dataclass
@@ -35,9 +36,9 @@ class TrainingState:
         best_step, best_psnr: the step of the best validation so far and its PSNR, dB; None before the first.
     """
 
-    enhancer: Enhancer
+    enhancer: PhotoNetwork
     discriminator: Discriminator
-    mean: Enhancer
+    mean: PhotoNetwork
     enhancer_adam: torch.optim.Adam
     discriminator_adam: torch.optim.Adam
     scaler: torch.amp.GradScaler
@@ -89,7 +90,7 @@ class TrainingState:
 
 def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Process, scaled: bool) -> TrainingState:
     """The state before the first step; the same seed gives the same weights on every process."""
-    enhancer = Enhancer(recipe.normalisation)
+    enhancer = new_network(settings.method, recipe)
     discriminator = Discriminator(recipe.normalisation, patch_size, recipe.discriminator_outputs)
     initialise(enhancer, settings.seed)
     initialise(discriminator, settings.seed + 1)
@@ -116,13 +117,6 @@ def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Pro
 def place(network: Network, device: torch.device) -> Network:
     """Bring a network to `device` with its kernels channels last, the layout of the photos."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def recipe_of(settings: TrainSettings) -> Recipe:
-    """The recipe that `settings` name, with the weights that they change."""
-    recipe = RECIPES[settings.recipe]
-    weights = {name: getattr(settings, name) for name in WEIGHTS if getattr(settings, name) != RECIPE_WEIGHT}
-    return replace(recipe, **weights)
 
 
 def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype:

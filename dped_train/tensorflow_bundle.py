@@ -96,20 +96,22 @@ def read_bundle(prefix: Path) -> dict[str, np.ndarray]:
     index_path = prefix.with_name(prefix.name + ".index")
     try:
         header, entries = _read_index(_read_file(index_path))
+        shard_count = _number(header, _HEADER_SHARDS)
+        shard_of = {name: _number(entry, _ENTRY_SHARD) for name, entry in entries.items()}
     except (_MalformedError, IndexError, struct.error) as error:
         raise InputError(f"{index_path}: damaged or not a TensorFlow checkpoint index: {error}") from error
     arrays: dict[str, np.ndarray] = {}
     shards: dict[int, bytes] = {}
-    shard_count = _number(header, _HEADER_SHARDS)
     for name, entry in entries.items():
-        shard = _number(entry, _ENTRY_SHARD)
+        shard = shard_of[name]
         path = prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shard_count:05d}")
         if shard not in shards:
             shards[shard] = _read_file(path)
         try:
             arrays[name] = _array(entry, shards[shard])
         except (_MalformedError, IndexError, struct.error) as error:
-            raise InputError(f"{path}: variable {name}: {error}; fetch the checkpoint again") from error
+            shown = "".join(c if c.isprintable() else "?" for c in name)
+            raise InputError(f"{path}: variable {shown}: {error}; fetch the checkpoint again") from error
     return arrays
 
 

@@ -17,7 +17,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
 from dped_data.errors import InputError, UsageError
+from dped_data.manifest import find_dataset
 from dped_data.shards import PatchStore
+from dped_train.compared_networks import PhotoNetwork
 from dped_train.data import (
     DISCRIMINATOR_BATCH,
     GENERATOR_BATCH,
@@ -25,7 +27,6 @@ from dped_train.data import (
     Batch,
     PatchPairs,
     StepData,
-    dataset_folder,
     open_pairs,
     read_ahead,
 )
@@ -33,18 +34,19 @@ from dped_train.distributed import Process, joined_processes, sum_gradients, sum
 from dped_train.features import FeatureCache
 from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses
 from dped_train.memory import keep_freed_memory
-from dped_train.networks import Discriminator, Enhancer
+from dped_train.methods import recipe_of
+from dped_train.networks import Discriminator
 from dped_train.photo_tensors import photos_from_bytes
 from dped_train.record import RunRecord
 from dped_train.run_folder import MODEL_NAME, last_checkpoint_text, resume_or_begin, run_facts, save_run
 from dped_train.settings import TrainSettings
-from dped_train.state import begin, place, precision_of, recipe_of
+from dped_train.state import begin, place, precision_of
 from dped_train.validation import Validation
 from dped_train.vgg import load_vgg
 
 CHUNK_ON_CPU = 10  # ours: larger ones are no faster there, and need memory in proportion
 PRETRAINING_SHARE = 1 / 20  # ours: of the steps; the paper says that the discriminator is pre-trained, not how long
-LOSSES = ("content", "texture", "colour", "tv", "total")
+LOSSES = ("content", "texture", "colour", "tv", "mse", "total")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def train(data: Path, phone: str | None, out: Path, settings: TrainSettings, *, 
         UsageError: settings that make no sense here.
     """
     keep_freed_memory()
-    source = dataset_folder(data, phone)
+    source = find_dataset(data, phone)
     folder = out / source.name
     with joined_processes(settings.device) as process:
         run = Run(settings, open_pairs(source, "train"), process, folder)
@@ -113,7 +115,7 @@ def train(data: Path, phone: str | None, out: Path, settings: TrainSettings, *, 
                     if (sheet := validation.sheet(run.state.mean)) is not None:
                         record.add_picture(step, sheet)
                     record.add(step, figures)
-                    save_run(folder, run.state, step, settings, run.pairs.store)
+                    save_run(folder, run.state, step, settings, run.pairs.store, figures, validation.phone_psnr)
                 elif record:
                     record.add(step, figures)
                 bar.set_postfix({name: f"{figures[name]:.4g}" for name in LOSSES}, refresh=False)
@@ -147,12 +149,15 @@ class Run:
             seed=settings.seed,
             flips=settings.flips,
             quarter_turns=settings.quarter_turns,
+            crop_px=settings.crop_px,
         )
         self.vgg, self.features = None, None
         if self.recipe.content_weight > 0:
-            self.vgg = place(load_vgg(settings.vgg or None), self.device)
+            self.vgg = place(load_vgg(settings.vgg or None, layer=self.recipe.content_layer), self.device)
             self.features = FeatureCache(self.vgg, 0 if self.pairs.augmented else settings.feature_cache_mb)
-        self.state = begin(settings, self.recipe, store.patch_size, process, scaled=self.precision is torch.float16)
+        self.state = begin(
+            settings, self.recipe, self.pairs.patch_size, process, scaled=self.precision is torch.float16
+        )
         self.adversarial = self.recipe.texture_weight > 0
         # the paper's discriminator is shown what the enhancer's step has just made; the released code's gets a batch
         # of its own, enhanced with the new weights
@@ -249,7 +254,7 @@ class Run:
             self.discriminator_step_on_both(batch, self.photos(batch.phone), PRETRAINING_BATCH, read.step)
             self.state.scaler.update()
 
-    def descend(self, network: Enhancer | Discriminator, adam: torch.optim.Adam, purpose: int, step: int) -> float:
+    def descend(self, network: PhotoNetwork | Discriminator, adam: torch.optim.Adam, purpose: int, step: int) -> float:
         """Sum the gradients over all processes, check and clip them, do Adam's step; return the norm before."""
         scaler = self.state.scaler
         sum_gradients(network.parameters(), self.process.count)

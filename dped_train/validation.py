@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from dped_data.shards import PatchStore
+from dped_train.compared_networks import PhotoNetwork
 from dped_train.metrics import ms_ssim, psnr
-from dped_train.networks import Enhancer
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 from dped_train.pictures import comparison_sheet
 
@@ -32,11 +32,11 @@ class Validation:
         self.phone, self.dslr = store.read(rows)
         self.phone_psnr = self._scores(self.phone).get("val_psnr")
 
-    def measure(self, enhancer: Enhancer) -> dict[str, float]:
+    def measure(self, enhancer: PhotoNetwork) -> dict[str, float]:
         """Mean PSNR (dB) and MS-SSIM of the enhanced patches as val_psnr and val_ms_ssim; nothing without patches."""
         return self._scores(self._enhance(enhancer, self.phone))
 
-    def sheet(self, enhancer: Enhancer) -> NDArray[np.uint8] | None:
+    def sheet(self, enhancer: PhotoNetwork) -> NDArray[np.uint8] | None:
         """A picture of a few patches, phone | enhanced | DSLR; None without patches."""
         if not len(self.phone):
             return None
@@ -44,7 +44,7 @@ class Validation:
         return comparison_sheet([self.phone[rows], self._enhance(enhancer, self.phone[rows]), self.dslr[rows]])
 
     @torch.no_grad()
-    def _enhance(self, enhancer: Enhancer, phone: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _enhance(self, enhancer: PhotoNetwork, phone: NDArray[np.uint8]) -> NDArray[np.uint8]:
         made = np.empty_like(phone)
         for start in range(0, len(phone), AT_ONCE):
             part = slice(start, start + AT_ONCE)

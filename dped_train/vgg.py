@@ -10,6 +10,7 @@ import urllib.error
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,6 +24,9 @@ from dped_data.errors import InputError
 # output channels; None is a 2x2 max pooling. Everything up to the last convolution that the content loss looks at
 _VGG16 = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512)
 _VGG19 = (64, 64, None, 128, 128, None, *(256,) * 4, None, *(512,) * 4, None, *(512,) * 4)
+_RELU2_2 = 5  # entries of both layouts up to relu2_2
+ContentLayer = Literal["last", "relu2_2"]
+"""Which activations `features` gives: relu5_4 (relu5_3 of VGG-16), or relu2_2, the layer of Johnson et al."""
 _LAYOUTS = {"VGG-16": _VGG16, "VGG-19": _VGG19}
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; torchvision's pre-processing
@@ -63,7 +67,7 @@ class VggWeights:
 
 
 class Vgg(nn.Module):
-    """A frozen VGG-16 or VGG-19 up to its last convolution.
+    """A frozen VGG-16 or VGG-19 up to its last convolution, or up to relu2_2.
 
     Padding is zero and pooling windows at odd borders are kept (TensorFlow's SAME), as in the authors' code.
     """
@@ -71,12 +75,14 @@ class Vgg(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, weights: VggWeights, source: str) -> None:
+    def __init__(self, weights: VggWeights, source: str, layer: ContentLayer = "last") -> None:
         super().__init__()
         self.name = _recognise(weights, source)
-        self.layer = "relu5_4" if self.name == "VGG-19" else "relu5_3"
+        self.layout = _LAYOUTS[self.name] if layer == "last" else _LAYOUTS[self.name][:_RELU2_2]
+        self.layer = layer if layer != "last" else "relu5_4" if self.name == "VGG-19" else "relu5_3"
         self.convolutions = nn.ModuleList()
-        for kernel, bias in zip(weights.kernels, weights.biases, strict=True):
+        count = sum(channels is not None for channels in self.layout)
+        for kernel, bias in zip(weights.kernels[:count], weights.biases[:count], strict=True):
             convolution = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
             convolution.weight = nn.Parameter(kernel.clone(), requires_grad=False)
             convolution.bias = nn.Parameter(bias.clone(), requires_grad=False)
@@ -88,7 +94,8 @@ class Vgg(nn.Module):
     def features(self, photos: Tensor) -> Tensor:
         """Activations of the last convolution after its ReLU.
 
-        (N, 3, H, W) RGB, nominally in [0, 1], to (N, 512, ceil(H/16), ceil(W/16)), computed in the
+        (N, 3, H, W) RGB, nominally in [0, 1], to (N, 512, ceil(H/16), ceil(W/16)), or up to relu2_2 to
+        (N, 128, ceil(H/2), ceil(W/2)), computed in the
         network's own type whatever that of `photos`. Gradients flow to `photos` only.
         """
         # always in the weights' own precision: bf16 changes the gradient of the content loss by 14 to 22 % (genuine
@@ -96,7 +103,7 @@ class Vgg(nn.Module):
         with torch.autocast(photos.device.type, enabled=False):
             x = (photos.to(self.mean.dtype) - self.mean) * self.scale
             convolutions = iter(self.convolutions)
-            for channels in _LAYOUTS[self.name]:
+            for channels in self.layout:
                 x = (
                     F.max_pool2d(x, 2, ceil_mode=True)
                     if channels is None
@@ -109,7 +116,7 @@ class Vgg(nn.Module):
         return self.features(photos)
 
 
-def load_vgg(path: str | Path | None = None, device: str | torch.device = "cpu") -> Vgg:
+def load_vgg(path: str | Path | None = None, device: str | torch.device = "cpu", layer: ContentLayer = "last") -> Vgg:
     """Load a VGG from a file, or VGG-19 from torch's cache or PyTorch's model server.
 
     Args:
@@ -117,6 +124,7 @@ def load_vgg(path: str | Path | None = None, device: str | torch.device = "cpu")
             and `convK.bias` (K from 0; torchvision's pre-processing). None: the torch hub cache, then a download
             whose hash is checked.
         device: where the network goes.
+        layer: how much of it is needed.
 
     Raises:
         InputError: no such file, not one of the formats, other shapes, or no way to get the weights.
@@ -128,7 +136,7 @@ def load_vgg(path: str | Path | None = None, device: str | torch.device = "cpu")
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise InputError(f"{file}: VGG weights are .pth (torchvision), .mat (MatConvNet) or .npz, not {file.suffix!r}")
-    return Vgg(reader(file), str(file)).to(device)
+    return Vgg(reader(file), str(file), layer).to(device)
 
 
 def _cached_or_downloaded_vgg19() -> Path:
@@ -153,17 +161,23 @@ def _ways_to_get_it() -> str:
 
 def _read_torchvision(path: Path) -> VggWeights:
     """torchvision's state dict: `features.K.weight`, `features.K.bias`, the classifier left aside."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNPICKLING_ERRORS as error:
-        reason = type(error).__name__  # torch's own words run over many lines
-        raise InputError(f"{path}: not a whole torchvision weights file ({reason}); fetch it again") from error
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: holds a {type(state).__name__}, not a state dict of torchvision's VGG")
+    state = read_state(path)
     numbers = sorted(int(name.split(".")[1]) for name in state if _is_feature_weight(name))
     kernels = [state[f"features.{number}.weight"] for number in numbers]
     biases = [state.get(f"features.{number}.bias") for number in numbers]
     return _weights(path, kernels, biases)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a state dict that torch saved, tensors only; InputError if it is damaged or something else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNPICKLING_ERRORS as error:
+        reason = type(error).__name__  # torch's own words run over many lines
+        raise InputError(f"{path}: not a whole file of torch weights ({reason}); fetch it again") from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: holds a {type(state).__name__}, not a state dict")
+    return state
 
 
 def _is_feature_weight(name: object) -> bool:

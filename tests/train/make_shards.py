@@ -93,4 +93,4 @@ def _capture(name: str, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], left:
         window_xy=np.zeros((count, 2), np.int32),
         window_reason=np.zeros(count, np.uint8),
     )
-    return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (64, 64), (64, 64), np.eye(3), patches)
+    return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (0, 0), (0, 0), np.eye(3), patches)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from make_shards import make_dataset
 
-from dped_data.errors import InputError, UsageError
+from dped_data.errors import InputError
 from dped_data.shards import PatchStore
-from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs, dataset_folder, open_pairs, read_ahead
+from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs, open_pairs, read_ahead
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +114,6 @@ def test_patch_ids_name_shard_row_and_capture(store: PatchStore) -> None:
     assert PatchPairs(store, batch_size=1, seed=0).patch_ids(np.array([12])) == [
         "train/00001.h5:1 capture train-1-0 at x=12 y=0"
     ]
-
-
-def test_the_only_phone_needs_no_name(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no dataset in it"):
-        dataset_folder(tmp_path, None)
-    folder = make_dataset(tmp_path / "iphone")
-    assert dataset_folder(tmp_path, None) == folder
-    assert dataset_folder(tmp_path, "iphone") == folder
-    with pytest.raises(InputError, match=r"sony: no dataset there"):
-        dataset_folder(tmp_path, "sony")
-    make_dataset(tmp_path / "blackberry")
-    with pytest.raises(UsageError, match=r"several phones \(blackberry, iphone\); choose one with --phone"):
-        dataset_folder(tmp_path, None)
 
 
 def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:

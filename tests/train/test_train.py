@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,20 +41,6 @@ ROOT = Path(__file__).parents[2]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of datasets with one phone, `toy`."""
     return make_dataset(tmp_path_factory.mktemp("data") / "toy").parent
-
-
-@pytest.fixture(scope="module")
-def random_vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """VGG-16 with random weights of a size that keeps its activations near 1."""
-    rng = np.random.default_rng(0)
-    widths = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-    arrays = {}
-    for number, (before, after) in enumerate(pairwise(widths)):
-        kernel = rng.standard_normal((after, before, 3, 3), np.float32) * np.sqrt(2 / (9 * before))
-        arrays |= {f"conv{number}.weight": kernel.astype(np.float16), f"conv{number}.bias": np.zeros(after, np.float16)}
-    path = tmp_path_factory.mktemp("vgg") / "random.npz"
-    np.savez(path, **arrays)
-    return path
 
 
 def _run(data: Path, settings: TrainSettings) -> Run:
