@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from families import FAMILIES, LARGE, LARGE_RIG, cross, render
-from measurements import Crossed, Result, build_apart, cross_dped, cross_naive, measure_dped, measure_naive
-from tables import calibration_table, crossed_table, result_table
+from measurements import Crossed, Result, cross_dped, cross_naive, measure_dped, measure_naive, worker_memory_mb
+from tables import calibration_table, contrast_table, crossed_table, result_table
 
 from dped_data.demo_photos import prepare_demo
 
@@ -33,13 +33,13 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         photos = options.photos or demo_photos(work / "demo")
         results = list(measure_families(photos, work, options))
-        print(result_table(results), calibration_table(results), sep="\n\n")
+        print(result_table(results), calibration_table(results), contrast_table(results), sep="\n\n")
         crossed = list(measure_crossed(photos, work / "crossed", options)) if options.crossings else []
         if crossed:
             print("", crossed_table(crossed), sep="\n")
         if options.large:
             rig_dir = render(LARGE, photos, work / "large", 1, 1.0, 1)
-            peak_mb = build_apart(rig_dir / "captures", work / "large-dataset", LARGE_RIG)
+            peak_mb = worker_memory_mb(rig_dir / "captures", work / "large-dataset", LARGE_RIG)
             print(f"\nPeak memory of a worker with a 20-megapixel DSLR photo: {peak_mb:.0f} MB")
         if options.json:
             figures = {"results": [dataclasses.asdict(r) for r in results], "crossed": [vars(c) for c in crossed]}

@@ -8,20 +8,26 @@ import resource
 import shutil
 import statistics
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import simplejpeg
 from families import PHONE, SMALL_RIG, Family
 from naive_score import run_naive, score_naive
 
-from dped_data.build import build_dataset
+from dped_data.build import build_dataset, build_shard
 from dped_data.capture_table import read_captures
+from dped_data.dataset_folder import prepare
 from dped_data.files import sha256_of_file
+from dped_data.plan import plan_dataset
+from dped_data.records import CONTRAST_CLASSES
 from dped_data.settings import BuildSettings, PairingSettings, Rig
+from dped_data.settings_machinery import settings_dict
 from dped_data.simulation.score import Score, score_dataset
 from dped_data.simulation.truth import CAPTURES_FOLDER
+from dped_data.work_units import plan_units
 
 DECODE_REPEATS = 3
 
@@ -37,7 +43,9 @@ class Result:
         process_s: seconds per pair within one process, median (dped's have one thread, the naive builder takes all).
         decode_s: seconds to decode both photos of a pair once, one thread, median.
         peak_mb: peak memory of one worker process.
-        identical: whether one process and several wrote the same shards; None for the naive builder.
+        identical: whether one process, `jobs` in two runs, and twice as many wrote the same shards; None for the naive
+            builder.
+        windows_by_contrast, kept_by_contrast: windows in both photos, and kept, by class of contrast; dped's only.
     """
 
     family: str
@@ -49,6 +57,8 @@ class Result:
     decode_s: float
     peak_mb: float | None
     identical: bool | None
+    windows_by_contrast: Mapping[str, int] = field(default_factory=dict)
+    kept_by_contrast: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,16 +90,18 @@ def measure_naive(family: Family, rig_dir: Path, work: Path, script: Path) -> Re
 
 
 def measure_dped(family: Family, rig_dir: Path, work: Path, jobs: int) -> Result:
-    """Build a family's dataset in one process for its memory, then with `jobs` workers for the time.
+    """Do a worker's work for its memory, then build with one worker, twice `jobs`, and twice with `jobs`, for the time.
 
-    The latter twice: a worker's first capture also loads the compiled code, which is a seconds' matter once per build.
+    The last counts: a worker's first capture also loads the compiled code, which is a seconds' matter once per build.
     """
     captures = rig_dir / CAPTURES_FOLDER
-    alone, out = work / f"{family.name}-alone", work / f"{family.name}-dataset"
-    peak_mb = build_apart(captures, alone, family.rig)
-    for _ in range(2):
+    out = work / f"{family.name}-dataset"
+    peak_mb = worker_memory_mb(captures, work / f"{family.name}-worker", family.rig)
+    digests = []
+    for workers in (1, 2 * jobs, jobs, jobs):
         shutil.rmtree(out, ignore_errors=True)
-        build_dataset(captures, out, PHONE, BuildSettings(rig=family.rig), jobs=jobs)
+        totals = build_dataset(captures, out, PHONE, BuildSettings(rig=family.rig), jobs=workers).manifest.totals
+        digests.append(shard_digests(out))
     seconds = [row.seconds or 0.0 for row in read_captures(out / PHONE)]
     return Result(
         family.name,
@@ -100,19 +112,26 @@ def measure_dped(family: Family, rig_dir: Path, work: Path, jobs: int) -> Result
         process_s=statistics.median(seconds),
         decode_s=decode_seconds(captures, family.rig.dslr),
         peak_mb=peak_mb,
-        identical=shard_digests(alone) == shard_digests(out),
+        identical=all(other == digests[0] for other in digests),
+        windows_by_contrast={kind: totals[f"{kind}_windows"] for kind in CONTRAST_CLASSES},
+        kept_by_contrast={kind: totals[f"{kind}_patches"] for kind in CONTRAST_CLASSES},
     )
 
 
-def build_apart(captures: Path, out: Path, rig: Rig) -> float:
-    """Build a dataset in one fresh process and return its peak memory in MB."""
-    shutil.rmtree(out, ignore_errors=True)
+def worker_memory_mb(captures: Path, folder: Path, rig: Rig) -> float:
+    """Return the peak memory of a fresh process that does the work of one worker, all captures one after the other."""
+    shutil.rmtree(folder, ignore_errors=True)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_build_and_measure, captures, out, rig).result()
+        return pool.submit(_work_and_measure, captures, folder, rig).result()
 
 
-def _build_and_measure(captures: Path, out: Path, rig: Rig) -> float:
-    build_dataset(captures, out, PHONE, BuildSettings(rig=rig), jobs=1)
+def _work_and_measure(captures: Path, folder: Path, rig: Rig) -> float:
+    settings = BuildSettings(rig=rig)
+    plan = plan_dataset(captures, PHONE, settings)
+    digest = prepare(folder, captures, settings_dict(settings), overwrite=False)
+    units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)
+    for unit in units:
+        build_shard(unit, captures, folder, settings, digest)
     return peak_memory_mb()
 
 

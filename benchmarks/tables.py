@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from measurements import Crossed, Result
 
+from dped_data.records import CONTRAST_CLASSES
 from dped_data.simulation.score import CalibrationBin
 
 _COLUMNS = (
@@ -52,6 +53,16 @@ def calibration_table(results: Sequence[Result]) -> str:
         if r.score.calibration
     ]
     return _markdown(("predicted -> true RMS px", *groups), rows)
+
+
+def contrast_table(results: Sequence[Result]) -> str:
+    """Per family and class of contrast: windows kept, of those considered (all that lie in both photos)."""
+    rows = [
+        [r.family, *(f"{r.kept_by_contrast[k]} of {r.windows_by_contrast[k]}" for k in CONTRAST_CLASSES)]
+        for r in results
+        if r.windows_by_contrast
+    ]
+    return _markdown(("windows kept by contrast", *CONTRAST_CLASSES), rows)
 
 
 def crossed_table(crossed: Sequence[Crossed]) -> str:

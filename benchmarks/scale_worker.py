@@ -1,0 +1,44 @@
+"""Workers that align every scene once and remember it: what is left is what a build costs besides aligning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dped_data import build
+from dped_data.capture_table import CaptureRow
+from dped_data.photo_reader import PhotoReader
+from dped_data.records import Capture
+from dped_data.settings import BuildSettings
+from dped_data.shards import ShardCapture
+from dped_data.work_units import UnitRecord
+
+_align, _build = build.align_capture, build.build_shard
+_known: dict[tuple[str, str], tuple[CaptureRow, ShardCapture | None]] = {}
+
+
+def remember_scenes() -> None:
+    """Make builds of this process use such workers."""
+    build.build_shard = build_shard
+
+
+def build_shard(*call: Any) -> UnitRecord:
+    """`dped_data.build.build_shard`, in a worker that remembers what it has aligned."""
+    build.align_capture = align_capture
+    return _build(*call)
+
+
+def align_capture(
+    photos: PhotoReader, capture: Capture, settings: BuildSettings, folder: Path
+) -> tuple[CaptureRow, ShardCapture | None]:
+    """Read the photos as ever, and align them if their bytes are new."""
+    files = {"phone_file": capture.phone_file, "dslr_file": capture.dslr_file}
+    for file in files.values():
+        photos.read(file)
+    key = (photos.sha256[capture.phone_file], photos.sha256[capture.dslr_file])
+    if key not in _known:
+        _known[key] = _align(photos, capture, settings, folder)
+    row, kept = _known[key]
+    name = {"capture_id": capture.capture_id, **files}
+    return replace(row, **name, seconds=0.0), replace(kept, **name) if kept else None
