@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Tests run in two processes; one thread each keeps them from fighting over the cores.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench docs fuzz soak audit lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/dped demo
@@ -22,8 +22,23 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/alignment.py
 
+# Too long for every change: for a machine that has a night.
+fuzz: $(INSTALLED)
+	$(TEST_ENV) $(BIN)/python tests/faults/fuzz.py --count 100000
+
+soak: $(INSTALLED)
+	$(TEST_ENV) $(BIN)/python benchmarks/soak.py
+
+audit: $(INSTALLED)
+	VENV=$(VENV) .ci/audit
+
+# The same versions as in constraints.txt, with the hashes of PyPI's files; torch comes from where its build for the machine is.
+lock: $(INSTALLED)
+	VENV=$(VENV) .ci/lock
+
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/mkdocs build --strict
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,25 @@
+"""Hook of the docs site (mkdocs.yml): the project's README.md is its front page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the front page; links into docs/ become links between pages, others below the root plain text."""
+    text = README.read_text(encoding="utf-8").replace("](docs/", "](")
+    known = {file.src_uri for file in files}
+
+    def link(match: re.Match[str]) -> str:
+        target = match[2].split("#")[0]
+        return match[0] if "://" in target or target in known or not target else match[1]
+
+    text = re.sub(r"(?<!!)\[([^\]]*)\]\(([^)]*)\)", link, text)
+    files.append(File.generated(config, "index.md", content=text))
+    return files
