@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -21,11 +22,25 @@ from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import SettingField, load_settings, setting_fields
 from dped_data.simulation.settings import SimulationSettings
 from dped_train.enhance_settings import EnhanceSettings
+from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.settings import TrainSettings
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 ANY_PATH = click.Path(path_type=Path)
+
+
+class _Place(click.ParamType):
+    """A folder, or an address in a remote store such as s3://bucket/folder."""
+
+    name = "folder or address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leave addresses as they are: a Path would lose one of their slashes."""
+        return value if "://" in str(value) else FOLDER.convert(value, param, ctx)
+
+
+PLACE = _Place()
 
 
 def main() -> None:
@@ -101,26 +116,38 @@ def dped() -> None:
 
 @dped.command("build-dataset")
 @click.option("--phone", help="Phone of the rig; may be left out when the captures folder holds one phone only.")
-@click.option("--captures", type=FOLDER, default="captures", show_default=True, help="One folder of photos per camera.")
-@click.option("--out", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option(
+    "--captures", type=PLACE, default="captures", show_default=True, help="One folder of photos per camera, or s3://..."
+)
+@click.option("--out", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
 @click.option("--rig", "rig_file", type=FILE, help="TOML file with the rig and with settings (docs/settings.md).")
 @click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
 @click.option(
     "--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True, help="Who runs them."
 )
+@click.option("--scheduler", help="With --backend dask: address of a cluster's scheduler, such as tcp://10.0.0.1:8786.")
+@click.option(
+    "--capture-timeout",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    help="A capture that takes longer twice fails, seconds; 0 is no limit.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was built with other settings.")
-@click.option("--retry-failed", is_flag=True, help="Try captures with unreadable photos again.")
+@click.option("--retry-failed", is_flag=True, help="Try captures that failed again: broken photos, killed workers.")
 @click.option("--review", type=FILE, help="Verdicts of inspect-pairs --review: leave the rejected captures out.")
 @click.option("--dry-run", is_flag=True, help="Print pairing and split; touch no pixel, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @settings_options(BuildSettings)
 def build_dataset_command(
     phone: str | None,
-    captures: Path,
-    out: Path,
+    captures: Path | str,
+    out: Path | str,
     rig_file: Path | None,
     jobs: int,
     backend: Any,
+    scheduler: str | None,
+    capture_timeout: float,
     overwrite: bool,
     retry_failed: bool,
     review: Path | None,
@@ -129,36 +156,56 @@ def build_dataset_command(
     **flags: Any,
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
-    from dped_data import build
+    from dped_data import plan as planning
+    from dped_data.build import build_dataset
     from dped_data.build_report import build_text
     from dped_data.captures_report import pairing_table
+    from dped_data.remote import is_remote, remote_folder
+    from dped_data.remote_photos import header_mirror, named_as
     from dped_data.rigs import load_build_settings
 
+    if scheduler is not None and (backend != "dask" or jobs != -1):
+        raise UsageError(
+            "--scheduler goes with --backend dask and without --jobs: its workers do the work, all of them"
+        )
     settings = load_build_settings(rig_file, flags)
-    phone = phone or build.choose_phone(captures, settings.rig)
+    source = remote_folder(captures)
+    photos = header_mirror(source) if source else Path(captures)
+    with named_as(source, photos):
+        phone = phone or planning.choose_phone(photos, settings.rig)
     if dry_run:
-        plan = build.plan_dataset(captures, phone, settings, None if overwrite else out / phone)
+        known = None if overwrite or is_remote(out) else Path(out) / phone
+        plan = planning.plan_dataset(photos, phone, settings, known)
         if as_json:
             _print_json(plan)
         else:
             click.echo(pairing_table(plan.pairing, plan.splits))
-        build.check_captures(plan, captures, phone, settings.rig.dslr)
+        planning.check_captures(plan, photos, phone, settings.rig.dslr)
         return
-    report = build.build_dataset(
+    report = build_dataset(
         captures,
         out,
         phone,
         settings,
         jobs=jobs,
         backend=backend,
+        scheduler=scheduler,
         overwrite=overwrite,
         retry_failed=retry_failed,
         review=review,
+        capture_timeout_s=capture_timeout,
     )
     if as_json:
         _print_json(report)
     else:
-        click.echo(build_text(str(report.folder), report.manifest, report.reused, report.seconds))
+        click.echo(
+            build_text(
+                f"{out}/{phone}" if is_remote(out) else str(report.folder),
+                report.manifest,
+                report.reused,
+                report.seconds,
+            )
+        )
     if not report.manifest.totals["patches"]:
         raise InputError(
             f"{report.folder}: no patch was kept of {len(report.rows)} captures; captures.csv there has the reasons"
@@ -217,7 +264,7 @@ def simulate_rig_command(
 
 @dped.command("inspect-pairs")
 @click.option("--phone", help="Phone whose dataset to judge; may be left out when there is one only.")
-@click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--data", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
 @click.option("--out", type=FOLDER, default="report", show_default=True, help="Folder for the report.")
 @click.option("--captures", type=FOLDER, help="Folder of the photos.  [default: where the dataset was built from]")
 @click.option("--worst", default=10, show_default=True, help="Captures to show, worst first.")
@@ -230,7 +277,7 @@ def simulate_rig_command(
 @settings_options(InspectSettings)
 def inspect_pairs_command(
     phone: str | None,
-    data: Path,
+    data: Path | str,
     out: Path,
     captures: Path | None,
     worst: int,
@@ -243,15 +290,16 @@ def inspect_pairs_command(
     """Judge how well the pairs of a dataset match; status 1 when the verdict is bad."""
     from dped_data import inspection
     from dped_data.manifest import find_dataset
+    from dped_data.remote_dataset import local_dataset
 
     settings = load_settings(InspectSettings(), {}, "settings", flags)
-    folder = find_dataset(data, phone)
+    folder = find_dataset(local_dataset(data, phone), phone)
     if verify:
-        verified = inspection.verify_dataset(data, folder.name, captures=captures, jobs=jobs)
+        verified = inspection.verify_dataset(folder.parent, folder.name, captures=captures, jobs=jobs)
         text = json.dumps(dataclasses.asdict(verified), indent=1) if as_json else inspection.verify_text(verified)
         click.echo(text)
         return verified.exit_status
-    report = inspection.inspect_pairs(data, folder.name, out, settings, captures=captures, jobs=jobs)
+    report = inspection.inspect_pairs(folder.parent, folder.name, out, settings, captures=captures, jobs=jobs)
     if as_json:
         click.echo(json.dumps(inspection.as_json(report), indent=1))
     else:
@@ -265,15 +313,19 @@ def inspect_pairs_command(
 
 @dped.command("train")
 @click.option("--phone", help="Phone whose dataset to train on; may be left out when there is one only.")
-@click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--data", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
 @click.option("--out", type=FOLDER, default="runs", show_default=True, help="Folder of runs.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
 @settings_options(TrainSettings)
-def train_command(phone: str | None, data: Path, out: Path, resume: bool, **flags: Any) -> None:
+def train_command(phone: str | None, data: Path | str, out: Path, resume: bool, **flags: Any) -> None:
     """Train the enhancer on a dataset; run under torchrun for several GPUs or machines."""
+    from dped_data.remote_dataset import local_dataset
     from dped_train.train import train
 
-    report = train(data, phone, out, load_settings(TrainSettings(), {}, "settings", flags), resume=resume)
+    settings = load_settings(TrainSettings(), {}, "settings", flags)
+    report = train(local_dataset(data, phone), phone, out, settings, resume=resume)
+    if os.environ.get("RANK", "0") != "0":  # one of several processes speaks
+        return
     click.echo(f"{report.model}: {report.steps} steps, {report.patches_per_s:.1f} patches/s")
     if report.val_psnr is not None and report.phone_psnr is not None:
         click.echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
@@ -283,40 +335,93 @@ def train_command(phone: str | None, data: Path, out: Path, resume: bool, **flag
 @dped.command("evaluate")
 @click.option("--model", type=FILE, help="Enhancer to test.")
 @click.option("--external", type=FOLDER, help="Folder of photos that something else enhanced, named as the phone's.")
+@click.option("--baseline", is_flag=True, help="Test an automatic adjustment: white balance, contrast, exposure.")
 @click.option("--identity", is_flag=True, help="Test the untouched phone patches.")
 @click.option("--phone", help="Phone whose dataset to test on; may be left out when there is one only.")
-@click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
+@click.option("--data", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option(
     "--csv", "csv_file", type=FILE, help="Write the figures of every patch here, and of every capture beside it."
 )
+@click.option("--most-patches", default=0, help="Measure only so many, spread evenly over the split.  [default: all]")
+@click.option("--lpips", type=FILE, help="Measure LPIPS too: its linear weights, vgg.pth of the package lpips.")
+@click.option("--vgg", type=FILE, help="VGG-16 weights for LPIPS (.pth, .mat or .npz).")
 @click.option("--picture", type=FILE, help="Write a sheet of the worst patches here: phone | enhanced | DSLR.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def evaluate_command(
     model: Path | None,
     external: Path | None,
+    baseline: bool,
     identity: bool,
     phone: str | None,
-    data: Path,
+    data: Path | str,
     split: Any,
     csv_file: Path | None,
+    most_patches: int,
+    lpips: Path | None,
+    vgg: Path | None,
     picture: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
     """Hold a model, externally enhanced photos, or the untouched phone patches against the DSLR patches."""
+    from dped_data.remote_dataset import local_dataset
     from dped_train.evaluate import evaluate, evaluation_text
 
-    if (model is not None) + (external is not None) + identity != 1:
-        raise UsageError("evaluate needs exactly one of --model FILE, --external DIR and --identity")
+    if (model is not None) + (external is not None) + baseline + identity != 1:
+        raise UsageError("evaluate needs exactly one of --model FILE, --external DIR, --baseline and --identity")
     report = evaluate(
-        data, phone, model=model, external=external, split=split, csv_file=csv_file, picture=picture, device=device
+        local_dataset(data, phone),
+        phone,
+        model=model,
+        external=external,
+        baseline=baseline,
+        split=split,
+        most_patches=most_patches,
+        lpips=lpips,
+        vgg=vgg,
+        csv_file=csv_file,
+        picture=picture,
+        device=device,
     )
     if as_json:
         _print_json(report)
     else:
         click.echo(evaluation_text(report))
+
+
+@dped.command("reproduce")
+@click.argument("what", type=click.Choice(["methods", "ablation", "shift-loss", "figures", "all"]))
+@click.option("--phone", help="Phone whose dataset to use; may be left out when there is one only.")
+@click.option("--data", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
+@click.option("--out", type=FOLDER, default="reproduction", show_default=True, help="Folder of reproductions.")
+@click.option("--quick", is_flag=True, help="A budget for two cores and ten minutes; flags beat it.")
+@click.option(
+    "--row", "rows", multiple=True, metavar="NAME=PATH", help="Add a row to table 2: a model, or enhanced photos."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@settings_options(ReproduceSettings)
+def reproduce_command(
+    what: Any,
+    phone: str | None,
+    data: Path | str,
+    out: Path,
+    quick: bool,
+    rows: tuple[str, ...],
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Repeat the paper's tables 2 and 3 and its figures on a dataset, and write one HTML report."""
+    from dped_data.remote_dataset import local_dataset
+    from dped_train.reproduction import reproduce, reproduction_text
+
+    settings = load_settings(QUICK if quick else ReproduceSettings(), {}, "settings", flags)
+    report = reproduce(what, local_dataset(data, phone), phone, out, settings, rows)
+    if as_json:
+        _print_json(report)
+    else:
+        click.echo(reproduction_text(report))
 
 
 @dped.command("enhance")
@@ -327,9 +432,9 @@ def evaluate_command(
 @settings_options(EnhanceSettings)
 def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bool, **flags: Any) -> int:
     """Enhance whole photos, or all photos in folders, with MODEL: a file, a run's folder, or a name in models/."""
-    from dped_train.enhance import enhance_photos
+    from dped_train.enhance_photos import enhance
 
-    report = enhance_photos(model, photos, out, load_settings(EnhanceSettings(), {}, "settings", flags))
+    report = enhance(model, photos, out, load_settings(EnhanceSettings(), {}, "settings", flags))
     if as_json:
         _print_json(report)
     else:
@@ -338,6 +443,66 @@ def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bo
     for photo in report.of("failed"):
         click.echo(f"dped: {photo.source}: {photo.reason}", err=True)
     return report.exit_status
+
+
+@dped.group("study")
+def study_group() -> None:
+    """The paper's user study: which of two photos of a scene looks better? Create it, serve it, report it."""
+
+
+@study_group.command("create")
+@click.option("--photos", type=FOLDER, default="study-photos", show_default=True, help="Photos in folders GROUP/CLASS.")
+@click.option("--set", "named", multiple=True, help="GROUP/CLASS=FOLDER, such as sony/enhanced=out; once per class.")
+@click.option("--out", type=FOLDER, default="study", show_default=True, help="Folder for the study.")
+@click.option("--title", default="", help="Shown to the subjects; let it tell nothing of the classes.")
+@click.option("--scenes", type=int, help="Scenes per group, chosen at random; the paper has 9.  [default: all]")
+@click.option("--seed", default=0, show_default=True, help="Of that choice and of every subject's order.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def study_create_command(
+    photos: Path, named: tuple[str, ...], out: Path, title: str, scenes: int | None, seed: int, as_json: bool
+) -> None:
+    """Make a study from folders of photos: every pair of classes of a group is compared on every scene."""
+    from dped_data import study
+
+    sets = study.study_sets(photos, named)
+    made = study.create_study(sets, out, title=title, scenes=scenes, seed=seed)
+    if as_json:
+        _print_json(made)
+    else:
+        click.echo(study.creation_text(made))
+
+
+@study_group.command("serve")
+@click.argument("folder", type=FOLDER, default="study")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Interface to listen on; 0.0.0.0 is every one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8710, show_default=True, help="0 is any free one.")
+def study_serve_command(folder: Path, host: str, port: int) -> None:
+    """Show the study in FOLDER to its subjects, on this machine only unless --host says otherwise."""
+    from dped_data import study
+
+    server = study.StudyServer(folder, host, port)
+    if not server.is_local:
+        click.echo(study.open_host_warning(server.address), err=True)
+    click.echo(f"study at {server.address}  (Ctrl-C ends)\nanswers go to {server.store.path}")
+    server.serve()
+
+
+@study_group.command("report")
+@click.argument("folder", type=FOLDER, default="study")
+@click.option("--out", type=FOLDER, help="Folder for tables and bars.  [default: FOLDER/report]")
+@click.option("--complete-only", is_flag=True, help="Count only subjects who answered every question.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def study_report_command(folder: Path, out: Path | None, complete_only: bool, as_json: bool) -> None:
+    """Say which class is preferred to which, and how sure that is; draw the bars of the paper's Figure 10."""
+    from dped_data import study
+
+    report = study.report_study(folder, complete_only=complete_only)
+    written = study.write_report(report, out or folder / "report")
+    if as_json:
+        _print_json(report)
+    else:
+        click.echo(study.report_text(report))
+        click.echo(f"{written}: comparisons, classes, scenes, subjects and answers (.csv), bars.png, bars.svg")
 
 
 @dped.command("import-dped")
@@ -382,6 +547,22 @@ def import_checkpoint_command(prefix: Path, out: Path) -> None:
     click.echo(f"{out}: written")
 
 
+@dped.command("export-onnx")
+@click.argument("model")
+@click.option("--out", type=FILE, required=True, help="File to write: ONNX, or torch.export where it ends in .pt2.")
+@click.option("--size", help="The only photo size to take, such as 2048x1536.  [default: any size, any number]")
+def export_onnx_command(model: str, out: Path, size: str | None) -> None:
+    """Write MODEL (a file, a run's folder, or a name in models/) for other runtimes and for phones."""
+    from dped_train.enhance_photos import find_model
+    from dped_train.export import export_enhancer, parse_size
+
+    model_file = find_model(model, Path(EnhanceSettings().models))
+    report = export_enhancer(model_file, out, parse_size(size) if size else None)
+    sizes = "any size" if report.size_wh is None else f"{report.size_wh[0]}x{report.size_wh[1]} only"
+    checked = "too large to be compared" if report.difference is None else f"within {report.difference:.1g} of torch"
+    click.echo(f"{out}: {report.format}, {report.bytes / 1e6:.1f} MB, photos of {sizes}, {checked}")
+
+
 @dped.command("demo")
 @click.option("--out", type=FOLDER, default="demo", show_default=True, help="Folder for everything the demo makes.")
 @click.option("--steps", default=40, show_default=True, help="Training steps.")
@@ -391,7 +572,9 @@ def demo_command(out: Path, steps: int) -> None:
 
     prepare_demo(out)
     model = out / "runs/sony/enhancer.safetensors"
-    simulate = "--phone sony --scale 0.3 --count 16 --sessions 4"  # a third of the size: the photos are small
+    simulate = (
+        "--phone sony --scale 0.3 --exposure 0.55 --count 16 --sessions 4"  # a third of the size: the photos are small
+    )
     # Colours only, and gently: what two cores can do in a minute without VGG's weights.
     train = f"--content-weight 0 --texture-weight 0 --tv-weight 20 --learning-rate 1e-4 --batch-size 4 --steps {steps}"
     commands = [

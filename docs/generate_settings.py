@@ -10,6 +10,7 @@ from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import setting_fields
 from dped_data.simulation.settings import SimulationSettings
 from dped_train.enhance_settings import EnhanceSettings
+from dped_train.reproduction.settings import ReproduceSettings
 from dped_train.settings import TrainSettings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -56,6 +57,7 @@ def page() -> str:
         table("dped inspect-pairs", InspectSettings),
         table("dped train", TrainSettings),
         table("dped enhance", EnhanceSettings),
+        table("dped reproduce", ReproduceSettings),
     ]
     return "\n".join([HEAD, *sections])
 

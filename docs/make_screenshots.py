@@ -1,4 +1,5 @@
-"""Make the pictures of the report in docs/images: build a small rig, plant three faults, inspect, photograph the page.
+"""Make the pictures in docs/images: build a small rig, plant three faults, inspect, photograph the report's page; then
+photograph a user study and draw the bars of made-up answers.
 
 Run from the repository's root: `python docs/make_screenshots.py`. Needs Chromium (apt-get install chromium
 chromium-driver) and takes about two minutes.
@@ -11,6 +12,7 @@ import io
 import shlex
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import cv2
 import h5py
 import numpy as np
+import skimage
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +32,10 @@ import cli  # noqa: E402
 from dped_data.demo_photos import prepare_demo  # noqa: E402
 from dped_data.photos import read_photo, write_photo  # noqa: E402
 from dped_data.resampling import sample_dslr  # noqa: E402
+from dped_data.study.create import create_study, study_sets  # noqa: E402
+from dped_data.study.report import report_study  # noqa: E402
+from dped_data.study.report_files import write_report  # noqa: E402
+from dped_data.study.server import StudyServer  # noqa: E402
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
@@ -70,14 +77,14 @@ def shift_stored(dataset: Path, captures: Path, capture_id: str, pixels: float) 
                 file["dslr"][rows] = sample_dslr(photo, nodes - pixels * step, size)
 
 
-def photograph(driver: WebDriver, page: Path, name: str, size_wh: tuple[int, int], dark: bool, script: str) -> None:
+def photograph(driver: WebDriver, page: str, name: str, size_wh: tuple[int, int], dark: bool, script: str) -> None:
     """Open the page at a size, run a script in it, and write docs/images/NAME.jpg."""
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     metrics = {"width": size_wh[0], "height": size_wh[1], "deviceScaleFactor": 1.5, "mobile": size_wh[0] < 700}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     driver.get("about:blank")
-    driver.get(page.as_uri())
+    driver.get(page)
     time.sleep(1.5)
     driver.execute_script(script)
     time.sleep(2.0)
@@ -91,11 +98,66 @@ def show(capture_id: str, then: str = "") -> str:
     return f"location.hash = `c=${{{index}}}`; setTimeout(() => {{ {then} }}, 900);"
 
 
+def make_study(photos: Path, folder: Path) -> Path:
+    """Make a study of nine scenes and three classes from photos that ship with scikit-image; return its folder."""
+    scenes = [path for path in sorted(photos.iterdir()) if path.stem != "hubble_deep_field"]
+    scenes += [Path(skimage.__file__).parent / "data" / name for name in ("brick.png", "grass.png")]
+    for scene in scenes:
+        pixels = read_photo(scene)
+        dim = cv2.convertScaleAbs(cv2.GaussianBlur(pixels, (0, 0), 1.2), alpha=0.75)
+        warm = cv2.subtract(cv2.convertScaleAbs(pixels, alpha=1.08), (0, 2, 10, 0))
+        for name, shown in (("original", dim), ("enhanced", pixels), ("dslr", warm)):
+            (folder / "photos" / "sony" / name).mkdir(parents=True, exist_ok=True)
+            write_photo(folder / "photos" / "sony" / name / f"{scene.stem}.jpg", shown)
+    sets = study_sets(folder / "photos", ())
+    order = ("original", "enhanced", "dslr")
+    create_study({("sony", name): sets["sony", name] for name in order}, folder / "study", scenes=9)
+    return folder / "study"
+
+
+def answer_by_chance(server: StudyServer, subjects: int) -> None:
+    """Let subjects answer by chance, with odds that resemble those of the paper's Figure 10."""
+    rng, worth = np.random.default_rng(0), {"original": -1.0, "enhanced": 0.5, "dslr": 0.6}
+    for _ in range(subjects):
+        subject = server.store.new_subject()
+        for place, shown in enumerate(server.store.questions(subject) or ()):
+            takes_left = rng.random() < 1 / (1 + np.exp(worth[shown.right] - worth[shown.left]))
+            server.store.answer(subject, place, shown, shown.left if takes_left else shown.right)
+
+
+def photograph_study(driver: WebDriver, folder: Path) -> None:
+    """Answer some questions of a study, photograph the next one on a desktop and on a phone, and draw the bars."""
+    server = StudyServer(make_study(folder / "demo" / "photos", folder), port=0)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        choose = "document.getElementById('choose-left').click()"
+        for name, size_wh, scene in (("study-question", (1280, 760), "coffee"), ("study-phone", (390, 800), "chelsea")):
+            subject, place = subject_who_meets(server, scene)
+            answer = f"setInterval(() => {{ if (document.body.dataset.question < {place}) {choose}; }}, 50);"
+            photograph(driver, f"{server.address}#{subject}", name, size_wh, True, answer)
+        answer_by_chance(server, 42)
+    finally:
+        server.stop()
+        thread.join()
+    bars = write_report(report_study(folder / "study", complete_only=True), folder / "report") / "bars.png"
+    Image.open(bars).convert("RGB").save(IMAGES / "study-bars.png", optimize=True)
+
+
+def subject_who_meets(server: StudyServer, scene: str) -> tuple[str, int]:
+    """A new subject whose third to ninth question is the scene's phone photo against another, and that place."""
+    while True:
+        subject = server.store.new_subject()
+        for place, shown in enumerate((server.store.questions(subject) or ())[2:9], start=2):
+            if shown.question.scene == scene and shown.left == "original":
+                return subject, place
+
+
 def main() -> None:
     """Make all pictures."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        page = make_report(Path("demo")).resolve()
+        page = make_report(Path("demo")).resolve().as_uri()
         driver = start_chromium(Path(folder) / "profile")
         try:
             choose = "document.querySelector('[data-mode={}]').click();"
@@ -105,6 +167,7 @@ def main() -> None:
             maps = "document.querySelector('.maps').scrollIntoView(); scrollBy(0, -70);"
             photograph(driver, page, "report-maps", (1280, 860), False, show("0001", maps))
             photograph(driver, page, "report-phone", (390, 800), False, show("0001", choose.format("swipe")))
+            photograph_study(driver, Path(folder))
         finally:
             driver.quit()
 

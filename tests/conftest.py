@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set DPED_SHARED_DATA to its folder")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests/faults has done to the program: faults, those survived, bytes compared, mutations."""
+    counts: dict[str, Counter[str]] = {"injected": Counter(), "survived": Counter(), "mutations": Counter()}
+    compared = 0
+    for report in terminalreporter.getreports(""):  # what a fixture counts is in the report of the teardown
+        for name, text in report.user_properties if report.when == "teardown" else ():
+            if name == "faults":
+                facts = json.loads(text)
+                compared += facts.pop("bytes", 0)
+                for key, values in facts.items():
+                    counts[key].update(values)
+    for title, what in (("injected", "faults"), ("mutations", "mutations")):
+        if total := counts[title].total():
+            kinds = ", ".join(f"{count} {kind}" for kind, count in counts[title].most_common())
+            terminalreporter.write_line(f"{what}: {total} ({kinds})")
+    if counts["injected"]:
+        survived = counts["survived"].total()
+        terminalreporter.write_line(f"faults survived: {survived}, {compared:,} bytes compared with undisturbed runs")

@@ -64,5 +64,5 @@ def test_a_small_run_prints_its_tables(tmp_path: Path) -> None:
     assert [row["builder"] for row in figures["crossed"]] == ["naive", "dped"]
     dped = figures["results"][-1]
     assert dped["identical"] and dped["score"]["oracle_windows"] > 10 and dped["peak_mb"] > 50
-    assert done.stdout.count("| homography") == 3
+    assert done.stdout.count("| homography") == 4  # figures of both builders, then calibration and contrast of dped
     assert "crossed captures" in done.stdout

@@ -12,7 +12,21 @@ import pytest
 from small_rig import write_rig
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("build-dataset", "inspect-pairs", "simulate-rig", "train", "evaluate", "import-checkpoint", "demo")
+COMMANDS = (
+    "build-dataset",
+    "inspect-pairs",
+    "simulate-rig",
+    "train",
+    "evaluate",
+    "enhance",
+    "import-dped",
+    "export-dped",
+    "import-checkpoint",
+    "export-onnx",
+    "reproduce",
+    "study",
+    "demo",
+)
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -70,6 +84,14 @@ def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, arguments: list[st
     result = run(*arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert words in one_line(result)
+
+
+def test_export_says_what_is_wrong_with_model_and_size(tmp_path: Path) -> None:
+    result = run("export-onnx", "sony", "--out", "sony.onnx", cwd=tmp_path)
+    assert result.returncode == 1 and "sony: neither a model file nor the name of one in models" in one_line(result)
+    (tmp_path / "a.safetensors").touch()
+    result = run("export-onnx", "a.safetensors", "--out", "a.onnx", "--size", "big", cwd=tmp_path)
+    assert result.returncode == 2 and "--size big: not a size" in one_line(result)
 
 
 @pytest.mark.parametrize("command", ["inspect-pairs", "train", "evaluate"])

@@ -48,6 +48,8 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
         command = cli.dped.get_command(click.Context(cli.dped), words[0]) if words else None
         if words[0].startswith("-"):
             continue
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words[1])
         assert command is not None, f"{page.name}: no command '{words[0]}'"
         known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
         used = {word.split("=")[0] for word in words if word.startswith("--")}

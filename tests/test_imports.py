@@ -8,11 +8,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STAGES = {"captures", "split", "features", "homography", "refinement", "patches", "shards"}
-ORDER = {"build", "align"}
+ORDER = {"build", "plan", "align"}
 """The only modules that know the order of the stages."""
 SHARD_READERS = {"simulation", "inspection", "released", "reviewed"}
 """Rooms that work on finished datasets and so may import the shard reader (a stage)."""
 OPEN_TO_TRAINER = {
+    "dataset_folder",
+    "card",
     "errors",
     "exif",
     "files",
