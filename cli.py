@@ -45,6 +45,8 @@ PLACE = _Place()
 
 def main() -> None:
     """Run the command line: one line on stderr for an error; status 0 done, 1 bad input or verdict, 2 wrong usage."""
+    # Threads of torch that wait shall sleep: by default they spin for milliseconds, on cores that others need.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         sys.exit(dped.main(standalone_mode=False) or 0)
     except click.ClickException as error:

@@ -28,15 +28,17 @@ from time import perf_counter, process_time
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from plain_layers import with_plain_layers  # noqa: E402
+
 from dped_train.enhancer_file import load_enhancer  # noqa: E402
 from dped_train.export import INPUT, write_onnx  # noqa: E402
 from dped_train.kept_maps import bytes_per_row  # noqa: E402
-from dped_train.networks import CHANNELS, Enhancer, InstanceNorm, initialise  # noqa: E402
+from dped_train.networks import CHANNELS, Enhancer, initialise  # noqa: E402
 from dped_train.whole_photo import WholePhotoEnhancer  # noqa: E402
 
 OURS = {
@@ -48,34 +50,12 @@ OTHERS = ("plain fp32", "whole fp32", "onnxruntime fp32", "openvino fp32", "open
 Photo = NDArray[np.uint8]
 
 
-class PlainNorm(nn.InstanceNorm2d):
-    """Torch's own instance normalisation in the place of ours."""
-
-    def __init__(self, like: InstanceNorm) -> None:
-        super().__init__(len(like.weight), eps=1e-3, affine=True)
-        self.weight, self.bias = like.weight, like.bias
-
-    def forward(self, input: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
-        x = super().forward(input)
-        x = torch.relu(x) if relu else x
-        return x if skip is None else x + skip
-
-
 def enhancer_of(model: str) -> Enhancer:
     if model:
         return load_enhancer(model)
     enhancer = Enhancer()
     initialise(enhancer, 0)
     return enhancer.eval()
-
-
-def with_plain_norms(enhancer: Enhancer) -> Enhancer:
-    for block in enhancer.residual_blocks():
-        assert isinstance(block.norm1, InstanceNorm)
-        assert isinstance(block.norm2, InstanceNorm)
-        block.add_module("norm1", PlainNorm(block.norm1))
-        block.add_module("norm2", PlainNorm(block.norm2))
-    return enhancer
 
 
 def tensor_of(photo: Photo) -> Tensor:
@@ -91,7 +71,7 @@ def ours(name: str, enhancer: Enhancer, photo: Photo) -> Callable[[], object]:
 
 
 def plain(enhancer: Enhancer, photo: Photo) -> Callable[[], object]:
-    network, x = with_plain_norms(enhancer), tensor_of(photo).contiguous()
+    network, x = with_plain_layers(enhancer), tensor_of(photo).contiguous()
     return torch.no_grad()(lambda: network(x))
 
 
@@ -108,7 +88,7 @@ def onnxruntime(enhancer: Enhancer, photo: Photo, threads: int) -> Callable[[], 
     x = tensor_of(photo).numpy()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "enhancer.onnx"
-        write_onnx(with_plain_norms(enhancer).eval(), file, None, {})
+        write_onnx(with_plain_layers(enhancer).eval(), file, None, {})
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -119,7 +99,7 @@ def openvino(enhancer: Enhancer, photo: Photo, precision: str, threads: int) -> 
     import openvino as ov
 
     x = tensor_of(photo)
-    converted = ov.convert_model(with_plain_norms(enhancer), example_input=x, input=list(x.shape))
+    converted = ov.convert_model(with_plain_layers(enhancer), example_input=x, input=list(x.shape))
     hint = {"INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16"}
     compiled = ov.compile_model(converted, "CPU", hint | {"INFERENCE_NUM_THREADS": threads})
     return lambda: compiled(x.numpy())
@@ -194,8 +174,9 @@ def measured(names: list[str], arguments: argparse.Namespace) -> dict[str, list[
         for name in names:
             command = [sys.executable, __file__, "--serve", name, "--model", arguments.model, "--size", arguments.size]
             command += ["--threads", str(arguments.threads)]
+            waiting = {"OMP_WAIT_POLICY": "passive"} if name in OURS else {}  # as the command line has it
             # one process at a time, as memory and caches would otherwise be shared with those that wait
-            done = subprocess.run(command, input="go\n", capture_output=True, text=True, env=environment)
+            done = subprocess.run(command, input="go\n", capture_output=True, text=True, env=environment | waiting)
             if done.returncode != 0:
                 print(f"{name}: left out ({done.stderr.strip().splitlines()[-1]})", file=sys.stderr)
                 names = [other for other in names if other != name]

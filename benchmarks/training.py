@@ -31,13 +31,13 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "train")]
 
 from make_shards import make_dataset  # noqa: E402
+from plain_layers import with_plain_layers  # noqa: E402
 
 from dped_data.shards import PatchStore  # noqa: E402
 from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs  # noqa: E402
@@ -55,33 +55,13 @@ PATCH_PX = 100
 TABLE_HEAD = " " * 10 + "  first epoch    later  ratio    cpu s  ratio  waiting  peak MB  losses"
 
 
-class PlainNorm(nn.InstanceNorm2d):
-    """Torch's own instance normalisation; keyword arguments make it fit into our blocks."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-3, affine=True)
-
-    def forward(self, input: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
-        x = super().forward(input)
-        x = F.relu(x) if relu else x
-        return x if skip is None else x + skip
-
-
-def with_plain_norms(network: nn.Module) -> None:
-    """Replace our instance normalisation by torch's."""
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if type(child).__name__ == "InstanceNorm":
-                setattr(parent, name, PlainNorm(child.weight.shape[0]))
-
-
 def plain_steps(data: Path, vgg_file: Path, batch_size: int, steps: int) -> list[dict[str, float]]:
     """The released recipe's steps, written down as in any PyTorch script."""
     enhancer, discriminator, vgg = Enhancer(), Discriminator(patch_size=PATCH_PX), load_vgg(vgg_file)
     initialise(enhancer, 0)
     initialise(discriminator, 1)
-    with_plain_norms(enhancer)
-    with_plain_norms(discriminator)
+    for network in (enhancer, discriminator, vgg):
+        with_plain_layers(network)
     adams = [torch.optim.Adam(network.parameters(), 5e-4) for network in (enhancer, discriminator)]
     store = PatchStore(data / "toy", "train")
     pairs = PatchPairs(store, batch_size=batch_size, seed=0)
@@ -181,7 +161,9 @@ def main() -> None:
                 command = [sys.executable, __file__, "--variant", variant, "--folder", name]
             for option in ("batch_size", "steps", "threads"):
                 command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
-            result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            waiting = {"OMP_WAIT_POLICY": "passive"} if variant.startswith("ours") else {}  # as the command line has it
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | waiting).stdout
+            result = json.loads(output)
             seconds = [row["seconds"] for row in result["rows"]]
             first, later = (options.batch_size / s for s in (seconds[1], float(np.median(seconds[2:]))))
             cpu_s = float(np.median([row["cpu_s"] for row in result["rows"][2:]]))

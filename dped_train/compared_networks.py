@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dped_train.networks import BLOCKS, CHANNELS, OUTPUT_OFFSET, OUTPUT_SCALE, BatchNorm, Enhancer
+from dped_train.networks import BLOCKS, CHANNELS, OUTPUT_OFFSET, OUTPUT_SCALE, BatchNorm, Enhancer, RgbConv2d
+from dped_train.winograd import Conv3x3
 
 SRCNN_CHANNELS = (64, 32)
 SRCNN_KERNELS = (9, 1, 5)
@@ -51,9 +52,9 @@ class JohnsonBlock(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.conv1 = Conv3x3(CHANNELS, CHANNELS)
         self.norm1 = BatchNorm(CHANNELS)
-        self.conv2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.conv2 = Conv3x3(CHANNELS, CHANNELS)
         self.norm2 = BatchNorm(CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class Johnson(nn.Module):
         self.head = nn.Conv2d(3, CHANNELS, 9, padding=4)
         self.head_norm = BatchNorm(CHANNELS)
         self.blocks = nn.ModuleList(JohnsonBlock() for _ in range(BLOCKS))
-        self.tail = nn.Conv2d(CHANNELS, 3, 9, padding=4)
+        self.tail = RgbConv2d(CHANNELS)
 
     def residual_blocks(self) -> list[JohnsonBlock]:
         """The blocks in their order, typed."""

@@ -5,6 +5,7 @@ models use; `batch` is what the paper's text describes. Tensors are (N, C, H, W)
 RGB in [0, 1]. Either memory format works; channels-last is the faster one on most machines.
 """
 
+from functools import cache
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dped_train.instance_norm import NORM_EPSILON, instance_norm
+from dped_train.winograd import Conv3x3
 
 Normalisation = Literal["instance", "batch"]
 
@@ -63,15 +65,51 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, normalisation: Normalisation) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.conv1 = Conv3x3(CHANNELS, CHANNELS)
         self.norm1 = _normalise(normalisation, CHANNELS)
-        self.conv2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.conv2 = Conv3x3(CHANNELS, CHANNELS)
         self.norm2 = _normalise(normalisation, CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(x), relu=True)
         result: Tensor = self.norm2(self.conv2(y), relu=True, skip=x)
         return result
+
+
+class RgbConv2d(nn.Conv2d):
+    """The last convolution: 9x9, to three colours.
+
+    Three output channels leave most of a CPU's arithmetic units idle. There the kernel's nine rows become 27 channels
+    of one convolution along x, whose results are then added up shifted by rows: forward four times, backward twice as
+    fast, always in float32 (as fast as a plain bfloat16 one, and closer).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 3, 9, padding=4)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit._trace.is_tracing():
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            x = input if input.dtype == torch.float64 else input.float()
+            by_row = F.conv2d(x, taps_by_row(self.weight), padding=(0, 4))
+            return F.conv2d(by_row, _shifted_sum(3, 9, by_row.dtype), self.bias, padding=(4, 0))
+
+
+def taps_by_row(weight: Tensor) -> Tensor:
+    """The kernel (O, C, k, k) as (O k, C, 1, k): output o and row r of the kernel become channel o k + r."""
+    outputs, channels, rows, columns = weight.shape
+    return weight.permute(0, 2, 1, 3).reshape(outputs * rows, channels, 1, columns)
+
+
+@cache
+def _shifted_sum(outputs: int, rows: int, dtype: torch.dtype) -> Tensor:
+    """The kernel (O, O k, k, 1) of ones that adds up what `taps_by_row` has set apart."""
+    kernel = torch.zeros(outputs, outputs, rows, rows, 1, dtype=dtype)
+    for output in range(outputs):
+        for row in range(rows):
+            kernel[output, output, row, row] = 1
+    return kernel.flatten(1, 2)
 
 
 class Enhancer(nn.Module):
@@ -87,9 +125,9 @@ class Enhancer(nn.Module):
         self.normalisation: Normalisation = normalisation
         self.head = nn.Conv2d(3, CHANNELS, 9, padding=4)
         self.blocks = nn.ModuleList(ResidualBlock(normalisation) for _ in range(BLOCKS))
-        self.body1 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-        self.body2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-        self.tail = nn.Conv2d(CHANNELS, 3, 9, padding=4)
+        self.body1 = Conv3x3(CHANNELS, CHANNELS)
+        self.body2 = Conv3x3(CHANNELS, CHANNELS)
+        self.tail = RgbConv2d(CHANNELS)
 
     def residual_blocks(self) -> list[ResidualBlock]:
         """The blocks in their order, typed."""

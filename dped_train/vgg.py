@@ -8,6 +8,7 @@ import hashlib
 import pickle
 import urllib.error
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dped_data.errors import InputError
+from dped_train.winograd import Conv3x3
 
 # output channels; None is a 2x2 max pooling. Everything up to the last convolution that the content loss looks at
 _VGG16 = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512)
@@ -36,6 +38,10 @@ MATCONVNET_MEAN = (123.68, 116.779, 103.939)  # of RGB in [0, 255]; vgg.py of th
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # the name holds the start of the sha256
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
 VGG19_SHA256_START = "dcbb9e9d"
+
+WINOGRAD_CHANNELS = 256
+"""Ours: from so many channels on, Winograd's rounding errors are no larger than those of a plain sum. Larger ones would
+turn more ReLUs and poolings over whose inputs nearly tie, which moves the gradient of all pixels below."""
 
 # what torch's restricted unpickler raises on damaged bytes
 _UNPICKLING_ERRORS = (
@@ -83,7 +89,8 @@ class Vgg(nn.Module):
         self.convolutions = nn.ModuleList()
         count = sum(channels is not None for channels in self.layout)
         for kernel, bias in zip(weights.kernels[:count], weights.biases[:count], strict=True):
-            convolution = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+            deep = kernel.shape[1] >= WINOGRAD_CHANNELS
+            convolution = (Conv3x3 if deep else partial(nn.Conv2d, kernel_size=3, padding=1))(*kernel.shape[1::-1])
             convolution.weight = nn.Parameter(kernel.clone(), requires_grad=False)
             convolution.bias = nn.Parameter(bias.clone(), requires_grad=False)
             self.convolutions.append(convolution)
