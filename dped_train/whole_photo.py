@@ -21,13 +21,14 @@ from itertools import chain
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from dped_train.kept_maps import CompactMap, ExactMap, bytes_per_row
 from dped_train.memory import keep_freed_memory
-from dped_train.networks import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm
+from dped_train.networks import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm, taps_by_row
 from dped_train.strips import (
     Affine,
+    Kernel,
     Moments,
     Strip,
     activated,
@@ -39,13 +40,13 @@ from dped_train.strips import (
     rectified,
     residual_block,
     rows_from,
-    tail_taps,
 )
+from dped_train.winograd import Conv3x3, weight_planes
 
-STRIP_BYTES = 4_000_000  # ours: of one strip of 64 channels; larger ones leave the processor's cache
+STRIP_BYTES = {torch.float32: 8_000_000, torch.bfloat16: 4_000_000}  # ours: of one strip of 64 channels on a CPU
 GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once
-PROCESS_BYTES = 450_000_000  # measured: Python, torch and its libraries
-IN_FLIGHT_BYTES = 150_000_000  # measured: strips between the layers
+PROCESS_BYTES = {torch.float32: 600_000_000, torch.bfloat16: 450_000_000}  # measured: Python, torch, for Winograd LLVM
+IN_FLIGHT_BYTES = {torch.float32: 400_000_000, torch.bfloat16: 150_000_000}  # measured: strips between the layers
 CPU = torch.device("cpu")
 HEAD_REACH, BLOCK_REACH = 4, 2  # rows above and below that a row depends on
 
@@ -55,14 +56,12 @@ class PlacedWeights:
     """The enhancer's weights as inference needs them: channels last, in the type of the arithmetic.
 
     A convolution's bias before an instance normalisation cancels and is left out; before a batch normalisation it is
-    part of the shift. The last convolution is in the form of `tail_taps`.
+    part of the shift. The last convolution is in the form of `taps_by_row`.
     """
 
-    head: Tensor
-    head_bias: Tensor
-    blocks: tuple[tuple[Tensor, Tensor], ...]
-    body: tuple[Tensor, Tensor]
-    body_biases: tuple[Tensor, Tensor]
+    head: Kernel
+    blocks: tuple[tuple[Kernel, Kernel], ...]
+    body: tuple[Kernel, Kernel]
     tail: Tensor
     tail_bias: Tensor
 
@@ -81,7 +80,7 @@ class WholePhotoEnhancer:
         keep_freed_memory()  # strips are allocated and freed all the time
         self.enhancer = enhancer.to(device).eval()
         self.dtype, self.device = dtype, device
-        self.weights = _placed(enhancer, dtype)
+        self.weights = _placed(enhancer, dtype, device)
 
     @torch.no_grad()
     def enhanced_rows(self, photo: NDArray[np.uint8], map_bytes: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -108,9 +107,10 @@ class WholePhotoEnhancer:
         return out
 
 
-def map_bytes_within(memory_bytes: int, photo_bytes: int) -> int:
-    """What `memory_bytes` for the whole process leave for maps, with photos of `photo_bytes` held beside them."""
-    return max(0, memory_bytes - PROCESS_BYTES - IN_FLIGHT_BYTES - photo_bytes)
+def map_bytes_within(memory_bytes: int, photo_bytes: int, dtype: torch.dtype, at_once: int = 1) -> int:
+    """What `memory_bytes` for the whole process leave for the maps of each photo, if each of `at_once` photos takes
+    `photo_bytes` besides."""
+    return max(0, (memory_bytes - PROCESS_BYTES[dtype]) // at_once - IN_FLIGHT_BYTES[dtype] - photo_bytes)
 
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
@@ -145,15 +145,15 @@ class _Flow:
         """The residual stream behind as many blocks as `norms` knows, from row `first` on, out of the photo."""
         reach = HEAD_REACH + BLOCK_REACH * len(norms)
         strips = photo_strips(self.photo, max(0, first - reach), self.strip_rows, self.device)
-        stream = rectified(convolved(strips, self.weights.head, self.weights.head_bias, self.height), self.dtype)
-        for weights, known in zip(self.weights.blocks, norms, strict=False):
-            stream = residual_block(stream, weights, known, self.height)
+        stream = rectified(convolved(strips, self.weights.head, self.height), self.dtype)
+        for kernels, known in zip(self.weights.blocks, norms, strict=False):
+            stream = residual_block(stream, kernels, known, self.height)
         return rows_from(stream, first)
 
     def ending(self, stream: Iterator[Strip]) -> Iterator[Strip]:
         """What follows the blocks."""
-        for weight, bias in zip(self.weights.body, self.weights.body_biases, strict=True):
-            stream = rectified(convolved(stream, weight, bias, self.height), self.dtype)
+        for kernel in self.weights.body:
+            stream = rectified(convolved(stream, kernel, self.height), self.dtype)
         return finished(stream, self.weights.tail, self.weights.tail_bias, self.height)
 
     def norm(self, block: int, half: int, moments: Moments) -> Affine:
@@ -168,10 +168,10 @@ class _Flow:
         Results take the place of the rows that were read to make them: the flow never needs those again.
         """
         stream = stream_map.passing(self.from_photo(0, []))
-        for block, (first_weight, second_weight) in enumerate(self.weights.blocks):
-            moments = self.gathered(result_map.passing(convolved(stream, first_weight, None, self.height)))
+        for block, (first, second) in enumerate(self.weights.blocks):
+            moments = self.gathered(result_map.passing(convolved(stream, first, self.height)))
             inner = activated(result_map.strips(), self.norm(block, 0, moments))
-            moments = self.gathered(result_map.passing(convolved(inner, second_weight, None, self.height)))
+            moments = self.gathered(result_map.passing(convolved(inner, second, self.height)))
             results = activated(result_map.strips(), self.norm(block, 1, moments))
             stream = added(results, stream_map.strips())
             if block < BLOCKS - 1:
@@ -181,12 +181,12 @@ class _Flow:
     def with_residual_stream(self, stream_map: CompactMap) -> Iterator[Strip]:
         """Keep the upper rows of the residual stream, as many as the map has; return the stream behind all blocks."""
         norms: list[tuple[Affine, Affine]] = []
-        for block, weights in enumerate(self.weights.blocks):
+        for block, kernels in enumerate(self.weights.blocks):
             stream = stream_map.passing(self.behind_last_block(stream_map, norms))
-            moments = self.gathered(convolved(stream, weights[0], None, self.height))
+            moments = self.gathered(convolved(stream, kernels[0], self.height))
             first = self.norm(block, 0, moments)
-            inner = activated(convolved(self.resumed(stream_map, norms), weights[0], None, self.height), first)
-            moments = self.gathered(convolved(inner, weights[1], None, self.height))
+            inner = activated(convolved(self.resumed(stream_map, norms), kernels[0], self.height), first)
+            moments = self.gathered(convolved(inner, kernels[1], self.height))
             norms.append((first, self.norm(block, 1, moments)))
         return self.behind_last_block(stream_map, norms)
 
@@ -218,8 +218,8 @@ class _Flow:
 
 def strip_rows(width: int, dtype: torch.dtype, device: torch.device) -> int:
     """How many rows a strip of 64 channels has."""
-    strip_bytes = STRIP_BYTES if device.type == "cpu" else GPU_STRIP_BYTES
-    return max(4, strip_bytes // (width * CHANNELS * dtype.itemsize))
+    strip_bytes = STRIP_BYTES[dtype] if device.type == "cpu" else GPU_STRIP_BYTES
+    return max(4, strip_bytes // (width * CHANNELS * dtype.itemsize) // 4 * 4)  # Winograd's tiles have four
 
 
 def _affine_of_batch_norm(enhancer: Enhancer, block: int) -> tuple[Affine, Affine]:
@@ -236,20 +236,23 @@ def _affine_of_batch_norm(enhancer: Enhancer, block: int) -> tuple[Affine, Affin
     return affines[0], affines[1]
 
 
-def _placed(enhancer: Enhancer, dtype: torch.dtype) -> PlacedWeights:
-    def kernel(weight: Tensor) -> Tensor:
-        return weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+def _placed(enhancer: Enhancer, dtype: torch.dtype, device: torch.device) -> PlacedWeights:
+    def placed(weight: Tensor, kind: torch.dtype = dtype) -> Tensor:
+        return weight.detach().to(device, kind).clone()
 
-    def bias(value: Tensor | None, kind: torch.dtype = dtype) -> Tensor:
-        assert value is not None
-        return value.detach().to(kind).clone()
+    def kernel(layer: nn.Conv2d, *, with_bias: bool) -> Kernel:
+        assert layer.bias is not None
+        weight = placed(layer.weight).contiguous(memory_format=torch.channels_last)
+        by_winograd = isinstance(layer, Conv3x3) and dtype == torch.float32 and device.type == "cpu"
+        planes = weight_planes(weight) if by_winograd else None
+        return Kernel(weight, placed(layer.bias) if with_bias else None, planes)
 
+    blocks = enhancer.residual_blocks()
+    assert enhancer.tail.bias is not None
     return PlacedWeights(
-        head=kernel(enhancer.head.weight),
-        head_bias=bias(enhancer.head.bias),
-        blocks=tuple((kernel(block.conv1.weight), kernel(block.conv2.weight)) for block in enhancer.residual_blocks()),
-        body=(kernel(enhancer.body1.weight), kernel(enhancer.body2.weight)),
-        body_biases=(bias(enhancer.body1.bias), bias(enhancer.body2.bias)),
-        tail=kernel(tail_taps(enhancer.tail.weight)),
-        tail_bias=bias(enhancer.tail.bias, torch.float32),
+        head=kernel(enhancer.head, with_bias=True),
+        blocks=tuple((kernel(b.conv1, with_bias=False), kernel(b.conv2, with_bias=False)) for b in blocks),
+        body=(kernel(enhancer.body1, with_bias=True), kernel(enhancer.body2, with_bias=True)),
+        tail=placed(taps_by_row(enhancer.tail.weight)).contiguous(memory_format=torch.channels_last),
+        tail_bias=placed(enhancer.tail.bias, torch.float32),
     )

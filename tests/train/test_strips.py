@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dped_train.networks import OUTPUT_OFFSET, OUTPUT_SCALE
+from dped_train.networks import OUTPUT_OFFSET, OUTPUT_SCALE, taps_by_row
 from dped_train.strips import (
     Affine,
+    Kernel,
     Moments,
     Strip,
     activated,
@@ -20,8 +21,8 @@ from dped_train.strips import (
     photo_strips,
     residual_block,
     rows_from,
-    tail_taps,
 )
+from dped_train.winograd import weight_planes
 
 HEIGHT = 23
 CUTS = [[23], [1] * 23, [2, 1, 9, 3, 8], [22, 1]]
@@ -50,13 +51,20 @@ def joined(strips: Iterator[Strip], first: int = 0) -> Tensor:
 @pytest.mark.parametrize("kernel", [3, 9])
 def test_convolutions_need_not_know_the_strips(kernel: int, sizes: list[int]) -> None:
     x, weight, bias = randn(1, 4, HEIGHT, 11), randn(5, 4, kernel, kernel, seed=1), randn(5, seed=2)
-    found = joined(convolved(cut(x, sizes), weight, bias, HEIGHT))
+    found = joined(convolved(cut(x, sizes), Kernel(weight, bias), HEIGHT))
     torch.testing.assert_close(found, F.conv2d(x, weight, bias, padding=kernel // 2), rtol=1e-5, atol=1e-4)
+
+
+def test_wide_strips_are_convolved_by_winograds_way() -> None:
+    x, weight, bias = randn(1, 32, HEIGHT, 200), randn(32, 32, 3, 3, seed=1), randn(32, seed=2)
+    kernel = Kernel(weight, bias, weight_planes(weight))
+    found = joined(convolved(cut(x.contiguous(memory_format=torch.channels_last), [10, 15]), kernel, HEIGHT))
+    torch.testing.assert_close(found, F.conv2d(x, weight, bias, padding=1), rtol=1e-4, atol=1e-3)
 
 
 def test_a_flow_from_the_middle_gives_the_rows_it_knows() -> None:
     x, weight = randn(1, 4, HEIGHT, 11), randn(5, 4, 3, 3, seed=1)
-    found = joined(convolved(cut(x, [4, 1, 8], first=10), weight, None, HEIGHT), first=11)
+    found = joined(convolved(cut(x, [4, 1, 8], first=10), Kernel(weight), HEIGHT), first=11)
     torch.testing.assert_close(found, F.conv2d(x, weight, padding=1)[:, :, 11:], rtol=1e-5, atol=1e-5)
 
 
@@ -67,7 +75,8 @@ def test_residual_blocks_add_the_right_rows(sizes: list[int]) -> None:
     norms = tuple(Affine(randn(1, 4, 1, 1, seed=seed), randn(1, 4, 1, 1, seed=seed + 1)) for seed in (3, 5))
     y = F.relu(F.conv2d(x, weights[0], padding=1) * norms[0].scale + norms[0].shift)
     wanted = F.relu(F.conv2d(y, weights[1], padding=1) * norms[1].scale + norms[1].shift) + x
-    found = joined(residual_block(cut(x, sizes), weights, (norms[0], norms[1]), HEIGHT))
+    kernels = (Kernel(weights[0]), Kernel(weights[1]))
+    found = joined(residual_block(cut(x, sizes), kernels, (norms[0], norms[1]), HEIGHT))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
 
 
@@ -82,7 +91,7 @@ def test_convolutions_use_the_room_above_activated_strips() -> None:
     x, weight = randn(1, 4, HEIGHT, 11), randn(4, 4, 3, 3, seed=1)
     norm = Affine(torch.ones(1, 4, 1, 1), torch.zeros(1, 4, 1, 1))
     for sizes in CUTS:
-        found = joined(convolved(activated(cut(x, sizes), norm), weight, None, HEIGHT))
+        found = joined(convolved(activated(cut(x, sizes), norm), Kernel(weight), HEIGHT))
         torch.testing.assert_close(found, F.conv2d(F.relu(x), weight, padding=1), rtol=1e-5, atol=1e-5)
 
 
@@ -90,7 +99,7 @@ def test_convolutions_use_the_room_above_activated_strips() -> None:
 def test_the_last_convolution_is_the_9x9_one(sizes: list[int]) -> None:
     x, weight, bias = randn(1, 8, HEIGHT, 11), randn(3, 8, 9, 9, seed=1) * 0.02, randn(3, seed=2)
     wanted = torch.tanh(F.conv2d(x, weight, bias, padding=4)) * OUTPUT_SCALE + OUTPUT_OFFSET
-    found = joined(finished(cut(x, sizes), tail_taps(weight), bias, HEIGHT))
+    found = joined(finished(cut(x, sizes), taps_by_row(weight), bias, HEIGHT))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
