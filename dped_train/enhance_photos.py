@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -99,11 +100,10 @@ def enhance(
     model_digest = sha256_of_file(model_file)
     out.mkdir(parents=True, exist_ok=True)
     record = EnhanceRecord(out)
-    results = []
-    for task in progress(tasks, label="enhance", unit="photo"):
+
+    def one(task: _Task) -> EnhancedPhoto:
         if not task.source.is_file():
-            results.append(EnhancedPhoto(task.source, task.output, "failed", "no such file"))
-            continue
+            return EnhancedPhoto(task.source, task.output, "failed", "no such file")
         key = _key(model_digest, settings, dtype, task.source)
         result = _done(task, record, key, settings.overwrite)
         if result is None:
@@ -111,10 +111,27 @@ def enhance(
             result = _enhanced(task, enhancer, settings)
         if result.status == "enhanced":
             record.add(task.output, key)
-        results.append(result)
+        return result
+
+    finished = progress(_each(one, tasks, settings.at_once), total=len(tasks), label="enhance", unit="photo")
+    results = list(finished)
     for folder in {task.output.parent for task in tasks}:
         remove_temporaries(folder, {task.output.name for task in tasks})
     return EnhanceReport(tuple(results), "bf16" if dtype == torch.bfloat16 else "fp32")
+
+
+def _each(one: Callable[[_Task], EnhancedPhoto], tasks: list[_Task], at_once: int) -> Iterator[EnhancedPhoto]:
+    """Yield the results in order; `at_once` threads work, each with its share of torch's threads."""
+    if at_once == 1:
+        yield from map(one, tasks)
+        return
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(max(1, threads // at_once),))
+    try:
+        yield from pool.map(one, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
 def find_model(model: Path | str, models: Path) -> Path:
@@ -210,7 +227,8 @@ def _pixels(
     if left:
         np.multiply(photo, top // 255, out=pixels[:, :left], dtype=kind)
     memory = (settings.memory_mb or DEFAULT_MEMORY_MB[enhancer.dtype]) * 1_000_000
-    for first, rows in enhancer.enhanced_rows(photo, map_bytes_within(memory, photo.nbytes + pixels.nbytes)):
+    map_bytes = map_bytes_within(memory, photo.nbytes + pixels.nbytes, enhancer.dtype, settings.at_once)
+    for first, rows in enhancer.enhanced_rows(photo, map_bytes):
         before = photo[first : first + len(rows)] * np.float32((1 - settings.strength) / 255)
         blended = np.clip(rows * np.float32(settings.strength) + before, 0, 1)
         pixels[first : first + len(rows), left:] = np.rint(blended * np.float32(top))

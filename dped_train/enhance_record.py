@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Lock
 
 RECORD_NAME = "enhanced.jsonl"
 _BEGUN = "begun:"
@@ -16,6 +17,7 @@ class EnhanceRecord:
         self.folder = folder
         self.path = folder / RECORD_NAME
         self._keys: dict[str, str] = {}
+        self._lock = Lock()
         if self.path.is_file():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 self._take(line)
@@ -38,8 +40,8 @@ class EnhanceRecord:
 
     def _note(self, output: Path, made: str) -> None:
         name = self._name(output)
-        self._keys[name] = made
-        with self.path.open("a", encoding="utf-8") as file:
+        with self._lock, self.path.open("a", encoding="utf-8") as file:
+            self._keys[name] = made
             file.write("\n" if self._cut_short() else "")
             file.write(json.dumps({"photo": name, "made": made}) + "\n")
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dped_data.settings_machinery import setting
 
-CHANGES_NO_PIXEL = ("overwrite", "memory_mb", "device", "models")
+CHANGES_NO_PIXEL = ("overwrite", "memory_mb", "at_once", "device", "models")
 """Settings that do not change what a written photo holds, beyond rounding."""
 
 
@@ -26,6 +26,7 @@ class EnhanceSettings:
     memory_mb: int = setting(
         0, "memory to work in, megabytes; less is slower; 0: 1500 in bf16, 2500 in fp32", minimum=0
     )
+    at_once: int = setting(1, "photos worked on at a time; they share threads and memory", minimum=1)
     device: str = setting("auto", "cpu, cuda, cuda:1, …; auto takes the first GPU there is")
     models: str = setting("models", "folder where a model given by its name is looked for, as NAME.safetensors")
     overwrite: bool = setting(False, "replace photos that exist and were made otherwise")

@@ -1,6 +1,7 @@
 """Enhancing files: every photo is enhanced, kept or fails by name; options, resuming, bad input."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,21 @@ def wanted(model: Path, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def statuses(report: EnhanceReport) -> list[str]:
     return [photo.status for photo in report.photos]
+
+
+def test_several_photos_at_a_time_give_the_same_files(model: Path, tmp_path: Path) -> None:
+    make_photos(tmp_path / "in", count=5)
+    (tmp_path / "in" / "broken.png").write_bytes((tmp_path / "in" / "0.png").read_bytes()[:300])
+    reports = [
+        enhance(model, tmp_path / "in", tmp_path / str(at_once), replace(EXACT, at_once=at_once)) for at_once in (1, 3)
+    ]
+    assert statuses(reports[0]) == statuses(reports[1]) == [*["enhanced"] * 5, "failed"]
+    for photo in reports[0].of("enhanced"):
+        other = tmp_path / "3" / photo.output.name
+        found, expected = (read_photo(path).astype(int) for path in (other, photo.output))
+        assert abs(found - expected).max() <= 1  # another number of threads may round another way
+    again = enhance(model, tmp_path / "in", tmp_path / "3", replace(EXACT, at_once=3))
+    assert statuses(again) == [*["kept"] * 5, "failed"]
 
 
 def test_a_folder_is_enhanced_with_its_subfolders(model: Path, tmp_path: Path) -> None:
