@@ -6,6 +6,8 @@ re-created, byte for byte, from the DSLR photo and its row of `dslr_xy`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
@@ -13,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from dped_data.compiled import FAST_MATH
+from dped_data.pixel_sums import LANES, weighted_pixel
 
 NODES = 5
 """Nodes of a patch's geometry along each side."""
@@ -24,6 +26,10 @@ PHASES = 1 << PHASE_BITS
 
 WEIGHT_BITS = 12
 """Fixed-point bits of the kernel weights; integer sums make the samples exact and equal on every machine."""
+
+REGION_VALUES = 3 << 17
+"""What a block of samples may span of the DSLR photo, values: a patch at three times the phone's scale, and it stays in
+the processor's cache."""
 
 
 @cache
@@ -49,11 +55,11 @@ def dense_map(dslr_xy: NDArray[np.float64], patch_size: int) -> NDArray[np.float
     Returns:
         (N, S, S, 2) float64, DSLR pixels.
     """
-    weights = node_weights(patch_size)
-    dense = np.empty((len(dslr_xy), patch_size, patch_size, 2))
-    for nodes, target in zip(dslr_xy, dense, strict=True):
-        _dense_map_of_one(np.ascontiguousarray(nodes, dtype=np.float64), weights, target)
-    return dense
+    weights = _weights_by_node(patch_size)
+    planes = np.empty((len(dslr_xy), 2, patch_size, patch_size))
+    for nodes, target in zip(np.ascontiguousarray(dslr_xy, dtype=np.float64), planes, strict=True):
+        _dense_map_of_one(nodes, weights, target)
+    return np.ascontiguousarray(np.moveaxis(planes, 1, -1))
 
 
 def sample_dslr(dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], patch_size: int) -> NDArray[np.uint8]:
@@ -71,15 +77,14 @@ def sample_dslr(dslr: NDArray[np.uint8], dslr_xy: NDArray[np.float64], patch_siz
     Returns:
         (N, S, S, 3) uint8.
     """
-    weights = node_weights(patch_size)
+    weights = _weights_by_node(patch_size)
     pixels = np.ascontiguousarray(dslr)
-    patches = np.empty((len(dslr_xy), patch_size, patch_size, 3), np.uint8)
-    dense = np.empty((patch_size, patch_size, 2))
-    for nodes, patch in zip(dslr_xy, patches, strict=True):
-        nodes_xy = np.ascontiguousarray(nodes, dtype=np.float64)
-        _dense_map_of_one(nodes_xy, weights, dense)
-        side_x, side_y = _box_sides(_pixel_steps(nodes_xy, patch_size))
-        _sample(pixels, dense, *_kernels(side_x, side_y), patch)
+    nodes_xy = np.ascontiguousarray(dslr_xy, dtype=np.float64)
+    patches = np.empty((len(nodes_xy), patch_size, patch_size, 3), np.uint8)
+    dense, region = np.empty((2, patch_size, patch_size)), _empty_region()
+    for nodes, step_xy, patch in zip(nodes_xy, _pixel_steps(nodes_xy, patch_size).tolist(), patches, strict=True):
+        _dense_map_of_one(nodes, weights, dense)
+        _sample_block(pixels, dense, _kernels(*_box_sides(step_xy)), patch, region)
     return patches
 
 
@@ -96,22 +101,22 @@ def sample_map(
         (h, w, 3) uint8.
     """
     target = np.empty((*dslr_xy.shape[:2], 3), np.uint8)
-    side_x, side_y = _box_sides(step_xy)
-    _sample(np.ascontiguousarray(dslr), np.ascontiguousarray(dslr_xy), *_kernels(side_x, side_y), target)
+    dense = np.ascontiguousarray(np.moveaxis(dslr_xy, -1, 0), dtype=np.float64)
+    _sample_block(np.ascontiguousarray(dslr), dense, _kernels(*_box_sides(step_xy)), target, _empty_region())
     return target
 
 
-def _box_sides(step_xy: tuple[float, float]) -> tuple[int, int]:
+def _box_sides(step_xy: Sequence[float]) -> tuple[int, int]:
     """Return the box's sides in 64ths of a DSLR pixel, at least one pixel."""
     return max(64, int(step_xy[0] * 64 + 0.5)), max(64, int(step_xy[1] * 64 + 0.5))
 
 
-def _pixel_steps(nodes_xy: NDArray[np.float64], patch_size: int) -> tuple[float, float]:
-    """Return the mean extent of a patch pixel in the DSLR photo along the DSLR's x and y."""
-    along_columns = (nodes_xy[:, -1] - nodes_xy[:, 0]).mean(axis=0) / (patch_size - 1)
-    along_rows = (nodes_xy[-1] - nodes_xy[0]).mean(axis=0) / (patch_size - 1)
-    extent = np.sqrt(along_columns**2 + along_rows**2)
-    return float(extent[0]), float(extent[1])
+def _pixel_steps(nodes_xy: NDArray[np.float64], patch_size: int) -> NDArray[np.float64]:
+    """Return (N, 2) the mean extent of a patch pixel in the DSLR photo along the DSLR's x and y."""
+    along_columns = (nodes_xy[:, :, -1] - nodes_xy[:, :, 0]).mean(axis=1) / (patch_size - 1)
+    along_rows = (nodes_xy[:, -1] - nodes_xy[:, 0]).mean(axis=1) / (patch_size - 1)
+    extent: NDArray[np.float64] = np.sqrt(along_columns**2 + along_rows**2)
+    return extent
 
 
 @lru_cache(maxsize=256)
@@ -131,13 +136,22 @@ def area_kernel(width_64ths: int) -> NDArray[np.int32]:
     return fixed
 
 
+@dataclass(frozen=True)
+class _Kernels:
+    """Both directions' taps (PHASES, T), equally many, in types that hold their sums; `taps` is a tuple T long."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float32]
+    taps: tuple[int, ...]
+
+
 @lru_cache(maxsize=256)
-def _kernels(side_x_64ths: int, side_y_64ths: int) -> tuple[NDArray[np.float64], NDArray[np.float32], tuple[int, ...]]:
-    """Return both directions' taps, made equally wide by zeros, in types that hold their sums, and a tuple as long."""
+def _kernels(side_x_64ths: int, side_y_64ths: int) -> _Kernels:
+    """Return both directions' kernels, the narrower one made as wide as the other by zeros."""
     kernels = [area_kernel(side) for side in (side_x_64ths, side_y_64ths)]
     count = max(kernel.shape[1] for kernel in kernels)
     x, y = (np.pad(k, ((0, 0), (((count - k.shape[1]) // 2,) * 2))) for k in kernels)
-    return x.astype(np.float64), y.astype(np.float32), (0,) * count
+    return _Kernels(x.astype(np.float64), y.astype(np.float32), (0,) * count)
 
 
 def _keys_integral(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,75 +164,118 @@ def _keys_integral(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sign(x) * integral
 
 
+@cache
+def _weights_by_node(patch_size: int) -> NDArray[np.float64]:
+    """Return `node_weights` as (5, S), so that compiled loops run along a row of pixels."""
+    return np.ascontiguousarray(node_weights(patch_size).T)
+
+
 @njit(cache=True, nogil=True)
 def _dense_map_of_one(nodes_xy, weights, dense):  # type: ignore[no-untyped-def]
-    """Fill `dense` (S, S, 2) from nodes (5, 5, 2): down the columns first; sums in the order of the nodes."""
-    size = dense.shape[0]
-    row = np.empty((5, 2))
-    for i in range(size):
-        for column in range(5):
-            for axis in range(2):
-                total = weights[i, 0] * nodes_xy[0, column, axis]
+    """Fill `dense` (2, S, S) from nodes (5, 5, 2): down the columns first; sums in the order of the nodes."""
+    size = dense.shape[1]
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    node = np.empty(5)
+    for axis in range(2):
+        for i in range(size):
+            for column in range(5):
+                total = weights[0, i] * nodes_xy[0, column, axis]
                 for k in range(1, 5):
-                    total += weights[i, k] * nodes_xy[k, column, axis]
-                row[column, axis] = total
-        for j in range(size):
-            w0, w1, w2, w3, w4 = weights[j, 0], weights[j, 1], weights[j, 2], weights[j, 3], weights[j, 4]
-            for axis in range(2):
-                total = w0 * row[0, axis] + w1 * row[1, axis] + w2 * row[2, axis]
-                dense[i, j, axis] = total + w3 * row[3, axis] + w4 * row[4, axis]
+                    total += weights[k, i] * nodes_xy[k, column, axis]
+                node[column] = total
+            n0, n1, n2, n3, n4 = node[0], node[1], node[2], node[3], node[4]
+            row = dense[axis, i]
+            for j in range(size):
+                row[j] = w0[j] * n0 + w1[j] * n1 + w2[j] * n2 + w3[j] * n3 + w4[j] * n4
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _sample(photo, dense, kernel_x, kernel_y, taps, target):  # type: ignore[no-untyped-def]
-    """Fill the target (h, w, 3): vertical sums of rows of taps, channels side by side, then horizontal ones.
+def _empty_region() -> NDArray[np.float32]:
+    return np.empty(REGION_VALUES + LANES, np.float32)
 
-    All sums are of whole numbers and exact: vertical ones stay below 2**24 (float32), horizontal ones below 2**53.
-    The length of the tuple `taps` is the kernels' width: a constant for the compiler, which then unrolls the loops.
-    """
-    height, width = photo.shape[0], photo.shape[1]
-    count = len(taps)
-    before = count // 2 - 1
-    flat = photo.reshape(-1)
-    row_step = np.uint64(3 * width)  # unsigned: the compiler then need not allow for indices from the end
-    sums = np.empty(3 * count, np.float32)
-    for i in range(dense.shape[0]):
-        for j in range(dense.shape[1]):
-            # To the nearest phase; the clip keeps absurd geometry inside the integer range.
-            fine_x = np.int64(np.floor(min(max(dense[i, j, 0], -1e6), 1e6) * PHASES + 0.5))
-            fine_y = np.int64(np.floor(min(max(dense[i, j, 1], -1e6), 1e6) * PHASES + 0.5))
-            phase_x, phase_y = fine_x & (PHASES - 1), fine_y & (PHASES - 1)
-            left = (fine_x >> PHASE_BITS) - before
-            top = (fine_y >> PHASE_BITS) - before
-            if left >= 0 and left + count <= width and top >= 0 and top + count <= height:
-                at = np.uint64((top * width + left) * 3)
-                for lane in range(3 * count):
-                    total = np.float32(0)
-                    for tap in range(count):
-                        value = flat[at + np.uint64(tap) * row_step + np.uint64(lane)]
-                        total += kernel_y[phase_y, tap] * np.float32(value)
-                    sums[lane] = total
-            else:
-                for k in range(count):
-                    column = min(max(left + k, 0), width - 1)
-                    for channel in range(3):
-                        total = np.float32(0)
-                        for tap in range(count):
-                            row = min(max(top + tap, 0), height - 1)
-                            total += kernel_y[phase_y, tap] * np.float32(photo[row, column, channel])
-                        sums[3 * k + channel] = total
-            red, green, blue = 0.0, 0.0, 0.0
-            for k in range(count):
-                weight_x = kernel_x[phase_x, k]
-                red += weight_x * sums[3 * k]
-                green += weight_x * sums[3 * k + 1]
-                blue += weight_x * sums[3 * k + 2]
-            target[i, j, 0] = _rounded(red)
-            target[i, j, 1] = _rounded(green)
-            target[i, j, 2] = _rounded(blue)
+
+def _sample_block(
+    photo: NDArray[np.uint8],
+    dense: NDArray[np.float64],
+    kernels: _Kernels,
+    target: NDArray[np.uint8],
+    region: NDArray[np.float32],
+) -> None:
+    """Fill the target (h, w, 3) through the dense map (2, h, w), by halves where it spans too much of the photo."""
+    if _sample(photo, dense, kernels.x, kernels.y, kernels.taps, target, region):
+        return
+    rows, columns = target.shape[:2]
+    middle = max(rows, columns) // 2
+    for half in (slice(0, middle), slice(middle, None)):
+        part = (half,) if rows >= columns else (slice(None), half)
+        _sample_block(photo, np.ascontiguousarray(dense[:, *part]), kernels, target[part], region)
 
 
 @njit(cache=True, nogil=True)
-def _rounded(total):  # type: ignore[no-untyped-def]
-    """Scale a sum of weighted pixels to a pixel, rounded half up."""
-    return np.uint8(min(max(np.floor(total / 4.0**WEIGHT_BITS + 0.5), 0.0), 255.0))
+def _to_phases(dense, size, reach, phases):  # type: ignore[no-untyped-def]
+    """Fill `phases` with coordinates to the nearest 1 / PHASES px; return the least and the largest.
+
+    Beyond `reach` pixels outside the photo all taps fall on its edge, so that going farther changes nothing.
+    """
+    least, most = np.float64(-reach), np.float64(size - 1 + reach)
+    low, high = np.int32(2**31 - 1), np.int32(-(2**31))
+    for i in range(dense.shape[0]):
+        row, fine = dense[i], phases[i]
+        for j in range(row.size):
+            at = row[j] if row[j] > least else least  # in this order NaN becomes `least`
+            at = min(at, most)
+            fine[j] = np.int32(np.floor(at * np.float64(PHASES) + 0.5))
+        for j in range(row.size):
+            low, high = min(low, fine[j]), max(high, fine[j])
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _copy_region(photo, left, top, width, height, region):  # type: ignore[no-untyped-def]
+    """Fill the region, rows of 3 * width values, with the photo from (left, top) on; its edges are continued."""
+    for i in range(height):
+        source = photo[min(max(top + i, 0), photo.shape[0] - 1)]
+        row = region[3 * width * i : 3 * width * (i + 1)]
+        first = min(max(-left, 0), width)
+        last = max(min(photo.shape[1] - left, width), first)
+        inner = source[max(left, 0) : max(left, 0) + last - first].reshape(-1)
+        middle = row[3 * first : 3 * last]
+        for k in range(middle.size):
+            middle[k] = np.float32(inner[k])
+        for j in range(first):
+            for channel in range(3):
+                row[3 * j + channel] = np.float32(source[0, channel])
+        for j in range(last, width):
+            for channel in range(3):
+                row[3 * j + channel] = np.float32(source[photo.shape[1] - 1, channel])
+
+
+@njit(cache=True, nogil=True)
+def _sample(photo, dense, kernel_x, kernel_y, taps, target, region):  # type: ignore[no-untyped-def]
+    """Fill the target (h, w, 3); return False, having done nothing, if `region` cannot hold what it spans.
+
+    The part of the photo that it spans is converted once. Then for each sample vertical sums of rows of taps, channels
+    side by side, and horizontal ones of these. All are sums of whole numbers and exact: vertical ones stay below 2**24
+    (float32), horizontal ones below 2**53. The tuple `taps` is as long as the kernels are wide.
+    """
+    count = len(taps)
+    before = count // 2 - 1
+    rows, columns = target.shape[0], target.shape[1]
+    phases_x, phases_y = np.empty((rows, columns), np.int32), np.empty((rows, columns), np.int32)
+    low_x, high_x = _to_phases(dense[0], photo.shape[1], count, phases_x)
+    low_y, high_y = _to_phases(dense[1], photo.shape[0], count, phases_y)
+    left, top = (low_x >> PHASE_BITS) - before, (low_y >> PHASE_BITS) - before
+    width = (high_x >> PHASE_BITS) - before + count - left
+    height = (high_y >> PHASE_BITS) - before + count - top
+    if 3 * width * height > region.size - LANES and rows * columns > 1:
+        return False
+    _copy_region(photo, left, top, width, height, region)
+    row_step = np.int64(3 * width)
+    for i in range(rows):
+        for j in range(columns):
+            x, y = phases_x[i, j], phases_y[i, j]
+            column, row = (x >> PHASE_BITS) - before - left, (y >> PHASE_BITS) - before - top
+            at, phase_x, phase_y = np.int64(row) * row_step + 3 * column, x & (PHASES - 1), y & (PHASES - 1)
+            target[i, j, 0], target[i, j, 1], target[i, j, 2] = weighted_pixel(
+                region, at, row_step, kernel_y, phase_y, kernel_x, phase_x, 0.25**WEIGHT_BITS, taps
+            )
+    return True
