@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.cholesky import backward, factor, forward
 from dped_data.compiled import FAST_MATH
 
 MIN_GAIN = 0.02
@@ -19,6 +20,9 @@ MIN_GAIN = 0.02
 
 NOISE_FLOOR = 0.05
 """Variance of the image noise that is always assumed, grey levels squared. Ours: uint8 rounding is 1/12."""
+
+CACHED = 512
+"""Values of each of up to seven rows that are multiplied at a time."""
 
 
 @dataclass(frozen=True)
@@ -141,53 +145,88 @@ def _subtract_mean(a):  # type: ignore[no-untyped-def]
 def _steepest_descent(template, left, top, size, parameters, rows):  # type: ignore[no-untyped-def]
     """Fill rows (parameters + 1, size²): gradient x Jacobian per parameter, then the template; means removed."""
     height, width = template.shape
-    centre = (size - 1) * 0.5
-    at = 0
+    scale = np.float32(2 / (size - 1))
+    half = np.float32(0.5)
     for j in range(size):
         y = top + j
-        above, below = max(y - 1, 0), min(y + 1, height - 1)
-        v = np.float32((j - centre) / centre)
+        part = slice(j * size, (j + 1) * size)
+        gx, gy, grey = rows[0, part], rows[1, part], rows[parameters, part]
+        above, below = template[max(y - 1, 0), left : left + size], template[min(y + 1, height - 1), left : left + size]
+        line = template[y, left : left + size]
+        for i in range(size):  # one array at a time: else the compiler shies at the tests for overlap
+            grey[i] = line[i]
         for i in range(size):
-            x = left + i
-            gx = np.float32(0.5) * (template[y, min(x + 1, width - 1)] - template[y, max(x - 1, 0)])
-            gy = np.float32(0.5) * (template[below, x] - template[above, x])
-            rows[0, at] = gx
-            rows[1, at] = gy
-            if parameters == 6:
-                u = np.float32((i - centre) / centre)
-                rows[2, at] = u * gx
-                rows[3, at] = v * gx
-                rows[4, at] = u * gy
-                rows[5, at] = v * gy
-            rows[parameters, at] = template[y, x]
-            at += 1
+            gy[i] = half * (below[i] - above[i])
+        for i in range(1, size - 1):
+            gx[i] = half * (line[i + 1] - line[i - 1])
+        gx[0] = half * (line[1] - template[y, max(left - 1, 0)])
+        gx[size - 1] = half * (template[y, min(left + size, width - 1)] - line[size - 2])
+        if parameters == 6:
+            v = np.float32(j) * scale - np.float32(1)
+            for a in range(2):
+                gradient, along_u, along_v = rows[a, part], rows[2 + 2 * a, part], rows[3 + 2 * a, part]
+                for i in range(size):
+                    along_u[i] = (np.float32(i) * scale - np.float32(1)) * gradient[i]
+                for i in range(size):
+                    along_v[i] = v * gradient[i]
     for a in range(parameters + 1):
         _subtract_mean(rows[a])
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _sample_window(image, size, fx, fy, samples):  # type: ignore[no-untyped-def]
-    """Fill samples (size²) with the image, bilinear, at the quadratic map fx, fy (6 coefficients each)."""
+def _products(rows, hessian):  # type: ignore[no-untyped-def]
+    """Fill the hessian with the products of all pairs of rows, in parts that stay in the processor's first cache."""
+    hessian[:] = 0.0
+    for start in range(0, rows.shape[1], CACHED):
+        for a in range(rows.shape[0]):
+            for b in range(a, rows.shape[0]):
+                hessian[a, b] += _dot(rows[a, start : start + CACHED], rows[b, start : start + CACHED])
+    for a in range(rows.shape[0]):
+        for b in range(a):
+            hessian[a, b] = hessian[b, a]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _sample_window(image, size, fx, fy, places, parts, samples):  # type: ignore[no-untyped-def]
+    """Fill samples (size²) with the image, bilinear, at the quadratic map fx, fy (6 coefficients each).
+
+    Row by row: first all places, then all pixels, so that the compiler can use vectors. Unsigned indices spare the
+    question whether they count from the end; coordinates count from the row's middle, lest float32 lose digits.
+
+    Args:
+        places: (size,) uint32, parts: (2, size) float32, to work in.
+    """
     height, width = image.shape
+    pixels = image.reshape(-1)
     centre = (size - 1) * 0.5
-    last_x, last_y = np.float32(width - 1.01), np.float32(height - 1.01)
-    zero = np.float32(0.0)
-    at = 0
+    px, py = parts[0], parts[1]
     for j in range(size):
         v = (j - centre) / centre
         ax, ay = fx[0] + fx[2] * v + fx[5] * v * v, fy[0] + fy[2] * v + fy[5] * v * v
-        bx, by = fx[1] + fx[4] * v, fy[1] + fy[4] * v
+        ax, ay = (ax if ax > 0.0 else 0.0), (ay if ay > 0.0 else 0.0)  # in this order NaN becomes 0
+        middle_x, middle_y = int(min(ax, width - 1.0)), int(min(ay, height - 1.0))
+        cx, cy = np.float32(ax - middle_x), np.float32(ay - middle_y)
+        bx, by = np.float32(fx[1] + fx[4] * v), np.float32(fy[1] + fy[4] * v)
+        qx, qy = np.float32(fx[3]), np.float32(fy[3])
+        least_x, least_y = np.float32(-middle_x), np.float32(-middle_y)
+        most_x, most_y = np.float32(width - 1.01 - middle_x), np.float32(height - 1.01 - middle_y)
+        scale = np.float32(1 / centre)
+        first = np.int32(middle_y * width + middle_x)
         for i in range(size):
-            u = (i - centre) / centre
-            x, y = np.float32(ax + (bx + fx[3] * u) * u), np.float32(ay + (by + fy[3] * u) * u)
-            x, y = (x if x > zero else zero), (y if y > zero else zero)  # in this order NaN becomes 0
-            x, y = min(x, last_x), min(y, last_y)
-            column, row = int(x), int(y)
-            p, q = x - np.float32(column), y - np.float32(row)
-            upper = image[row, column] + (image[row, column + 1] - image[row, column]) * p
-            lower = image[row + 1, column] + (image[row + 1, column + 1] - image[row + 1, column]) * p
-            samples[at] = upper + (lower - upper) * q
-            at += 1
+            u = np.float32(i) * scale - np.float32(1)
+            x, y = cx + (bx + qx * u) * u, cy + (by + qy * u) * u
+            x, y = (x if x > least_x else least_x), (y if y > least_y else least_y)
+            x, y = min(x, most_x), min(y, most_y)
+            column, row = np.floor(x), np.floor(y)
+            px[i], py[i] = x - column, y - row
+            places[i] = np.uint32(first + np.int32(row) * np.int32(width) + np.int32(column))
+        target = samples[j * size : (j + 1) * size]
+        for i in range(size):
+            at = np.uint64(places[i])
+            below = at + np.uint64(width)
+            upper = pixels[at] + (pixels[at + np.uint64(1)] - pixels[at]) * px[i]
+            lower = pixels[below] + (pixels[below + np.uint64(1)] - pixels[below]) * px[i]
+            target[i] = upper + (lower - upper) * py[i]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -212,22 +251,21 @@ def _track(  # type: ignore[no-untyped-def]
     centre = (size - 1) * 0.5
     rows = np.empty((parameters + 1, samples), np.float32)
     values = np.empty(samples, np.float32)
+    places, parts = np.empty(size, np.uint32), np.empty((2, size), np.float32)
     fx, fy = np.empty(6), np.empty(6)
     hessian = np.empty((parameters + 1, parameters + 1))
-    gradient = np.empty(parameters + 1)
+    normal = np.empty_like(hessian)
+    gradient, step = np.empty(parameters + 1), np.empty(parameters + 1)
     for k in range(corners.shape[0]):
         _steepest_descent(template, corners[k, 0], corners[k, 1], size, parameters, rows)
-        for a in range(parameters + 1):
-            for b in range(a, parameters + 1):
-                hessian[a, b] = _dot(rows[a], rows[b])
-                hessian[b, a] = hessian[a, b]
+        _products(rows, hessian)
         hessian[parameters, parameters] += 1e-3
         template_power = hessian[parameters, parameters]
         start = motion[k].copy()
         largest = 1e9
         for iteration in range(iterations + 1):
             _moved(maps[k], centre, motion[k], fx, fy)
-            _sample_window(image, size, fx, fy, values)
+            _sample_window(image, size, fx, fy, places, parts, values)
             _subtract_mean(values)
             power = _dot(values, values)
             for a in range(parameters + 1):
@@ -237,19 +275,24 @@ def _track(  # type: ignore[no-untyped-def]
             gain = max(common / template_power, MIN_GAIN)
             variance = max(power - common * common / template_power, 0.0) / samples + NOISE_FLOOR
             noise[k] = np.sqrt(variance)
-            normal = hessian.copy()
+            normal[:] = hessian
             for a in range(parameters):
                 prior = correlation * variance / (translation_sd if a < 2 else affine_sd) ** 2
                 normal[a, a] += prior / (gain * gain)
-                gradient[a] += prior * (motion[k, a] - start[a]) / gain
-            inverse = np.linalg.inv(normal)
+                step[a] = gradient[a] + prior * (motion[k, a] - start[a]) / gain
+            step[parameters] = gradient[parameters]
+            factor(normal, parameters + 1)
             if iteration == iterations or largest < tolerance:
                 scale = correlation * variance / (gain * gain)
                 for a in range(2):
-                    for b in range(2):
-                        covariance[k, a, b] = inverse[a, b] * scale
+                    step[:] = 0.0
+                    step[a] = scale
+                    forward(normal, parameters + 1, step)
+                    backward(normal, parameters + 1, step)
+                    covariance[k, a, 0], covariance[k, a, 1] = step[0], step[1]
                 break
-            step = inverse @ gradient
+            forward(normal, parameters + 1, step)
+            backward(normal, parameters + 1, step)
             step_gain = max(step[parameters], MIN_GAIN)
             largest = 0.0
             for a in range(parameters):
