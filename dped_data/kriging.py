@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.cholesky import backward, factor, forward
+from dped_data.compiled import FAST_MATH
 from dped_data.field_prior import STUDENT_DEGREES
 from dped_data.records import FieldPrior
 
@@ -86,12 +87,30 @@ def local_kriging(
     return field
 
 
-@njit(cache=True, nogil=True)
-def _correlation(kernel, dx, dy):  # type: ignore[no-untyped-def]
-    square = dx * dx + dy * dy
-    return kernel[1] ** 2 * np.exp(-0.5 * square / kernel[0] ** 2) + kernel[3] ** 2 * np.exp(
-        -0.5 * square / kernel[2] ** 2
-    )
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _correlations(kernel, x, y, offset, found, target):  # type: ignore[no-untyped-def]
+    """Fill target (found) with the stationary prior covariance of the field at (x, y) and at the offsets (2, found)."""
+    dx, dy = offset[0], offset[1]
+    near, far = -0.5 / kernel[0] ** 2, -0.5 / kernel[2] ** 2
+    near_power, far_power = kernel[1] ** 2, kernel[3] ** 2
+    for a in range(found):
+        square = (dx[a] - x) ** 2 + (dy[a] - y) ** 2
+        target[a] = near_power * _exp(near * square) + far_power * _exp(far * square)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _exp(x):  # type: ignore[no-untyped-def]
+    """Return exp(x) for x <= 0, to 1e-12: a series and eight squarings, which loops compute for several x at a time."""
+    t = max(x, -30.0) / 256
+    e = 1 + t * (1 + t / 2 * (1 + t / 3 * (1 + t / 4 * (1 + t / 5 * (1 + t / 6)))))
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    e = e * e
+    return e * e
 
 
 @njit(cache=True, nogil=True)
@@ -121,16 +140,18 @@ def _quadratic_form(xx, xy, yy, ex, ey):  # type: ignore[no-untyped-def]
     return (yy * ex * ex - 2 * xy * ex * ey + xx * ey * ey) / max(xx * yy - xy * xy, 1e-12)
 
 
-@njit(cache=True, nogil=True)
-def _shared(kernel, trend, ax, ay, bx, by):  # type: ignore[no-untyped-def]
-    """Return the prior covariance of the field at two points given relative to the window's centre."""
-    stationary = _correlation(kernel, ax - bx, ay - by)
-    return stationary + trend * (OFFSET_SD_PX**2 + SLOPE_SD**2 * (ax * bx + ay * by))
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _shared(kernel, trend, x, y, offset, found, target):  # type: ignore[no-untyped-def]
+    """Fill target (found) with the prior covariance of the field at two points relative to the window's centre."""
+    _correlations(kernel, x, y, offset, found, target)
+    if trend > 0.0:
+        for a in range(found):
+            target[a] += trend * (OFFSET_SD_PX**2 + SLOPE_SD**2 * (x * offset[0, a] + y * offset[1, a]))
 
 
 @njit(cache=True, nogil=True)
 def _weights_against_own(  # type: ignore[no-untyped-def]
-    offset, displacement, covariance, rows, found, own, kernel, trend, weights
+    offset, shared, displacement, covariance, rows, found, own, kernel, trend, weights
 ):
     """Weigh the neighbours by how well they agree with the window's own measurement."""
     full = kernel[1] ** 2 + kernel[3] ** 2
@@ -139,8 +160,8 @@ def _weights_against_own(  # type: ignore[no-untyped-def]
         weights[a] = 1.0
         if own < 0 or j == own:
             continue
-        dx, dy = offset[a, 0] - offset[0, 0], offset[a, 1] - offset[0, 1]
-        spread = 2 * (full - _correlation(kernel, dx, dy)) + 2 * kernel[4] ** 2
+        dx, dy = offset[0, a] - offset[0, 0], offset[1, a] - offset[1, 0]
+        spread = 2 * (full - shared[0, a]) + 2 * kernel[4] ** 2
         spread += trend * SLOPE_SD**2 * (dx * dx + dy * dy)
         t = _quadratic_form(
             covariance[j, 0, 0] + covariance[own, 0, 0] + spread,
@@ -153,25 +174,29 @@ def _weights_against_own(  # type: ignore[no-untyped-def]
             weights[a] = (CONSISTENT / t) ** 2
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _solve(  # type: ignore[no-untyped-def]
-    offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution
+    offset, shared, displacement, covariance, rows, found, kernel, trend, weights, system, solution
 ):
-    """Factor the kriging system of the neighbours into `system`; fill `solution` (2 found)."""
+    """Factor the kriging system of the neighbours into `system`; fill `solution`: all along x, then all along y."""
+    nugget = kernel[4] ** 2
     for a in range(found):
         i = rows[a]
-        for b in range(a + 1):
-            shared = _shared(kernel, trend, offset[a, 0], offset[a, 1], offset[b, 0], offset[b, 1])
-            system[2 * a, 2 * b] = shared
-            system[2 * a + 1, 2 * b + 1] = shared
-            system[2 * a + 1, 2 * b] = 0.0
-            system[2 * a, 2 * b + 1] = 0.0
+        upper, lower = system[a], system[found + a]
+        for b in range(a, found):
+            upper[b] = shared[a, b]
+        if trend > 0.0:
+            for b in range(a, found):
+                product = offset[0, a] * offset[0, b] + offset[1, a] * offset[1, b]
+                upper[b] += trend * (OFFSET_SD_PX**2 + SLOPE_SD**2 * product)
+        for b in range(a, found):
+            lower[found + b] = upper[b]
+        upper[found : 2 * found] = 0.0
         weight = max(weights[a], 1e-4)
-        nugget = kernel[4] ** 2
-        system[2 * a, 2 * a] += (covariance[i, 0, 0] + nugget) / weight
-        system[2 * a + 1, 2 * a + 1] += (covariance[i, 1, 1] + nugget) / weight
-        system[2 * a + 1, 2 * a] += covariance[i, 0, 1] / weight
-        solution[2 * a], solution[2 * a + 1] = displacement[i, 0], displacement[i, 1]
+        upper[a] += (covariance[i, 0, 0] + nugget) / weight
+        lower[found + a] += (covariance[i, 1, 1] + nugget) / weight
+        upper[found + a] = covariance[i, 0, 1] / weight
+        solution[a], solution[found + a] = displacement[i, 0], displacement[i, 1]
     factor(system, 2 * found)
     forward(system, 2 * found, solution)
     backward(system, 2 * found, solution)
@@ -185,8 +210,8 @@ def _reweigh(covariance, rows, found, kernel, base, solution, weights, distance)
         xx, xy = covariance[i, 0, 0] + kernel[4] ** 2, covariance[i, 0, 1]
         yy = covariance[i, 1, 1] + kernel[4] ** 2
         weight = max(weights[a], 1e-4)
-        ex = (xx * solution[2 * a] + xy * solution[2 * a + 1]) / weight
-        ey = (xy * solution[2 * a] + yy * solution[2 * a + 1]) / weight
+        ex = (xx * solution[a] + xy * solution[found + a]) / weight
+        ey = (xy * solution[a] + yy * solution[found + a]) / weight
         t = _quadratic_form(xx, xy, yy, ex, ey)
         distance[a] = np.hypot(ex, ey)
         weights[a] = base[a] * (STUDENT_DEGREES + 2) / (STUDENT_DEGREES + max(t, 2.0))
@@ -194,18 +219,18 @@ def _reweigh(covariance, rows, found, kernel, base, solution, weights, distance)
 
 @njit(cache=True, nogil=True)
 def _robust_solve(  # type: ignore[no-untyped-def]
-    offset, displacement, covariance, rows, found, own, kernel, trend, base, weights, system, solution, distance
+    offset, shared, displacement, covariance, rows, found, own, kernel, trend, base, weights, system, solution, distance
 ):
     """Solve with weights against the own measurement, then twice more with Student-t weights.
 
     Returns the share of the ring of neighbours that lost their weight, and their mean distance from the field.
     """
-    _weights_against_own(offset, displacement, covariance, rows, found, own, kernel, trend, base)
+    _weights_against_own(offset, shared, displacement, covariance, rows, found, own, kernel, trend, base)
     weights[:found] = base[:found]
     for _ in range(2):
-        _solve(offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
+        _solve(offset, shared, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
         _reweigh(covariance, rows, found, kernel, base, solution, weights, distance)
-    _solve(offset, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
+    _solve(offset, shared, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
     ring, lost, apart = 0, 0, 0.0
     for a in range(found):
         if rows[a] != own and ring < 8:
@@ -216,19 +241,20 @@ def _robust_solve(  # type: ignore[no-untyped-def]
     return lost / max(ring, 1), apart / max(lost, 1)
 
 
-@njit(cache=True, nogil=True)
-def _variance(offset, rows, found, kernel, trend, system, x, y, column):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _variance(offset, found, kernel, trend, system, x, y, prior, column):  # type: ignore[no-untyped-def]
     """Return the posterior variance of the displacement, both axes together, at a point relative to the centre."""
+    _shared(kernel, trend, x, y, offset, found, prior)
+    at_point = kernel[1] ** 2 + kernel[3] ** 2 + trend * (OFFSET_SD_PX**2 + SLOPE_SD**2 * (x * x + y * y))
     variance = 0.0
     for axis in range(2):
         column[:] = 0.0
-        for a in range(found):
-            column[2 * a + axis] = _shared(kernel, trend, x, y, offset[a, 0], offset[a, 1])
+        column[axis * found : (axis + 1) * found] = prior[:found]
         forward(system, 2 * found, column)
         explained = 0.0
         for a in range(2 * found):
             explained += column[a] * column[a]
-        variance += max(_shared(kernel, trend, x, y, x, y) - explained, 0.0)
+        variance += max(at_point - explained, 0.0)
     return variance
 
 
@@ -238,7 +264,7 @@ def _local_kriging(  # type: ignore[no-untyped-def]
 ):
     wanted = min(NEIGHBOURS, max(centre_xy.shape[0], 1))
     rows = np.empty(wanted, np.int64)
-    offset = np.empty((wanted, 2))
+    offset, shared, prior = np.empty((2, wanted)), np.empty((wanted, wanted)), np.empty(wanted)
     base, weights, distance = np.empty(wanted), np.empty(wanted), np.empty(wanted)
     system, solution, column = np.empty((2 * wanted, 2 * wanted)), np.empty(2 * wanted), np.empty(2 * wanted)
     count = query_xy.shape[1]
@@ -250,10 +276,13 @@ def _local_kriging(  # type: ignore[no-untyped-def]
             sd[k] = np.sqrt(2 * (kernel[1] ** 2 + kernel[3] ** 2))
             continue
         for a in range(found):
-            offset[a, 0], offset[a, 1] = centre_xy[rows[a], 0] - x, centre_xy[rows[a], 1] - y
+            offset[0, a], offset[1, a] = centre_xy[rows[a], 0] - x, centre_xy[rows[a], 1] - y
+        for a in range(found):
+            _correlations(kernel, offset[0, a], offset[1, a], offset, found, shared[a])
         for trend in (0.0, 1.0):  # with an offset and a slope of its own where the smooth map does not hold
             conflict[k], conflict_px[k] = _robust_solve(
                 offset,
+                shared,
                 displacement,
                 covariance,
                 rows,
@@ -271,12 +300,12 @@ def _local_kriging(  # type: ignore[no-untyped-def]
                 break
         for q in range(count):
             qx, qy = query_xy[k, q, 0] - x, query_xy[k, q, 1] - y
+            _shared(kernel, trend, qx, qy, offset, found, prior)
             for a in range(found):
-                shared = _shared(kernel, trend, qx, qy, offset[a, 0], offset[a, 1])
-                nodes[k, q, 0] += shared * solution[2 * a]
-                nodes[k, q, 1] += shared * solution[2 * a + 1]
+                nodes[k, q, 0] += prior[a] * solution[a]
+                nodes[k, q, 1] += prior[a] * solution[found + a]
         variance = 0.0
         for q in probes:
             qx, qy = query_xy[k, q, 0] - x, query_xy[k, q, 1] - y
-            variance += _variance(offset, rows, found, kernel, trend, system, qx, qy, column) / len(probes)
+            variance += _variance(offset, found, kernel, trend, system, qx, qy, prior, column) / len(probes)
         sd[k] = np.sqrt(variance)
