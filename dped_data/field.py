@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.field_prior import FittedPrior, fit_prior
+from dped_data.field_prior import FittedPrior, NearPairs, fit_prior, near_pairs
 from dped_data.kriging import local_kriging
 from dped_data.lucas_kanade import Tracks
 from dped_data.probes import Probes, track_sd
@@ -33,25 +35,43 @@ CONFLICT_PX, CONFLICT_POWER, CONFLICT_FULL_PX = 3.5, 2, 2.0
 surfaces; how it falls with their share; with less of a contradiction it falls in proportion. Measured likewise."""
 
 
-def measure_field(
-    smooth: SmoothMap, probes: Probes, tracks: Tracks, displacement: NDArray[np.float64]
-) -> tuple[MeasuredField, FittedPrior]:
-    """Return the measurements with the prior that fits them, and the factor of their standard deviations."""
-    width = smooth.phone_size_wh[0]
-    sd = track_sd(tracks)
-    precise = (sd < PRECISE_SD_PX) & (tracks.ncc > PRECISE_NCC)
-    amplitude = FIELD_SD_SHARE * width
-    start = FieldPrior(NEAR_SHARE * width, amplitude, FAR_SHARE * width, 1.2 * amplitude, START_NUGGET_PX)
-    fitted = fit_prior(
-        probes.centre_xy[precise],
-        displacement[precise],
-        tracks.covariance[precise],
-        PAIR_REACH * probes.half_px,
-        start,
+@dataclass(frozen=True)
+class TrackedField:
+    """What tracks say of a field, whatever smooth map it is seen from.
+
+    Attributes:
+        probes, tracks: N of them.
+        precise: (N,) tracks that set the amplitude.
+        pairs: of the precise tracks.
+    """
+
+    probes: Probes
+    tracks: Tracks
+    precise: NDArray[np.bool_]
+    pairs: NearPairs
+
+
+def tracked_field(probes: Probes, tracks: Tracks, phone_width: int) -> TrackedField:
+    """Choose the tracks that set the field's amplitude, and pair them up."""
+    precise = (track_sd(tracks) < PRECISE_SD_PX) & (tracks.ncc > PRECISE_NCC)
+    amplitude = FIELD_SD_SHARE * phone_width
+    start = FieldPrior(NEAR_SHARE * phone_width, amplitude, FAR_SHARE * phone_width, 1.2 * amplitude, START_NUGGET_PX)
+    reach = PAIR_REACH * probes.half_px
+    return TrackedField(
+        probes, tracks, precise, near_pairs(probes.centre_xy[precise], tracks.covariance[precise], reach, start)
     )
-    usable = (sd < USABLE_SD_PX) & (tracks.ncc > USABLE_NCC)
-    covariance = tracks.covariance * (fitted.noise_factor**2 * probes.variance_factor)
-    return MeasuredField(probes.centre_xy, displacement, covariance, usable, fitted.prior), fitted
+
+
+def prior_of(tracked: TrackedField, displacement: NDArray[np.float64]) -> FittedPrior:
+    """Return the prior that fits the displacements (N, 2), and the factor of their standard deviations."""
+    return fit_prior(tracked.pairs, displacement[tracked.precise])
+
+
+def measured_field(tracked: TrackedField, displacement: NDArray[np.float64], fitted: FittedPrior) -> MeasuredField:
+    """Return the measurements with the prior that fits them."""
+    usable = (track_sd(tracked.tracks) < USABLE_SD_PX) & (tracked.tracks.ncc > USABLE_NCC)
+    covariance = tracked.tracks.covariance * (fitted.noise_factor**2 * tracked.probes.variance_factor)
+    return MeasuredField(tracked.probes.centre_xy, displacement, covariance, usable, fitted.prior)
 
 
 def krige(

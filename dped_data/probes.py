@@ -122,14 +122,17 @@ def moved_points(motion: NDArray[np.float64], uv: NDArray[np.float64]) -> NDArra
     return moved
 
 
-def seen_from(
-    new: SmoothMap, old: SmoothMap, centre_xy: NDArray[np.float64], displacement: NDArray[np.float64]
+def displaced_from(
+    smooth: SmoothMap, centre_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return (N, 2): displacements against the map `old` as displacements against the map `new`, phone pixels."""
-    at = new(centre_xy)
-    jacobian = np.stack([new(centre_xy + np.array(step)) - at for step in ((1.0, 0.0), (0.0, 1.0))], axis=-1)
-    rest = old(centre_xy + displacement) - at
-    return np.linalg.solve(jacobian, rest[..., None])[..., 0].astype(np.float64)
+    """Return (N, 2) how far, in phone pixels, the DSLR points lie from where the map puts the centres (N, 2)."""
+    at = smooth(centre_xy)
+    per_x, per_y = (smooth(centre_xy + np.array(step)) - at for step in ((1.0, 0.0), (0.0, 1.0)))
+    rest = dslr_xy - at
+    determinant = per_x[:, 0] * per_y[:, 1] - per_x[:, 1] * per_y[:, 0]
+    across = rest[:, 0] * per_y[:, 1] - rest[:, 1] * per_y[:, 0]
+    down = per_x[:, 0] * rest[:, 1] - per_x[:, 1] * rest[:, 0]
+    return np.stack((across, down), axis=-1) / determinant[:, None]
 
 
 def nearest_rows(xy: NDArray[np.float64], query_xy: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import CaptureRejected
-from dped_data.field import krige, measure_field
+from dped_data.field import krige, measured_field, prior_of, tracked_field
 from dped_data.field_prior import FittedPrior
 from dped_data.levels import Level, make_level
 from dped_data.lucas_kanade import Tracks, TrackSettings
 from dped_data.one_surface import quadrant_moves, rival_evidence
 from dped_data.probes import (
     Probes,
+    displaced_from,
     moved_points,
     nearest_rows,
     place_probes,
-    seen_from,
     track_probes,
     track_sd,
     window_maps,
@@ -107,8 +107,8 @@ def refine_alignment(
     probes = place_probes(coarse, with_between(_windows(smooth, settings), smooth, size), size)
     tracks = track_probes(coarse, smooth, probes, _searched(coarse, smooth, probes), COARSE)
     plane = fit_plane(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
-    rough, smooth = smooth, _best_fit(smooth, plane, probes, tracks).smooth
-    found = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
+    rough, smooth = smooth, _best_fit(smooth, plane, probes, tracks)[0].smooth
+    found = displaced_from(smooth, probes.centre_xy, rough(probes.centre_xy + tracks.motion[:, :2]))
     found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
     fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
     window_xy = _windows(smooth, settings)
@@ -155,8 +155,8 @@ def _refine_windows(
     probes = place_probes(level, with_between(window_xy, smooth, size), size)
     start = coarse_displacement[nearest_rows(coarse_xy, probes.centre_xy)]
     tracks = track_probes(level, smooth, probes, start, FINE)
-    best = _best_fit(smooth, plane, probes, tracks)
-    smooth, field, noise_factor = best.smooth, best.field, best.fitted.noise_factor
+    best, field = _best_fit(smooth, plane, probes, tracks)
+    smooth, noise_factor = best.smooth, best.fitted.noise_factor
     steps = np.linspace(0, size - 1, 5)
     node_xy = window_xy[:, None, None].astype(np.float64) + np.stack(np.meshgrid(steps, steps), axis=-1)
     count = len(window_xy)
@@ -181,14 +181,14 @@ def _refine_windows(
 
 @dataclass(frozen=True)
 class _Fit:
-    """A smooth map, the tracks measured against it, and how probable they are."""
+    """A smooth map, the tracks' displacements (N, 2) against it, and how probable these are."""
 
     smooth: SmoothMap
-    field: MeasuredField
+    displacement: NDArray[np.float64]
     fitted: FittedPrior
 
 
-def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks) -> _Fit:
+def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks) -> tuple[_Fit, MeasuredField]:
     """Fit the smooth map in several ways and take the one against which neighbouring tracks agree best.
 
     Near objects bend a flexible map far off the background; a stiff one cannot follow a lens. The pairs' likelihood,
@@ -198,23 +198,25 @@ def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks
         rough: what the tracks are measured against.
         plane: the surface that most matches agree on.
     """
-    fits = [_Fit(rough, *measure_field(rough, probes, tracks, tracks.motion[:, :2]))]
+    tracked = tracked_field(probes, tracks, rough.phone_size_wh[0])
+    found_at = rough(probes.centre_xy + tracks.motion[:, :2])
+    fits = [_Fit(rough, tracks.motion[:, :2], prior_of(tracked, tracks.motion[:, :2]))]
     sd = track_sd(tracks)
     trusted = sd < COARSE_SD_PX
-    if trusted.sum() < MIN_TRACKS:
-        return fits[0]
-    # Five points of every trusted track, so that its affine part counts.
-    uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
-    phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
-    dslr_xy = rough(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
-    variance = len(uv) * probes.variance_factor * (sd[trusted] ** 2 + MODEL_SD_PX**2)
-    point_sd = np.repeat(np.sqrt(variance), len(uv)) * rough.scale()
-    for terms in MAP_TERMS:
-        for start, trust in ((rough, False), (rough, True), (plane, True)):
-            smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)
-            displacement = seen_from(smooth, rough, probes.centre_xy, tracks.motion[:, :2])
-            fits.append(_Fit(smooth, *measure_field(smooth, probes, tracks, displacement)))
-    return max(fits, key=lambda fit: fit.fitted.likelihood - PARSIMONY * len(fit.smooth.coefficients))
+    if trusted.sum() >= MIN_TRACKS:
+        # Five points of every trusted track, so that its affine part counts.
+        uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
+        phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
+        dslr_xy = rough(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
+        variance = len(uv) * probes.variance_factor * (sd[trusted] ** 2 + MODEL_SD_PX**2)
+        point_sd = np.repeat(np.sqrt(variance), len(uv)) * rough.scale()
+        for terms in MAP_TERMS:
+            for start, trust in ((rough, False), (rough, True), (plane, True)):
+                smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)
+                displacement = displaced_from(smooth, probes.centre_xy, found_at)
+                fits.append(_Fit(smooth, displacement, prior_of(tracked, displacement)))
+    best = max(fits, key=lambda fit: fit.fitted.likelihood - PARSIMONY * len(fit.smooth.coefficients))
+    return best, measured_field(tracked, best.displacement, best.fitted)
 
 
 def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:

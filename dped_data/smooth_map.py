@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.map_kernels import map_points, normal_equations, residual_lengths, ridge_solve
+
 PRIOR_SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Factors of the polynomial's prior that are tried; the most probable one is taken, since some lenses hardly distort
 and a wide prior then leaves the map unknown where there is no texture."""
@@ -54,8 +56,18 @@ class SmoothMap:
 
     def __call__(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map points (..., 2) of the phone photo to the DSLR photo."""
-        uv = self._normalised(phone_xy)
-        return self._projected(uv) + _combined(_monomials(uv, self.degree), self.coefficients)
+        points = np.ascontiguousarray(phone_xy, np.float64).reshape(-1, 2)
+        dslr_xy = np.empty_like(points)
+        map_points(
+            points,
+            np.ascontiguousarray(self.dslr_from_undistorted, np.float64),
+            float(self.radial),
+            np.ascontiguousarray(self.coefficients),
+            self.degree,
+            self.phone_size_wh,
+            dslr_xy,
+        )
+        return dslr_xy.reshape(phone_xy.shape)
 
     def scale(self) -> float:
         """Return DSLR pixels per phone pixel at the phone photo's centre."""
@@ -67,8 +79,9 @@ class SmoothMap:
         """Return the standard deviation of the polynomial at points (..., 2), along either axis, DSLR pixels."""
         if self.covariance is None:
             return np.zeros(phone_xy.shape[:-1])
-        design = _monomials(self._normalised(phone_xy), self.degree)
-        return np.sqrt(np.einsum("...i,ij,...j->...", design, self.covariance, design))
+        design = _monomials(self._normalised(phone_xy).reshape(-1, 2), self.degree)
+        variance = np.einsum("kn,kn->n", design, self.covariance @ design)
+        return np.sqrt(variance).reshape(phone_xy.shape[:-1])
 
     def _normalised(self, phone_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         width, height = self.phone_size_wh
@@ -78,10 +91,9 @@ class SmoothMap:
         width, height = self.phone_size_wh
         return (uv * uv).sum(axis=-1) / (1 + (height / width) ** 2)
 
-    def _projected(self, uv: NDArray[np.float64]) -> NDArray[np.float64]:
-        width, height = self.phone_size_wh
-        grown = uv * (1 + self.radial * self._radial_growth(uv))[..., None] * (width / 2)
-        return project(self.dslr_from_undistorted, grown + np.array([(width - 1) / 2, (height - 1) / 2]))
+    def without_polynomial(self) -> SmoothMap:
+        """Return the map of homography and radial term alone."""
+        return replace(self, coefficients=np.zeros((1, 2)), degree=0, covariance=None)
 
 
 def project(target_from_source: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -103,7 +115,7 @@ def smooth_map_of_homography(
 
 def fit_projective(start: SmoothMap, phone_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]) -> SmoothMap:
     """Refine homography and radial term to point pairs (N, 2), Gauss-Newton, Tukey weights; drops the polynomial."""
-    current = replace(start, coefficients=np.zeros((1, 2)), degree=0, covariance=None)
+    current = start.without_polynomial()
     width, height = start.phone_size_wh
     to_pixels = np.array([[width / 2, 0, (width - 1) / 2], [0, width / 2, (height - 1) / 2], [0, 0, 1]])
     floor = 0.0008 * start.dslr_size_wh[0]
@@ -117,8 +129,8 @@ def fit_projective(start: SmoothMap, phone_xy: NDArray[np.float64], dslr_xy: NDA
         error = dslr_xy - predicted
         weight = _tukey(np.hypot(error[:, 0], error[:, 1]), floor)
         jacobian = _projective_jacobian(h, uv, xy, predicted, growth)
-        normal = _normal(jacobian, weight)
-        right = np.einsum("nai,na,n->i", jacobian, error, weight)
+        normal, columns = _normal_equations(jacobian.reshape(9, -1), np.tile(weight, 2), error.T.reshape(1, -1))
+        right = columns[:, 0]
         normal[8, 8] += RADIAL_PRIOR_SD**-2
         right[8] -= current.radial * RADIAL_PRIOR_SD**-2
         normal[np.diag_indices(9)] *= 1 + 1e-9
@@ -151,58 +163,37 @@ def fit_polynomial(
         trust_start: let `start` choose the pairs that count first, rather than a fit to all.
     """
     degree = len(prior_sd) - 1
-    uv = start._normalised(phone_xy)
-    design = _monomials(uv, degree)
-    rest = dslr_xy - start._projected(uv)
+    design = _monomials(start._normalised(phone_xy), degree)
+    rest = np.ascontiguousarray((dslr_xy - start.without_polynomial()(phone_xy)).T)
     by_term = np.array([prior_sd[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
     floor = float(np.median(point_sd)) * 2
     quantile = START_QUANTILE if trust_start else 0.5
     prior_px = by_term * start.dslr_size_wh[0]
-    weight = point_sd**-2.0
+    certainty = point_sd**-2.0
+    weight, scale = certainty, 1.0
     if trust_start:
         error = dslr_xy - start(phone_xy)
-        weight = weight * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, quantile)
-    fit = _ridge_fit(design, rest, weight, prior_px, PRIOR_SCALES)
-    for step in range(REFITS):
-        error = rest - _combined(design, fit.coefficients)
-        weight = point_sd**-2.0 * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, quantile)
-        fit = _ridge_fit(design, rest, weight, prior_px, PRIOR_SCALES if step == REFITS - 1 else (fit.scale,))
-    return replace(start, coefficients=fit.coefficients, degree=degree, covariance=fit.covariance)
+        weight = certainty * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, quantile)
+    coefficients, distance = np.empty((len(design), 2)), np.empty(len(phone_xy))
+    for step in range(REFITS + 1):
+        normal, right = _normal_equations(design, weight, rest)
+        # The first and the last weights choose the factor of the prior; both axes share it.
+        scales = np.array(PRIOR_SCALES if step in (0, REFITS) else (scale,))
+        scale = float(scales[ridge_solve(normal, right, prior_px, scales, coefficients)])
+        if step < REFITS:
+            residual_lengths(design, rest, coefficients, distance)
+            weight = certainty * _tukey(distance, floor, quantile)
+    covariance = np.linalg.inv(normal + np.diag((prior_px * scale) ** -2)).astype(np.float64)
+    return replace(start, coefficients=coefficients, degree=degree, covariance=covariance)
 
 
-@dataclass(frozen=True)
-class _RidgeFit:
-    """Coefficients (K, 2), their covariance (K, K), and the factor of the prior."""
-
-    coefficients: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    scale: float
-
-
-def _ridge_fit(
-    design: NDArray[np.float64],
-    rest: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    prior_px: NDArray[np.float64],
-    scales: tuple[float, ...],
-) -> _RidgeFit:
-    """Fit with the factor of the prior that has the largest evidence; both axes share it."""
-    weighted = design * weight[:, None]
-    data, right = weighted.T @ design, weighted.T @ rest
-    best, chosen, chosen_scale = -np.inf, data, scales[0]
-    for scale in scales:
-        normal = data + np.diag((prior_px * scale) ** -2)
-        spread = float(np.linalg.slogdet(normal)[1]) + 2 * float(np.log(prior_px * scale).sum())
-        evidence = 0.5 * float((right * np.linalg.solve(normal, right)).sum()) - spread
-        if evidence > best:
-            best, chosen, chosen_scale = evidence, normal, scale
-    inverse = np.linalg.inv(chosen).astype(np.float64)
-    return _RidgeFit(inverse @ right, inverse, chosen_scale)
-
-
-def _normal(jacobian: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weighted normal matrix; einsum sums in a fixed order, whatever the number of threads."""
-    return np.einsum("nai,naj->ij", jacobian * weight[:, None, None], jacobian)
+def _normal_equations(
+    design: NDArray[np.float64], weight: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the normal matrix (K, K) and the right sides (K, R) of fitting the design (K, N) to values (R, N)."""
+    normal, right = np.empty((len(design), len(design))), np.empty((len(design), len(values)))
+    normal_equations(design, weight, np.ascontiguousarray(values), normal, right)
+    return normal, right
 
 
 def _projective_jacobian(
@@ -212,35 +203,40 @@ def _projective_jacobian(
     predicted: NDArray[np.float64],
     growth: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return (N, 2, 9): derivatives of the projected point by eight entries of h and by the radial term."""
+    """Return (9, 2, N): derivatives of the projected point by eight entries of h and by the radial term."""
     depth = xy @ h[2, :2] + h[2, 2]
-    jacobian = np.zeros((len(uv), 2, 9))
+    jacobian = np.zeros((9, 2, len(uv)))
     for axis in range(2):
-        jacobian[:, axis, 3 * axis : 3 * axis + 2] = xy / depth[:, None]
-        jacobian[:, axis, 3 * axis + 2] = 1 / depth
-        jacobian[:, axis, 6:8] = -predicted[:, axis, None] * xy / depth[:, None]
+        jacobian[3 * axis : 3 * axis + 2, axis] = xy.T / depth
+        jacobian[3 * axis + 2, axis] = 1 / depth
+        jacobian[6:8, axis] = -predicted[:, axis] * xy.T / depth
         slope = h[axis, :2] - predicted[:, axis, None] * h[2, :2]
-        jacobian[:, axis, 8] = (slope * uv).sum(axis=1) * growth / depth
+        jacobian[8, axis] = (slope * uv).sum(axis=1) * growth / depth
     return jacobian
 
 
 def _monomials(uv: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    """Return (..., K): u**i v**j for all i + j up to the degree, i slowest; by products, for powers are slow."""
-    powers = np.ones((degree + 1, *uv.shape))
+    """Return (K, N): u**i v**j of uv (N, 2) for all i + j up to the degree, i slowest; by products: powers are slow."""
+    powers = np.ones((degree + 1, 2, len(uv)))
     for i in range(degree):
-        np.multiply(powers[i], uv, out=powers[i + 1])
+        np.multiply(powers[i], uv.T, out=powers[i + 1])
     terms = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
-    monomials = np.empty((*uv.shape[:-1], len(terms)))
+    monomials = np.empty((len(terms), len(uv)))
     for k, (i, j) in enumerate(terms):
-        np.multiply(powers[i, ..., 0], powers[j, ..., 1], out=monomials[..., k])
+        np.multiply(powers[i, 0], powers[j, 1], out=monomials[k])
     return monomials
-
-
-def _combined(design: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    return design @ coefficients
 
 
 def _tukey(distance: NDArray[np.float64], floor: float, quantile: float = 0.5) -> NDArray[np.float64]:
     """Return Tukey's biweight at TUKEY_MEDIANS times a quantile of `distance`, no tighter than `floor`."""
-    limit = max(TUKEY_MEDIANS * float(np.quantile(distance, quantile)), floor)
-    return np.where(distance < limit, (1 - (distance / limit) ** 2) ** 2, 0.0)
+    limit = max(TUKEY_MEDIANS * _quantile(distance, quantile), floor)
+    rest = np.maximum(1 - (distance / limit) ** 2, 0.0)
+    return rest * rest
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float:
+    """Return the quantile, interpolated between the two values beside it, as numpy's does several times slower."""
+    at = share * (len(values) - 1)
+    low = int(at)
+    below, above = np.partition(values, (low, min(low + 1, len(values) - 1)))[[low, min(low + 1, len(values) - 1)]]
+    return float(below + (above - below) * (at - low))

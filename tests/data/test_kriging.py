@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dped_data.field_prior import fit_prior
+from dped_data.field_prior import fit_prior, near_pairs
 from dped_data.kriging import local_kriging
 from dped_data.records import FieldPrior
 
@@ -68,7 +68,7 @@ def test_the_noise_and_the_amplitude_are_found_in_spite_of_edges() -> None:
     for true_factor in (0.7, 1.4):
         displacement = rng.normal(0, 0.05 * true_factor, (len(xy), 2))
         displacement[(xy[:, 0] > 900) & (xy[:, 1] > 600)] += 7.0
-        fitted = fit_prior(xy, displacement, covariance, 400, start)
+        fitted = fit_prior(near_pairs(xy, covariance, 400, start), displacement)
         explained = np.hypot(fitted.noise_factor * 0.05, fitted.prior.nugget_sd)
         assert abs(explained / (0.05 * true_factor) - 1) < 0.3
         assert fitted.prior.near_sd < 0.1
@@ -76,4 +76,5 @@ def test_the_noise_and_the_amplitude_are_found_in_spite_of_edges() -> None:
 
 def test_too_few_measurements_leave_the_prior_as_it_is() -> None:
     start = FieldPrior(350, 1.3, 1200, 1.5, 0.03)
-    assert fit_prior(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2, 2)), 400, start).prior == start
+    none = near_pairs(np.zeros((0, 2)), np.zeros((0, 2, 2)), 400, start)
+    assert fit_prior(none, np.zeros((0, 2))).prior == start
