@@ -15,11 +15,11 @@ TOGETHER = 128
 """Points that are worked on at a time: what is known of them stays in the processor's first cache."""
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def map_points(phone_xy, h, radial, coefficients, degree, size_wh, dslr_xy):  # type: ignore[no-untyped-def]
     """Fill dslr_xy (N, 2) with homography `h` of the radially moved phone_xy (N, 2), and the polynomial by Horner.
 
-    Without freedoms that round the identity: a photo's last pixel must not fall outside an equal one.
+    Without freedoms, so that the identity stays exact: a photo's last pixel must not fall outside an equal one.
     """
     centre_x, centre_y, half = (size_wh[0] - 1) / 2, (size_wh[1] - 1) / 2, size_wh[0] / 2
     per_square = radial / (1 + (size_wh[1] / size_wh[0]) ** 2)
