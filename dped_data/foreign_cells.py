@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.bilinear import move_map, sample_window
 from dped_data.compiled import FAST_MATH
 
 TEXTURE_MISMATCH = 0.03
@@ -62,33 +63,6 @@ def foreign_cells(
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _sample(image, base, centre, motion, left, top, values):  # type: ignore[no-untyped-def]
-    """Fill values (h, w) with the image at window pixels left.., top.. moved by `motion`."""
-    height, width = image.shape
-    last_x, last_y = width - 1.01, height - 1.01
-    per = np.empty((2, 2))
-    for axis in range(2):
-        per[axis, 0], per[axis, 1] = base[axis, 1] / centre, base[axis, 2] / centre
-    for j in range(values.shape[0]):
-        v = (top + j - centre) / centre
-        for i in range(values.shape[1]):
-            u = (left + i - centre) / centre
-            dx = motion[0] + motion[2] * u + motion[3] * v
-            dy = motion[1] + motion[4] * u + motion[5] * v
-            x = base[0, 0] + base[0, 1] * u + base[0, 2] * v + base[0, 3] * u * u + base[0, 4] * u * v
-            y = base[1, 0] + base[1, 1] * u + base[1, 2] * v + base[1, 3] * u * u + base[1, 4] * u * v
-            x += base[0, 5] * v * v + per[0, 0] * dx + per[0, 1] * dy
-            y += base[1, 5] * v * v + per[1, 0] * dx + per[1, 1] * dy
-            x, y = (x if x > 0.0 else 0.0), (y if y > 0.0 else 0.0)  # in this order NaN becomes 0
-            x, y = min(x, last_x), min(y, last_y)
-            column, row = int(x), int(y)
-            p, q = np.float32(x - column), np.float32(y - row)
-            upper = image[row, column] + (image[row, column + 1] - image[row, column]) * p
-            lower = image[row + 1, column] + (image[row + 1, column + 1] - image[row + 1, column]) * p
-            values[j, i] = upper + (lower - upper) * q
-
-
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _cell_power(window, values, gain, cell, power):  # type: ignore[no-untyped-def]
     """Fill power (rows, columns) with the variance of values - gain * window over each cell."""
     for row in range(power.shape[0]):
@@ -109,6 +83,7 @@ def _foreign_cells(  # type: ignore[no-untyped-def]
 ):
     height, width = template.shape
     centre = (size - 1) * 0.5
+    fx, fy = np.empty(6), np.empty(6)
     for k in range(corners.shape[0]):
         left, top = max(corners[k, 0] - margin, 0), max(corners[k, 1] - margin, 0)
         right = min(corners[k, 0] + size + margin, width)
@@ -118,7 +93,10 @@ def _foreign_cells(  # type: ignore[no-untyped-def]
         window = template[top : top + rows * cell, left : left + columns * cell]
         values = np.empty(window.shape, np.float32)
         own, other, texture = np.empty((rows, columns)), np.empty((rows, columns)), np.empty((rows, columns))
-        _sample(image, maps[k], centre, motions[k], left - corners[k, 0], top - corners[k, 1], values)
+        from_x, from_y = left - corners[k, 0], top - corners[k, 1]
+        places, parts = np.empty(columns * cell, np.uint32), np.empty((2, columns * cell), np.float32)
+        move_map(maps[k], centre, motions[k], fx, fy)
+        sample_window(image, fx, fy, centre, from_x, from_y, columns * cell, places, parts, values.reshape(-1))
         mean_t, mean_i = window.mean(), values.mean()
         common, power = 0.0, 1e-6
         for j in range(window.shape[0]):
@@ -135,7 +113,8 @@ def _foreign_cells(  # type: ignore[no-untyped-def]
             if np.isnan(candidates[k, c, 0]):
                 continue
             moved[0], moved[1] = candidates[k, c, 0], candidates[k, c, 1]
-            _sample(image, maps[k], centre, moved, left - corners[k, 0], top - corners[k, 1], values)
+            move_map(maps[k], centre, moved, fx, fy)
+            sample_window(image, fx, fy, centre, from_x, from_y, columns * cell, places, parts, values.reshape(-1))
             _cell_power(window, values, gain, cell, other)
             ratios = np.empty((rows, columns))
             for row in range(rows):

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.bilinear import sample_window
 from dped_data.compiled import FAST_MATH
 
 MIN_VARIANCE = np.float32(0.01)
@@ -52,55 +53,44 @@ def search_windows(
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _search(template, image, corners, size, maps, radius, displacement, correlation):  # type: ignore[no-untyped-def]
-    height, width = image.shape
-    wide = size + 2 * radius
+    wide, shifts = size + 2 * radius, 2 * radius + 1
     region = np.empty((wide, wide), np.float32)
-    window = np.empty((size, size), np.float32)
+    # The window's rows lie as far apart as the region's, with zeros between: each correlation is one long product.
+    window = np.zeros((size, wide), np.float32)
+    pixels, weights = region.reshape(-1), window.reshape(-1)[: (size - 1) * wide + size]
+    places, parts = np.empty(wide, np.uint32), np.empty((2, wide), np.float32)
     centre = (size - 1) * 0.5
     count = np.float32(size * size)
-    scores = np.empty((2 * radius + 1, 2 * radius + 1))
+    scores, totals, squares = np.empty((shifts, shifts)), np.empty((shifts, shifts)), np.empty((shifts, shifts))
     for k in range(corners.shape[0]):
+        left, top = corners[k, 0], corners[k, 1]
         mean = np.float32(0.0)
         for j in range(size):
+            line, row = template[top + j, left : left + size], window[j]
             for i in range(size):
-                window[j, i] = template[corners[k, 1] + j, corners[k, 0] + i]
-                mean += window[j, i]
+                row[i] = line[i]
+                mean += line[i]
         mean /= count
-        power = np.float32(0.0)
         for j in range(size):
+            row = window[j]
             for i in range(size):
-                window[j, i] -= mean
-                power += window[j, i] * window[j, i]
-        fx, fy = maps[k, 0], maps[k, 1]
-        for j in range(wide):
-            v = (j - radius - centre) / centre
-            for i in range(wide):
-                u = (i - radius - centre) / centre
-                x = fx[0] + fx[1] * u + fx[2] * v + fx[3] * u * u + fx[4] * u * v + fx[5] * v * v
-                y = fy[0] + fy[1] * u + fy[2] * v + fy[3] * u * u + fy[4] * u * v + fy[5] * v * v
-                x, y = (x if x > 0.0 else 0.0), (y if y > 0.0 else 0.0)  # in this order NaN becomes 0
-                x, y = min(x, width - 1.01), min(y, height - 1.01)
-                column, row = int(x), int(y)
-                p, q = np.float32(x - column), np.float32(y - row)
-                upper = image[row, column] + (image[row, column + 1] - image[row, column]) * p
-                lower = image[row + 1, column] + (image[row + 1, column + 1] - image[row + 1, column]) * p
-                region[j, i] = upper + (lower - upper) * q
+                row[i] -= mean
+        power = _dot(weights, weights)
+        sample_window(image, maps[k, 0], maps[k, 1], centre, -radius, -radius, wide, places, parts, pixels)
         # Without the mean the sums of squares keep their digits.
-        middle = region.mean()
-        for j in range(wide):
-            for i in range(wide):
-                region[j, i] -= middle
+        middle = np.float32(0.0)
+        for i in range(pixels.size):
+            middle += pixels[i]
+        middle /= np.float32(pixels.size)
+        for i in range(pixels.size):
+            pixels[i] -= middle
+        _box_sums(region, size, totals, squares)
         best = -2.0
-        for dy in range(2 * radius + 1):
-            for dx in range(2 * radius + 1):
-                common, total, square = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-                for j in range(size):
-                    for i in range(size):
-                        value = region[j + dy, i + dx]
-                        common += window[j, i] * value
-                        total += value
-                        square += value * value
-                spread = max(square - total * total / count, MIN_VARIANCE * count)
+        for dy in range(shifts):
+            for dx in range(shifts):
+                first = dy * wide + dx
+                common = _dot(weights, pixels[first : first + weights.size])
+                spread = max(squares[dy, dx] - totals[dy, dx] * totals[dy, dx] / count, MIN_VARIANCE * count)
                 scores[dy, dx] = common / np.sqrt(max(power, MIN_VARIANCE * count) * spread)
                 far = ((dx - radius) ** 2 + (dy - radius) ** 2) / (2.0 * radius * radius)
                 score = scores[dy, dx] - DISTANCE_PENALTY * far
@@ -109,3 +99,32 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
                     displacement[k, 0], displacement[k, 1] = dx - radius, dy - radius
         correlation[k, 0] = scores[radius, radius]
         correlation[k, 1] = scores[int(displacement[k, 1]) + radius, int(displacement[k, 0]) + radius]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    total = np.float32(0.0)
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _box_sums(region, size, totals, squares):  # type: ignore[no-untyped-def]
+    """Fill totals and squares (shifts, shifts) with the sums over each size x size box of the region."""
+    shifts = len(totals)
+    totals[:], squares[:] = 0.0, 0.0
+    for j in range(len(region)):
+        row = region[j]
+        total, square = 0.0, 0.0
+        for i in range(size):
+            total += row[i]
+            square += row[i] * row[i]
+        for dx in range(shifts):
+            for dy in range(max(0, j - size + 1), min(j, shifts - 1) + 1):
+                totals[dy, dx] += total
+                squares[dy, dx] += square
+            if dx + 1 < shifts:
+                enters, leaves = np.float64(row[dx + size]), np.float64(row[dx])
+                total += enters - leaves
+                square += enters * enters - leaves * leaves
