@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.compiled import FAST_MATH
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -35,22 +37,32 @@ def correlate_patches(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Ag
 
 @njit(cache=True, nogil=True)
 def _correlate(first, second, ncc, residual):  # type: ignore[no-untyped-def]
-    count = np.int64(first.shape[1] * first.shape[2])
+    count = float(first.shape[1] * first.shape[2])
     for k in range(first.shape[0]):
-        sa, sb, saa, sbb, sab = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-        for i in range(first.shape[1]):
-            for j in range(first.shape[2]):
-                a = 299 * np.int64(first[k, i, j, 0]) + 587 * np.int64(first[k, i, j, 1])
-                a += 114 * np.int64(first[k, i, j, 2])
-                b = 299 * np.int64(second[k, i, j, 0]) + 587 * np.int64(second[k, i, j, 1])
-                b += 114 * np.int64(second[k, i, j, 2])
-                sa += a
-                sb += b
-                saa += a * a
-                sbb += b * b
-                sab += a * b
-        va = float(saa) - float(sa) * float(sa) / count
-        vb = float(sbb) - float(sb) * float(sb) / count
+        sa, sb, saa, sbb, sab = _sums(first[k].reshape(-1), second[k].reshape(-1))
+        va = saa - sa * sa / count
+        vb = sbb - sb * sb / count
         if va > 0 and vb > 0:
-            ncc[k] = (float(sab) - float(sa) * float(sb) / count) / np.sqrt(va * vb)
+            ncc[k] = (sab - sa * sb / count) / np.sqrt(va * vb)
         residual[k] = np.sqrt(max(va * (1 - ncc[k] * ncc[k]), 0.0) / count) / 1000
+
+
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _sums(first, second):  # type: ignore[no-untyped-def]
+    """Return the sums of a, b, a², b² and ab over the pixels; whole numbers below 2**53, which floats hold exactly."""
+    sa, sb, saa, sbb, sab = 0.0, 0.0, 0.0, 0.0, 0.0
+    for pixel in range(np.uint64(first.size // 3)):
+        at = np.uint64(3) * pixel
+        a = np.float64(_luminance(first[at], first[at + np.uint64(1)], first[at + np.uint64(2)]))
+        b = np.float64(_luminance(second[at], second[at + np.uint64(1)], second[at + np.uint64(2)]))
+        sa += a
+        sb += b
+        saa += a * a
+        sbb += b * b
+        sab += a * b
+    return sa, sb, saa, sbb, sab
+
+
+@njit(cache=True, nogil=True)
+def _luminance(red, green, blue):  # type: ignore[no-untyped-def]
+    return np.int32(299) * np.int32(red) + np.int32(587) * np.int32(green) + np.int32(114) * np.int32(blue)
