@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dped_data.bilinear import move_map, sample_window
+from dped_data.bilinear import VECTOR, move_map, sample_window
 from dped_data.compiled import FAST_MATH
 
 TEXTURE_MISMATCH = 0.03
@@ -94,7 +94,8 @@ def _foreign_cells(  # type: ignore[no-untyped-def]
         values = np.empty(window.shape, np.float32)
         own, other, texture = np.empty((rows, columns)), np.empty((rows, columns)), np.empty((rows, columns))
         from_x, from_y = left - corners[k, 0], top - corners[k, 1]
-        places, parts = np.empty(columns * cell, np.uint32), np.empty((2, columns * cell), np.float32)
+        places = np.empty(values.size + VECTOR, np.uint32)
+        parts = np.empty((2, values.size + VECTOR), np.float32)
         move_map(maps[k], centre, motions[k], fx, fy)
         sample_window(image, fx, fy, centre, from_x, from_y, columns * cell, places, parts, values.reshape(-1))
         mean_t, mean_i = window.mean(), values.mean()

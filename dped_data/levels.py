@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 PIXEL_RATIO = 0.95
 """Least DSLR level pixels per phone level pixel: the DSLR level is never coarser than the phone's."""
-
-STRIP_ROWS = 64
-"""Rows of a level that are made at a time."""
 
 LENS_SIGMA = 0.5
 """Assumed blur of a phone's lens and pixel, phone pixels; the DSLR is blurred by what it has less of it."""
@@ -59,11 +57,35 @@ def make_level(
 
 
 def _smoothed(photo: NDArray[np.uint8], factor: int, sigma: float) -> NDArray[np.float32]:
-    height, width = photo.shape[0] // factor, photo.shape[1] // factor
-    small = np.empty((height, width), np.float32)
-    for top in range(0, height, STRIP_ROWS):  # a whole photo as float32 would double the worker's memory
-        strip = photo[top * factor : min(top + STRIP_ROWS, height) * factor, : width * factor].astype(np.float32)
-        target = small[top : top + STRIP_ROWS]
-        cv2.resize(strip, (width, len(target)), dst=target, interpolation=cv2.INTER_AREA)
+    small = np.empty((photo.shape[0] // factor, photo.shape[1] // factor), np.float32)
+    _box_means(photo, factor, small)
     smooth: NDArray[np.float32] = cv2.GaussianBlur(small, (0, 0), sigma)
     return smooth
+
+
+@njit(cache=True, nogil=True)
+def _box_means(photo, factor, small):  # type: ignore[no-untyped-def]
+    """Fill small (h, w) with the means of factor x factor pixels: sums down the columns, then along the row."""
+    sums = np.empty(small.shape[1] * factor, np.int32)
+    share = np.float32(1 / factor**2)
+    for i in range(len(small)):
+        row = photo[i * factor]
+        for x in range(sums.size):
+            sums[x] = row[x]
+        for k in range(1, factor):
+            row = photo[i * factor + k]
+            for x in range(sums.size):
+                sums[x] += row[x]
+        means = small[i]
+        if factor == 2:  # the most frequent factors written out, for vectors
+            for j in range(means.size):
+                means[j] = np.float32(sums[2 * j] + sums[2 * j + 1]) * share
+        elif factor == 3:
+            for j in range(means.size):
+                means[j] = np.float32(sums[3 * j] + sums[3 * j + 1] + sums[3 * j + 2]) * share
+        else:
+            for j in range(means.size):
+                total = np.int32(0)
+                for k in range(factor):
+                    total += sums[j * factor + k]
+                means[j] = np.float32(total) * share

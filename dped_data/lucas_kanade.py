@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dped_data.bilinear import move_map, sample_window
+from dped_data.bilinear import VECTOR, move_map, sample_window
 from dped_data.cholesky import backward, factor, forward
 from dped_data.compiled import FAST_MATH
 
@@ -197,7 +197,7 @@ def _track(  # type: ignore[no-untyped-def]
     centre = (size - 1) * 0.5
     rows = np.empty((parameters + 1, samples), np.float32)
     values = np.empty(samples, np.float32)
-    places, parts = np.empty(size, np.uint32), np.empty((2, size), np.float32)
+    places, parts = np.empty(samples + VECTOR, np.uint32), np.empty((2, samples + VECTOR), np.float32)
     fx, fy = np.empty(6), np.empty(6)
     hessian = np.empty((parameters + 1, parameters + 1))
     normal = np.empty_like(hessian)
@@ -208,7 +208,6 @@ def _track(  # type: ignore[no-untyped-def]
         hessian[parameters, parameters] += 1e-3
         template_power = hessian[parameters, parameters]
         start = motion[k].copy()
-        largest = 1e9
         for iteration in range(iterations + 1):
             move_map(maps[k], centre, motion[k], fx, fy)
             sample_window(image, fx, fy, centre, 0, 0, size, places, parts, values)
@@ -228,22 +227,25 @@ def _track(  # type: ignore[no-untyped-def]
                 step[a] = gradient[a] + prior * (motion[k, a] - start[a]) / gain
             step[parameters] = gradient[parameters]
             factor(normal, parameters + 1)
-            if iteration == iterations or largest < tolerance:
-                scale = correlation * variance / (gain * gain)
-                for a in range(2):
-                    step[:] = 0.0
-                    step[a] = scale
-                    forward(normal, parameters + 1, step)
-                    backward(normal, parameters + 1, step)
-                    covariance[k, a, 0], covariance[k, a, 1] = step[0], step[1]
-                break
-            forward(normal, parameters + 1, step)
-            backward(normal, parameters + 1, step)
-            step_gain = max(step[parameters], MIN_GAIN)
-            largest = 0.0
-            for a in range(parameters):
-                step[a] /= step_gain
-                largest = max(largest, abs(step[a]))
-            shrink = min(1.0, max_step / max(largest, 1e-12))
-            for a in range(parameters):
-                motion[k, a] -= shrink * step[a]
+            if iteration < iterations:
+                forward(normal, parameters + 1, step)
+                backward(normal, parameters + 1, step)
+                step_gain = max(step[parameters], MIN_GAIN)
+                largest = 0.0
+                for a in range(parameters):
+                    step[a] /= step_gain
+                    largest = max(largest, abs(step[a]))
+                shrink = min(1.0, max_step / max(largest, 1e-12))
+                for a in range(parameters):
+                    motion[k, a] -= shrink * step[a]
+                if largest >= tolerance:
+                    continue
+            # A last step this small leaves correlation and noise as they are.
+            scale = correlation * variance / (gain * gain)
+            for a in range(2):
+                step[:] = 0.0
+                step[a] = scale
+                forward(normal, parameters + 1, step)
+                backward(normal, parameters + 1, step)
+                covariance[k, a, 0], covariance[k, a, 1] = step[0], step[1]
+            break

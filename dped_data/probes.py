@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.levels import Level
@@ -138,7 +139,16 @@ def displaced_from(
 def nearest_rows(xy: NDArray[np.float64], query_xy: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return (Q,) the row of the nearest of `xy` (N, 2) to each of `query_xy` (Q, 2)."""
     rows = np.empty(len(query_xy), np.int64)
-    for start in range(0, len(query_xy), 1024):  # in blocks: all distances at once would take gigabytes
-        part = query_xy[start : start + 1024]
-        rows[start : start + 1024] = ((part[:, None] - xy) ** 2).sum(axis=-1).argmin(axis=1)
+    _nearest_rows(np.ascontiguousarray(xy), np.ascontiguousarray(query_xy), rows)
     return rows
+
+
+@njit(cache=True, nogil=True)
+def _nearest_rows(xy, query_xy, rows):  # type: ignore[no-untyped-def]
+    for k in range(len(query_xy)):
+        least = np.inf
+        for j in range(len(xy)):
+            dx, dy = query_xy[k, 0] - xy[j, 0], query_xy[k, 1] - xy[j, 1]
+            square = dx * dx + dy * dy
+            if square < least:
+                least, rows[k] = square, j

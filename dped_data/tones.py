@@ -28,10 +28,11 @@ def compare_tones(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], dslr_from_p
     target = dslr_xy[inside].astype(np.int64)
     ours, theirs = phone[y[inside], x[inside]], dslr[target[:, 1], target[:, 0]]
     low, high = np.minimum(ours, theirs), np.maximum(ours, theirs)
+    light = linear_light(np.arange(256, dtype=np.uint8))
     gains = []
     for channel in range(3):
         usable = (low[:, channel] >= DARK) & (high[:, channel] < CLIPPED)
-        ratio = linear_light(theirs[usable, channel]) / linear_light(ours[usable, channel])
+        ratio = light[theirs[usable, channel]] / light[ours[usable, channel]]
         gains.append(float(np.median(ratio)) if len(ratio) else float("nan"))
     clipped = [float((pixels >= CLIPPED).any(axis=1).mean()) for pixels in (ours, theirs)]
     return ToneNotes((gains[0], gains[1], gains[2]), clipped[0], clipped[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.smooth_map import SmoothMap
@@ -54,12 +55,11 @@ def place_windows(dslr_from_phone: SmoothMap, size_px: int, stride_px: int) -> N
     if not fits.any():
         return np.empty((0, 2), np.int32)
     corner_row, corner_column = int(fits.any(axis=1).argmax()), int(fits.any(axis=0).argmax())
-    best, origin = -1, (0, 0)
-    for row in (np.arange(corner_row, corner_row + per_stride) % per_stride).tolist():
-        for column in (np.arange(corner_column, corner_column + per_stride) % per_stride).tolist():
-            count = int(fits[row::per_stride, column::per_stride].sum())
-            if count > best:
-                best, origin = count, (row, column)
+    counts = np.zeros((per_stride, per_stride), np.int64)
+    _count_by_origin(fits, counts)
+    from_corner = np.roll(counts, (-corner_row, -corner_column), axis=(0, 1))
+    steps = np.unravel_index(from_corner.argmax(), counts.shape)  # the first of equals
+    origin = (int(steps[0] + corner_row) % per_stride, int(steps[1] + corner_column) % per_stride)
     chosen = np.argwhere(fits[origin[0] :: per_stride, origin[1] :: per_stride]) * per_stride + np.array(origin)
     return np.ascontiguousarray(chosen[:, ::-1] * step, dtype=np.int32)
 
@@ -71,10 +71,32 @@ def _inside(dslr_from_phone: SmoothMap, x: NDArray[np.int64], y: NDArray[np.int6
     lattice_y = np.arange(0, height + LATTICE_PX, LATTICE_PX, dtype=np.float64)
     lattice = dslr_from_phone(np.stack(np.meshgrid(lattice_x, lattice_y), axis=-1))
     inside = np.ones((len(y), len(x)), bool)
-    i, j = y // LATTICE_PX, x // LATTICE_PX
-    fy, fx = (y / LATTICE_PX - i)[:, None], x / LATTICE_PX - j
-    for axis, size in enumerate(dslr_from_phone.dslr_size_wh):
-        rows = lattice[i, :, axis] * (1 - fy) + lattice[i + 1, :, axis] * fy
-        mapped = rows[:, j] * (1 - fx) + rows[:, j + 1] * fx
-        inside &= (mapped >= -ROUNDING_PX) & (mapped <= size - 1 + ROUNDING_PX)
+    last_xy = np.array(dslr_from_phone.dslr_size_wh) - 1 + ROUNDING_PX
+    _mark_inside(lattice, x, y, last_xy, inside)
     return inside
+
+
+@njit(cache=True, nogil=True)
+def _mark_inside(lattice, x, y, last_xy, inside):  # type: ignore[no-untyped-def]
+    """Fill inside (rows, columns): whether the lattice's bilinear interpolation lies between 0 and `last_xy`."""
+    row = np.empty((lattice.shape[1], 2))
+    for k in range(len(y)):
+        i = y[k] // LATTICE_PX
+        fy = y[k] / LATTICE_PX - i
+        for j in range(len(row)):
+            for axis in range(2):
+                row[j, axis] = lattice[i, j, axis] * (1 - fy) + lattice[i + 1, j, axis] * fy
+        for m in range(len(x)):
+            j = x[m] // LATTICE_PX
+            fx = x[m] / LATTICE_PX - j
+            for axis in range(2):
+                mapped = row[j, axis] * (1 - fx) + row[j + 1, axis] * fx
+                inside[k, m] &= (mapped >= -ROUNDING_PX) & (mapped <= last_xy[axis])
+
+
+@njit(cache=True, nogil=True)
+def _count_by_origin(fits, counts):  # type: ignore[no-untyped-def]
+    """Fill counts (S, S) with how many of `fits` lie on the grid of each origin, S steps apart."""
+    for i in range(fits.shape[0]):
+        for j in range(fits.shape[1]):
+            counts[i % counts.shape[0], j % counts.shape[1]] += fits[i, j]

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dped_data.bilinear import sample_window
+from dped_data.bilinear import VECTOR, sample_window
 from dped_data.compiled import FAST_MATH
 
 MIN_VARIANCE = np.float32(0.01)
@@ -58,7 +58,7 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
     # The window's rows lie as far apart as the region's, with zeros between: each correlation is one long product.
     window = np.zeros((size, wide), np.float32)
     pixels, weights = region.reshape(-1), window.reshape(-1)[: (size - 1) * wide + size]
-    places, parts = np.empty(wide, np.uint32), np.empty((2, wide), np.float32)
+    places, parts = np.empty(wide**2 + VECTOR, np.uint32), np.empty((2, wide**2 + VECTOR), np.float32)
     centre = (size - 1) * 0.5
     count = np.float32(size * size)
     scores, totals, squares = np.empty((shifts, shifts)), np.empty((shifts, shifts)), np.empty((shifts, shifts))
