@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dped_data.cholesky import backward, factor, forward
 from dped_data.compiled import FAST_MATH
+from dped_data.field_covariance import OFFSET_SD_PX, SLOPE_SD, correlations, shared_with
 from dped_data.field_prior import STUDENT_DEGREES
 from dped_data.records import FieldPrior
 
@@ -23,9 +24,6 @@ NEIGHBOURS = 24
 
 CONSISTENT = 9.0
 """Squared, normalised disagreement of two windows up to which they count as one surface (3 standard deviations)."""
-
-OFFSET_SD_PX, SLOPE_SD = 20.0, 0.003
-"""Another surface's displacement against the smooth map, pixels, and its slope, pixels per pixel. Ours."""
 
 LOST_WEIGHT, MAX_CONFLICT = 0.3, 0.3
 """Where a window's own measurement, or this share of those beside it, falls below this weight, the smooth map does not
@@ -87,32 +85,6 @@ def local_kriging(
     return field
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _correlations(kernel, x, y, offset, found, target):  # type: ignore[no-untyped-def]
-    """Fill target (found) with the stationary prior covariance of the field at (x, y) and at the offsets (2, found)."""
-    dx, dy = offset[0], offset[1]
-    near, far = -0.5 / kernel[0] ** 2, -0.5 / kernel[2] ** 2
-    near_power, far_power = kernel[1] ** 2, kernel[3] ** 2
-    for a in range(found):
-        square = (dx[a] - x) ** 2 + (dy[a] - y) ** 2
-        target[a] = near_power * _exp(near * square) + far_power * _exp(far * square)
-
-
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _exp(x):  # type: ignore[no-untyped-def]
-    """Return exp(x) for x <= 0, to 1e-12: a series and eight squarings, which loops compute for several x at a time."""
-    t = max(x, -30.0) / 256
-    e = 1 + t * (1 + t / 2 * (1 + t / 3 * (1 + t / 4 * (1 + t / 5 * (1 + t / 6)))))
-    e = e * e
-    e = e * e
-    e = e * e
-    e = e * e
-    e = e * e
-    e = e * e
-    e = e * e
-    return e * e
-
-
 @njit(cache=True, nogil=True)
 def _nearest(centre_xy, usable, x, y, own, wanted, rows):  # type: ignore[no-untyped-def]
     """Fill rows with up to `wanted` usable measurements by distance, ties by row; the own one always comes first."""
@@ -138,15 +110,6 @@ def _nearest(centre_xy, usable, x, y, own, wanted, rows):  # type: ignore[no-unt
 @njit(cache=True, nogil=True)
 def _quadratic_form(xx, xy, yy, ex, ey):  # type: ignore[no-untyped-def]
     return (yy * ex * ex - 2 * xy * ex * ey + xx * ey * ey) / max(xx * yy - xy * xy, 1e-12)
-
-
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _shared(kernel, trend, x, y, offset, found, target):  # type: ignore[no-untyped-def]
-    """Fill target (found) with the prior covariance of the field at two points relative to the window's centre."""
-    _correlations(kernel, x, y, offset, found, target)
-    if trend > 0.0:
-        for a in range(found):
-            target[a] += trend * (OFFSET_SD_PX**2 + SLOPE_SD**2 * (x * offset[0, a] + y * offset[1, a]))
 
 
 @njit(cache=True, nogil=True)
@@ -244,7 +207,7 @@ def _robust_solve(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _variance(offset, found, kernel, trend, system, x, y, prior, column):  # type: ignore[no-untyped-def]
     """Return the posterior variance of the displacement, both axes together, at a point relative to the centre."""
-    _shared(kernel, trend, x, y, offset, found, prior)
+    shared_with(kernel, trend, x, y, offset, found, prior)
     at_point = kernel[1] ** 2 + kernel[3] ** 2 + trend * (OFFSET_SD_PX**2 + SLOPE_SD**2 * (x * x + y * y))
     variance = 0.0
     for axis in range(2):
@@ -278,7 +241,7 @@ def _local_kriging(  # type: ignore[no-untyped-def]
         for a in range(found):
             offset[0, a], offset[1, a] = centre_xy[rows[a], 0] - x, centre_xy[rows[a], 1] - y
         for a in range(found):
-            _correlations(kernel, offset[0, a], offset[1, a], offset, found, shared[a])
+            correlations(kernel, offset[0, a], offset[1, a], offset, found, shared[a])
         for trend in (0.0, 1.0):  # with an offset and a slope of its own where the smooth map does not hold
             conflict[k], conflict_px[k] = _robust_solve(
                 offset,
@@ -300,7 +263,7 @@ def _local_kriging(  # type: ignore[no-untyped-def]
                 break
         for q in range(count):
             qx, qy = query_xy[k, q, 0] - x, query_xy[k, q, 1] - y
-            _shared(kernel, trend, qx, qy, offset, found, prior)
+            shared_with(kernel, trend, qx, qy, offset, found, prior)
             for a in range(found):
                 nodes[k, q, 0] += prior[a] * solution[a]
                 nodes[k, q, 1] += prior[a] * solution[found + a]

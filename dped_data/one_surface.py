@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.foreign_cells import foreign_cells
 from dped_data.levels import Level
 from dped_data.lucas_kanade import TrackSettings
-from dped_data.probes import Probes, probe_quadrant, track_probes, track_sd, window_maps
+from dped_data.probes import Probes, probe_quadrants, track_probes, track_sd, window_maps
 from dped_data.smooth_map import SmoothMap
 
 QUADRANT = TrackSettings(False, 5, 0.02, translation_sd=1.5, affine_sd=1.0, noise_correlation=16.0)
@@ -25,8 +26,6 @@ RIVAL_REACH = 2.2
 """Rivals are sought this many window sides away, so that an edge between two windows is seen from both."""
 
 MAX_RIVALS = 4
-BLOCK_ROWS = 512
-"""Windows compared at a time, for bounded memory."""
 
 CELL_PX, MARGIN_PX = 12, 12
 """Cells of the test, and the rim around the window that is tested as well: an edge there may reach into the window's
@@ -42,16 +41,12 @@ def quadrant_moves(
         nodes: (W, 5, 5, 2) displacement at the windows' nodes, phone pixels.
         noise_factor: what the tracks' standard deviations are multiplied by.
     """
-    moved = np.zeros(len(nodes), bool)
-    for row in (0, 1):
-        for column in (0, 1):
-            quadrant = probe_quadrant(level, windows, row, column)
-            start = nodes[:, 1 + 2 * row, 1 + 2 * column]
-            tracks = track_probes(level, smooth, quadrant, start, QUADRANT)
-            distance = np.linalg.norm(tracks.motion[:, :2] - start, axis=1)
-            sd = track_sd(tracks) * noise_factor
-            moved |= (distance > QUADRANT_MOVE_PX + 2 * sd) & (sd < QUADRANT_SD_PX)
-    return moved
+    start = nodes[:, 1::2, 1::2].reshape(-1, 2)
+    tracks = track_probes(level, smooth, probe_quadrants(level, windows), start, QUADRANT)
+    distance = np.linalg.norm(tracks.motion[:, :2] - start, axis=1)
+    sd = track_sd(tracks) * noise_factor
+    moved = np.logical_and(distance > QUADRANT_MOVE_PX + 2 * sd, sd < QUADRANT_SD_PX)
+    return moved.reshape(-1, 4).any(axis=1)
 
 
 def rival_evidence(
@@ -105,21 +100,24 @@ def _rivals(
     rivals = np.full((len(centre), MAX_RIVALS, 2), np.nan)
     able = np.flatnonzero(sd < RIVAL_SD_PX)
     able = able[np.argsort(sd[able], kind="stable")]  # the best measured speak first
-    found = np.zeros(len(centre), np.int64)
-    for start in range(0, len(centre), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        near = _distance(windows.centre_xy[rows], probes.centre_xy[able], np.inf) < RIVAL_REACH * 2 * windows.half_px
-        apart = _distance(centre[rows], displacement[able], 2) > RIVAL_PX + 2 * sd[able]
-        for row, j in np.argwhere(near & apart):
-            k, other = start + row, displacement[able[j]]
-            new = (np.hypot(*(rivals[k, : found[k]] - other).T) > RIVAL_PX).all()
-            if found[k] < MAX_RIVALS and new:
-                rivals[k, found[k]] = other
-                found[k] += 1
+    reach = RIVAL_REACH * 2 * windows.half_px
+    _fill_rivals(windows.centre_xy, reach, centre, probes.centre_xy[able], displacement[able], sd[able], rivals)
     return rivals
 
 
-def _distance(a: NDArray[np.float64], b: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
-    """Return (len(a), len(b)) distances of points, the larger coordinate's (inf) or straight (2)."""
-    dx, dy = np.abs(a[:, None, 0] - b[:, 0]), np.abs(a[:, None, 1] - b[:, 1])
-    return np.maximum(dx, dy) if norm == np.inf else np.hypot(dx, dy)
+@njit(cache=True, nogil=True)
+def _fill_rivals(window_xy, reach, centre, probe_xy, displacement, sd, rivals):  # type: ignore[no-untyped-def]
+    for k in range(len(window_xy)):
+        found = 0
+        for j in range(len(probe_xy)):
+            dx, dy = abs(window_xy[k, 0] - probe_xy[j, 0]), abs(window_xy[k, 1] - probe_xy[j, 1])
+            if found == MAX_RIVALS or max(dx, dy) >= reach:
+                continue
+            apart = np.hypot(centre[k, 0] - displacement[j, 0], centre[k, 1] - displacement[j, 1])
+            new = apart > RIVAL_PX + 2 * sd[j]
+            for i in range(found):
+                other = np.hypot(rivals[k, i, 0] - displacement[j, 0], rivals[k, i, 1] - displacement[j, 1])
+                new = new and other > RIVAL_PX
+            if new:
+                rivals[k, found, 0], rivals[k, found, 1] = displacement[j, 0], displacement[j, 1]
+                found += 1

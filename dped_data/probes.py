@@ -52,11 +52,11 @@ class Probes:
         return replace(self, corner_xy=self.corner_xy[rows], centre_xy=self.centre_xy[rows])
 
 
-def probe_quadrant(level: Level, probes: Probes, row: int, column: int) -> Probes:
-    """Return one quarter of every probe: row 0 above, 1 below; column 0 left, 1 right."""
+def probe_quadrants(level: Level, probes: Probes) -> Probes:
+    """Return the four quarters of every probe, probe by probe in reading order: what lies together is read together."""
     half = probes.size_px // 2
-    corner = probes.corner_xy + np.array([column, row]) * (probes.size_px - half)
-    return _probes_at(level, corner, half)
+    step = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (probes.size_px - half)
+    return _probes_at(level, (probes.corner_xy[:, None] + step).reshape(-1, 2), half)
 
 
 def place_probes(level: Level, window_xy: NDArray[np.int32], window_px: int) -> Probes:

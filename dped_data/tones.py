@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dped_data.records import ToneNotes
 from dped_data.smooth_map import SmoothMap
 
-LATTICE = 160
+LATTICE = 100
 """Sampled points along the phone photo's width: enough for medians, cheap beside decoding."""
 
 CLIPPED = 254
