@@ -11,7 +11,7 @@ VECTOR = 16
 """float32 values of the widest vectors."""
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def sample_window(image, fx, fy, centre, left, top, columns, places, parts, samples):  # type: ignore[no-untyped-def]
     """Fill samples (rows x columns) with the image, bilinear, at the quadratic map fx, fy (6 coefficients each).
 
@@ -59,7 +59,7 @@ def sample_window(image, fx, fy, centre, left, top, columns, places, parts, samp
         samples[i] = upper + (lower - upper) * py[i]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def move_map(base, centre, motion, fx, fy):  # type: ignore[no-untyped-def]
     """Fill fx, fy with the map `base` (2, 6) after moving its argument by `motion`, to first order."""
     for axis in range(2):

@@ -8,7 +8,7 @@ from numba import njit
 from dped_data.compiled import FAST_MATH
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def factor(a, n):  # type: ignore[no-untyped-def]
     """Cholesky factor of the leading n x n of `a`, in its upper triangle, which is all that is read.
 
@@ -34,7 +34,7 @@ def factor(a, n):  # type: ignore[no-untyped-def]
         row[k] = 1 / scale
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def forward(a, n, b):  # type: ignore[no-untyped-def]
     """Solve U^T x = b in place; U is the factor in `a`."""
     for i in range(n):
@@ -45,7 +45,7 @@ def forward(a, n, b):  # type: ignore[no-untyped-def]
             b[k] -= row[k] * x
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def backward(a, n, b):  # type: ignore[no-untyped-def]
     """Solve U x = b in place; U is the factor in `a`."""
     for i in range(n - 1, -1, -1):

@@ -47,7 +47,7 @@ def _correlate(first, second, ncc, residual):  # type: ignore[no-untyped-def]
         residual[k] = np.sqrt(max(va * (1 - ncc[k] * ncc[k]), 0.0) / count) / 1000
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _sums(first, second):  # type: ignore[no-untyped-def]
     """Return the sums of a, b, a², b² and ab over the pixels; whole numbers below 2**53, which floats hold exactly."""
     sa, sb, saa, sbb, sab = 0.0, 0.0, 0.0, 0.0, 0.0

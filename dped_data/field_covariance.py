@@ -10,7 +10,7 @@ OFFSET_SD_PX, SLOPE_SD = 20.0, 0.003
 """Another surface's displacement against the smooth map, pixels, and its slope, pixels per pixel. Ours."""
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def correlations(kernel, x, y, offset, found, target):  # type: ignore[no-untyped-def]
     """Fill target (found) with the stationary prior covariance of the field at (x, y) and at the offsets (2, found)."""
     dx, dy = offset[0], offset[1]
@@ -21,7 +21,7 @@ def correlations(kernel, x, y, offset, found, target):  # type: ignore[no-untype
         target[a] = near_power * _exp(near * square) + far_power * _exp(far * square)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _exp(x):  # type: ignore[no-untyped-def]
     """Return exp(x) for x <= 0, to 1e-12: a series and eight squarings, which loops compute for several x at a time."""
     t = max(x, -30.0) / 256
@@ -36,7 +36,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return e * e
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def shared_with(kernel, trend, x, y, offset, found, target):  # type: ignore[no-untyped-def]
     """Fill target (found) with the prior covariance of the field at two points relative to the window's centre."""
     correlations(kernel, x, y, offset, found, target)

@@ -62,7 +62,7 @@ def foreign_cells(
     return evidence
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _cell_power(window, values, gain, cell, power):  # type: ignore[no-untyped-def]
     """Fill power (rows, columns) with the variance of values - gain * window over each cell."""
     for row in range(power.shape[0]):

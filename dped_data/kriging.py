@@ -137,7 +137,7 @@ def _weights_against_own(  # type: ignore[no-untyped-def]
             weights[a] = (CONSISTENT / t) ** 2
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _solve(  # type: ignore[no-untyped-def]
     offset, shared, displacement, covariance, rows, found, kernel, trend, weights, system, solution
 ):
@@ -180,7 +180,7 @@ def _reweigh(covariance, rows, found, kernel, base, solution, weights, distance)
         weights[a] = base[a] * (STUDENT_DEGREES + 2) / (STUDENT_DEGREES + max(t, 2.0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _robust_solve(  # type: ignore[no-untyped-def]
     offset, shared, displacement, covariance, rows, found, own, kernel, trend, base, weights, system, solution, distance
 ):
@@ -204,7 +204,7 @@ def _robust_solve(  # type: ignore[no-untyped-def]
     return lost / max(ring, 1), apart / max(lost, 1)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _variance(offset, found, kernel, trend, system, x, y, prior, column):  # type: ignore[no-untyped-def]
     """Return the posterior variance of the displacement, both axes together, at a point relative to the centre."""
     shared_with(kernel, trend, x, y, offset, found, prior)

@@ -124,7 +124,7 @@ def track_windows(
     return tracks
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for i in range(a.size):
@@ -132,7 +132,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _subtract_mean(a):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for i in range(a.size):
@@ -142,7 +142,7 @@ def _subtract_mean(a):  # type: ignore[no-untyped-def]
         a[i] -= mean
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _steepest_descent(template, left, top, size, parameters, rows):  # type: ignore[no-untyped-def]
     """Fill rows (parameters + 1, size²): gradient x Jacobian per parameter, then the template; means removed."""
     height, width = template.shape
@@ -174,7 +174,7 @@ def _steepest_descent(template, left, top, size, parameters, rows):  # type: ign
         _subtract_mean(rows[a])
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _products(rows, hessian):  # type: ignore[no-untyped-def]
     """Fill the hessian with the products of all pairs of rows, in parts that stay in the processor's first cache."""
     hessian[:] = 0.0

@@ -50,7 +50,7 @@ def map_points(phone_xy, h, radial, coefficients, degree, size_wh, dslr_xy):  # 
             dslr_xy[start + p, 1] = (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / depth + total[1, p]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(a.size):
@@ -103,7 +103,7 @@ def ridge_solve(normal, right, prior_px, scales, coefficients):  # type: ignore[
     return chosen
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _ridge_factor(normal, prior_px, scale, system):  # type: ignore[no-untyped-def]
     """Factor the normal matrix plus the prior into `system`; return half of both axes' logarithms of determinants."""
     system[:] = normal

@@ -101,7 +101,7 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
         correlation[k, 1] = scores[int(displacement[k, 1]) + radius, int(displacement[k, 0]) + radius]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for i in range(a.size):
@@ -109,7 +109,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _box_sums(region, size, totals, squares):  # type: ignore[no-untyped-def]
     """Fill totals and squares (shifts, shifts) with the sums over each size x size box of the region."""
     shifts = len(totals)
