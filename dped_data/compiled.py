@@ -8,4 +8,4 @@ becomes a pixel's index reads outside the photo.
 
 A function with these freedoms, or that calls one, is compiled with `forceinline=True` if another compiled one calls it.
 Otherwise there are several copies of it, each optimised in its own surroundings, and which of them runs depends on what
-was loaded first: the last digits of a first run would differ from those of a second, which finds everything compiled."""
+was loaded first: the last digits of a first run would differ from a second's, which finds everything compiled."""
