@@ -87,3 +87,13 @@ def test_a_dense_map_samples_like_a_patch() -> None:
     nodes = straight_nodes(20.25, 30.5, 1.25, 48)
     by_map = sample_map(dslr, dense_map(nodes, 48)[0], (1.25, 1.25))
     np.testing.assert_array_equal(by_map, sample_dslr(dslr, nodes, 48)[0])
+
+
+def test_a_map_that_spans_much_of_the_photo_is_sampled_in_parts() -> None:
+    dslr = photo(identity, (900, 1000), seed=7)
+    scattered = np.random.default_rng(1).uniform(-50, 1050, (12, 9, 2))
+    whole = sample_map(dslr, scattered, (1.4, 2.6))
+    for i in range(12):
+        for j in range(9):
+            one = sample_map(dslr, scattered[i : i + 1, j : j + 1], (1.4, 2.6))
+            np.testing.assert_array_equal(one[0, 0], whole[i, j])
