@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dped_data.inspection.pictures import write_jpeg
 from dped_data.inspection.previews import GREY, covered, mosaic, photo_size, shrink_factor
-from dped_data.inspection.records import CaptureFigures
+from dped_data.inspection.records import CaptureFigures, PatchSample, StoredCapture
 
 CAPTURES_FOLDER = "pairs"
 FILES = ("data.js", "phone.jpg", "dslr.jpg", "thumb.jpg", "phone_region.jpg", "dslr_region.jpg", "patches.jpg")
@@ -48,39 +48,43 @@ def capture_folder(out: Path, index: int) -> Path:
 
 
 def write_capture(
-    out: Path, figures: CaptureFigures, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], previews: Previews
+    out: Path,
+    stored: StoredCapture,
+    figures: CaptureFigures,
+    phone: NDArray[np.uint8],
+    dslr: NDArray[np.uint8],
+    previews: Previews,
 ) -> None:
     """Write the pictures and `data.js` of one capture, in a folder that no page refers to yet.
 
     Args:
         out: the report's folder.
-        figures: what was measured.
+        stored, figures: the capture and what was measured in it.
         phone, dslr: (N, S, S, 3) uint8, the stored patches.
         previews: the photos, small.
     """
-    folder = capture_folder(out, figures.stored.index)
+    folder = capture_folder(out, stored.listed.index)
     folder.mkdir(parents=True, exist_ok=True)
-    data = _figures_json(figures, phone.shape[1])
-    overviews = _overviews(figures, phone, dslr, previews)
+    data = _figures_json(stored, figures, phone.shape[1])
+    overviews = _overviews(stored, phone, dslr, previews)
     for name, picture in zip(("phone", "dslr"), overviews, strict=True):
         if picture is not None:
             write_jpeg(folder / f"{name}.jpg", picture, 82, "420")
             data[f"{name}_overview"] = [picture.shape[1], picture.shape[0]]
     if overviews[0] is not None:
         write_jpeg(folder / "thumb.jpg", _thumbnail(overviews[0]), 75, "420")
-    if len(phone):
-        order = _worst_first(figures)
-        data["region"] = _write_region(folder, figures, phone, dslr, int(order[0]))
+    if figures.sample is not None:
+        order = _worst_first(figures.sample)
+        data["region"] = _write_region(folder, stored, phone, dslr, int(order[0]))
         data["sheet"] = _write_sheet(folder, phone, dslr, order[:SHEET_PATCHES])
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    (folder / "data.js").write_text(f"dped.receiveCapture({figures.stored.index},{text});\n", encoding="utf-8")
+    (folder / "data.js").write_text(f"dped.receiveCapture({stored.listed.index},{text});\n", encoding="utf-8")
 
 
-def _figures_json(f: CaptureFigures, patch_size: int) -> dict[str, Any]:
-    stored, sample = f.stored, f.sample
-    width, height = photo_size(stored, patch_size)
+def _figures_json(stored: StoredCapture, f: CaptureFigures, patch_size: int) -> dict[str, Any]:
+    sample = f.sample
     data: dict[str, Any] = {
-        "size": [width, height],
+        "size": list(f.phone_wh),
         "patch": patch_size,
         "windows": np.column_stack([stored.window_xy, stored.window_reason]).ravel().tolist(),
         "patches": {
@@ -108,10 +112,8 @@ def _rounded(values: NDArray[np.floating]) -> list[float | None]:
     return [round(float(v), 3) if np.isfinite(v) else None for v in values.ravel()]
 
 
-def _worst_first(f: CaptureFigures) -> NDArray[np.int64]:
+def _worst_first(sample: PatchSample) -> NDArray[np.int64]:
     """The capture's sampled patches: those that do not match, then by measured shift, then the unmeasurable ones."""
-    sample = f.sample
-    assert sample is not None
     badness = np.where(sample.measured, np.hypot(*sample.shift_px.T), 0.0)
     unmatched = (sample.contrast >= 4) & ~sample.matched
     badness = np.where(unmatched, 100 - sample.correlation, badness)
@@ -119,32 +121,32 @@ def _worst_first(f: CaptureFigures) -> NDArray[np.int64]:
 
 
 def _overviews(
-    f: CaptureFigures, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], previews: Previews
+    stored: StoredCapture, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], previews: Previews
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
     """Whole-photo pictures: stored patches in place on a dimmed backdrop of the photos, both in the phone's frame."""
     if len(phone) == 0:
         return previews.phone, previews.dslr
-    factor = shrink_factor(photo_size(f.stored, phone.shape[1]), OVERVIEW_PX)
-    mask = covered(f.stored, phone.shape[1], factor)[:, :, None]
+    factor = shrink_factor(photo_size(stored, phone.shape[1]), OVERVIEW_PX)
+    mask = covered(stored, phone.shape[1], factor)[:, :, None]
     pictures = []
     for patches, make_backdrop in ((phone, _phone_backdrop), (dslr, _dslr_backdrop)):
-        picture = mosaic(patches, f.stored, factor)
-        backdrop = make_backdrop(f, previews, (picture.shape[1], picture.shape[0]), 1 / factor)
+        picture = mosaic(patches, stored, factor)
+        backdrop = make_backdrop(stored, previews, (picture.shape[1], picture.shape[0]), 1 / factor)
         pictures.append(picture if backdrop is None else np.where(mask, picture, backdrop))
     return pictures[0], pictures[1]
 
 
 def _phone_backdrop(
-    f: CaptureFigures, previews: Previews, size: tuple[int, int], scale: float
+    stored: StoredCapture, previews: Previews, size: tuple[int, int], scale: float
 ) -> NDArray[np.uint8] | None:
     return None if previews.phone is None else _dimmed(cv2.resize(previews.phone, size, interpolation=cv2.INTER_AREA))
 
 
 def _dslr_backdrop(
-    f: CaptureFigures, previews: Previews, size: tuple[int, int], scale: float
+    stored: StoredCapture, previews: Previews, size: tuple[int, int], scale: float
 ) -> NDArray[np.uint8] | None:
     """The DSLR preview warped to the phone's frame by the homography alone: good enough to find one's way."""
-    matrix = f.stored.dslr_from_phone
+    matrix = stored.dslr_from_phone
     if previews.dslr is None or not np.isfinite(matrix).all() or min(previews.dslr_size_wh) <= 0:
         return None
     shrink = previews.dslr.shape[1] / previews.dslr_size_wh[0]
@@ -168,15 +170,15 @@ def _thumbnail(overview: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _write_region(
-    folder: Path, f: CaptureFigures, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], centre: int
+    folder: Path, stored: StoredCapture, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], centre: int
 ) -> list[int]:
     """Write the neighbourhood of one patch at full resolution; return its x, y, width, height in the phone photo."""
     size = phone.shape[1]
-    first, last = f.stored.phone_xy.min(0), f.stored.phone_xy.max(0) + size  # what is stored, not the whole photo
+    first, last = stored.phone_xy.min(0), stored.phone_xy.max(0) + size  # what is stored, not the whole photo
     w, h = (int(v) for v in np.minimum(np.maximum(REGION_WH, size), last - first))
-    corner = f.stored.phone_xy[centre] + size // 2 - np.array([w // 2, h // 2])
+    corner = stored.phone_xy[centre] + size // 2 - np.array([w // 2, h // 2])
     x, y = (int(v) for v in np.clip(corner, first, last - (w, h)))
-    offset = f.stored.phone_xy - (x, y)
+    offset = stored.phone_xy - (x, y)
     inside = np.flatnonzero((offset > -size).all(1) & (offset < (w, h)).all(1))
     for name, patches in (("phone", phone), ("dslr", dslr)):
         canvas = np.full((h + 2 * size, w + 2 * size, 3), GREY, np.uint8)

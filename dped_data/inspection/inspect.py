@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.files import atomic_write_text
+from dped_data.files import atomic_path
 from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
 from dped_data.inspection.measure import measure_capture
 from dped_data.inspection.page import PAGE_NAME, prepare_folder, write_page
 from dped_data.inspection.previews import read_preview
 from dped_data.inspection.ranking import rank_captures
-from dped_data.inspection.records import CaptureFigures, Dataset, StoredCapture
+from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
 from dped_data.inspection.report import InspectReport
 from dped_data.inspection.settings import InspectSettings
-from dped_data.inspection.source import open_dataset
+from dped_data.inspection.source import nothing_stored, open_dataset, stored_captures
 from dped_data.inspection.summary import summarise
 from dped_data.inspection.verdict import judge
 from dped_data.parallel import run_parallel
@@ -75,7 +76,9 @@ def inspect_pairs(
         page=str(out / PAGE_NAME),
     )
     document = as_json(report)
-    atomic_write_text(out / "verdict.json", json.dumps(document, indent=1) + "\n")
+    with atomic_path(out / "verdict.json") as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        json.dump(document, file, indent=1)
+        file.write("\n")
     write_page(out, document, opened)
     return report
 
@@ -110,32 +113,33 @@ def measure_dataset(
     figures: list[CaptureFigures] = []
     with progress_bar(len(dataset.captures), label="inspecting", unit="capture") as bar:
         for part_figures in run_parallel(inspect_captures, calls, jobs):
-            figures += part_figures
+            figures += [replace(f, listed=dataset.captures[f.listed.index]) for f in part_figures]  # no second copy
             bar.update(len(part_figures))
-    return tuple(sorted(figures, key=lambda f: f.stored.index))
+    return tuple(sorted(figures, key=lambda f: f.listed.index))
 
 
 def inspect_captures(
-    folder: Path, captures: Sequence[StoredCapture], captures_folder: Path | None, settings: InspectSettings, out: Path
+    folder: Path, captures: Sequence[ListedCapture], captures_folder: Path | None, settings: InspectSettings, out: Path
 ) -> list[CaptureFigures]:
     """Measure some captures of one shard and write their pictures: the work of one process."""
     shard = captures[0].shard
     with open_shard(folder / shard) if shard else nullcontext() as file:
         figures = []
-        for stored in captures:
+        for stored in stored_captures(file, captures) if file else map(nothing_stored, captures):
             previews, time_s = _read_previews(captures_folder, stored)
             phone, dslr = _read_patches(file, stored)
             measured = measure_capture(stored, phone, dslr, previews.phone, time_s, settings)
-            write_capture(out, measured, phone, dslr, previews)
+            write_capture(out, stored, measured, phone, dslr, previews)
             figures.append(measured)
     return figures
 
 
 def _read_previews(captures_folder: Path | None, stored: StoredCapture) -> tuple[Previews, float | None]:
-    if captures_folder is None or not stored.row.phone_file:
+    row = stored.listed.row
+    if captures_folder is None or not row.phone_file:
         return Previews(None, None, (0, 0)), None
-    phone, time_s = read_preview(captures_folder / stored.row.phone_file, OVERVIEW_PX)
-    dslr, _ = read_preview(captures_folder / stored.row.dslr_file, OVERVIEW_PX)
+    phone, time_s = read_preview(captures_folder / row.phone_file, OVERVIEW_PX)
+    dslr, _ = read_preview(captures_folder / row.dslr_file, OVERVIEW_PX)
     return Previews(phone, dslr, stored.dslr_size_wh), time_s
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,41 +12,45 @@ from numpy.typing import NDArray
 from dped_data.inspection.records import CaptureFigures
 from dped_data.inspection.report import Leak
 
-_COARSE_SIDE = 16
 _COARSE_CORRELATION = 0.75
-"""Ours: below it two thumbnails of 16x16 are never the same scene shot twice; loose, since the second look decides."""
+"""Ours: two views of 16x16 pixels below it never show the same scene; loose, since the second look decides."""
 _REACH = 8
-"""Pixels of the 64 px thumbnail that the camera may have turned between two shots: an eighth of the field of view."""
+"""Pixels of the 64 px view that the camera may have turned between two shots: an eighth of the field of view."""
 _CHUNK = 512
 _MOST = 1000
 _MOST_LOOKS = 50_000
 """Ours: pairs that get the second look at most, some ten seconds; far above what sets without leaks have."""
+_DETAILS = 512
+"""Ours: high-passed views held at once, 8 MB; all of 10,000 captures would be 160 MB."""
 
 
 def find_leaks(figures: Sequence[CaptureFigures], limit: float) -> tuple[Leak, ...]:
-    """Return pairs of captures in different splits whose thumbnails correlate above `limit`, most alike first.
+    """Return pairs of captures in different splits whose views correlate above `limit`, most alike first.
 
-    Thumbnails are compared at 16x16 first (all pairs, one matrix product), then what is left at 64x64, high-passed, so
+    Views are compared at 16x16 first (all pairs, one matrix product), then what is left at 64x64, high-passed, so
     that the common "bright sky above dark ground" does not count, over small shifts of the camera.
     """
-    usable = [f for f in figures if f.thumbnail is not None and f.stored.row.status == "kept"]
-    splits = np.array([f.stored.row.split for f in usable])
+    usable = [(f.listed.row, f.view) for f in figures if f.view is not None and f.listed.row.status == "kept"]
+    splits = np.array([row.split for row, _ in usable])
     if len(set(splits.tolist())) < 2:
         return ()
-    coarse = np.stack([_coarse(f.thumbnail) for f in usable if f.thumbnail is not None])
-    detail = {k: _detail(f.thumbnail) for k, f in enumerate(usable) if f.thumbnail is not None}
+    coarse = np.stack([_normalised(view.coarse.ravel().astype(np.float32)) for _, view in usable])
+
+    @lru_cache(_DETAILS)
+    def detail(number: int) -> NDArray[np.float32]:
+        return _detail(usable[number][1].grey)
+
     leaks = []
     for first, second in _alike(coarse, splits):
-        correlation = _same_scene(detail[first], detail[second])
+        correlation = _same_scene(detail(first), detail(second))
         if correlation > limit:
-            names = (usable[first].stored.row.capture_id, usable[second].stored.row.capture_id)
-            leaks.append(Leak(*names, correlation))
+            leaks.append(Leak(usable[first][0].capture_id, usable[second][0].capture_id, correlation))
     leaks.sort(key=lambda leak: (-leak.correlation, leak.first, leak.second))
     return tuple(leaks[:_MOST])
 
 
 def _alike(coarse: NDArray[np.float32], splits: NDArray[np.str_]) -> list[tuple[int, int]]:
-    """Pairs of rows in different splits whose coarse thumbnails may show the same scene; of very many the most alike.
+    """Pairs of rows in different splits whose coarse views may show the same scene; of very many the most alike.
 
     One scene shot a hundred times gives thousands of pairs: a bound keeps the second look from taking hours.
     """
@@ -63,18 +68,13 @@ def _alike(coarse: NDArray[np.float32], splits: NDArray[np.str_]) -> list[tuple[
     return [(int(first), int(second)) for first, second in pairs]
 
 
-def _coarse(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    small = cv2.resize(thumbnail, (_COARSE_SIDE, _COARSE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return _normalised(small.ravel())
-
-
 def _normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:
     centred = values - values.mean()
     return (centred / max(float(np.linalg.norm(centred)), 1e-6)).astype(np.float32)
 
 
-def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY).astype(np.float32)
+def _detail(view: NDArray[np.uint8]) -> NDArray[np.float32]:
+    grey = view.astype(np.float32)
     band: NDArray[np.float32] = cv2.GaussianBlur(grey, (0, 0), 1.0) - cv2.GaussianBlur(grey, (0, 0), 6.0)
     return band
 

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
-from dped_data.inspection.records import CaptureFigures, Look, PatchSample, StoredCapture
+from dped_data.inspection.records import CaptureFigures, Look, PatchSample, SceneView, StoredCapture
 from dped_data.inspection.remeasure import LEAST_CORRELATION, remeasure_shifts
 from dped_data.inspection.settings import InspectSettings
+from dped_data.records import WINDOW_REASONS
 
-THUMBNAIL_SIDE = 64
+VIEW_SIDE = 64
+_COARSE_SIDE = 16
 _BRIGHT, _BLACK = 250, 4
 _BLOCKS = 10
 """Blocks per side whose mean colours decide the colour transform: large enough to be blind to a small shift."""
@@ -35,13 +37,15 @@ def measure_capture(
         settings: how many patches to re-measure at most, spread evenly in reading order, and how well.
     """
     if len(stored.rows) == 0:
-        return CaptureFigures(stored, None, None, _thumbnail(preview), time_s)
+        return _figures(stored, phone.shape[1], None, None, preview, time_s)
     position = np.unique(np.linspace(0, len(stored.rows) - 1, settings.sample_patches).round().astype(np.int64))
     mine, theirs = phone[position], dslr[position]
     shifts = remeasure_shifts(mine, theirs, max_deviation_px=settings.max_deviation_px)
     luminance = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in mine])
     sample = PatchSample(
         position=position,
+        phone_xy=stored.phone_xy[position],
+        error_px=stored.error_px[position],
         shift_px=shifts.shift_px,
         deviation_px=shifts.deviation_px,
         correlation=shifts.correlation,
@@ -50,15 +54,38 @@ def measure_capture(
         contrast=luminance.std((1, 2)).astype(np.float32),
     )
     if preview is None:
-        preview = mosaic(phone, stored, shrink_factor(photo_size(stored, phone.shape[1]), 4 * THUMBNAIL_SIDE))
-    return CaptureFigures(stored, sample, _look(mine, theirs), _thumbnail(preview), time_s)
+        preview = mosaic(phone, stored, shrink_factor(photo_size(stored, phone.shape[1]), 4 * VIEW_SIDE))
+    return _figures(stored, phone.shape[1], sample, _look(mine, theirs), preview, time_s)
 
 
-def _thumbnail(preview: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-    if preview is None:
-        return None
-    small: NDArray[np.uint8] = cv2.resize(preview, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
-    return small
+def _figures(
+    stored: StoredCapture,
+    patch_size: int,
+    sample: PatchSample | None,
+    look: Look | None,
+    preview: NDArray[np.uint8] | None,
+    time_s: float | None,
+) -> CaptureFigures:
+    reasons = np.bincount(stored.window_reason, minlength=len(WINDOW_REASONS))[: len(WINDOW_REASONS)]
+    return CaptureFigures(
+        listed=stored.listed,
+        phone_wh=photo_size(stored, patch_size),
+        ncc=stored.ncc,
+        error_px=stored.error_px,
+        windows=tuple(reasons.tolist()),
+        sample=sample,
+        look=look,
+        view=None if preview is None else _view(preview),
+        time_s=time_s,
+    )
+
+
+def _view(preview: NDArray[np.uint8]) -> SceneView:
+    small = cv2.resize(preview, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
+    return SceneView(
+        coarse=cv2.resize(small, (_COARSE_SIDE, _COARSE_SIDE), interpolation=cv2.INTER_AREA),
+        grey=cv2.cvtColor(small, cv2.COLOR_RGB2GRAY),
+    )
 
 
 def _look(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> Look:

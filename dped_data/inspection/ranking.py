@@ -42,7 +42,7 @@ def rank_captures(
     brightness, colour = _look_outliers(figures)
     leaking = {name for leak in summary.leaks for name in (leak.first, leak.second)}
     ranked = [
-        _ranked(f, summary, settings, float(brightness[k]), float(colour[k]), f.stored.row.capture_id in leaking)
+        _ranked(f, summary, settings, float(brightness[k]), float(colour[k]), f.listed.row.capture_id in leaking)
         for k, f in enumerate(figures)
     ]
     return tuple(sorted(ranked, key=lambda c: (-c.severity, c.capture_id)))
@@ -51,25 +51,25 @@ def rank_captures(
 def _ranked(
     f: CaptureFigures, summary: Summary, settings: InspectSettings, brightness: float, colour: float, leaking: bool
 ) -> RankedCapture:
-    row, stored, sample, look = f.stored.row, f.stored, f.sample, f.look
+    row, sample, look, windows = f.listed.row, f.sample, f.look, sum(f.windows)
     shift = capture_shift(f)
     own = _own_shift(shift, summary)
     lengths = np.hypot(*sample.shift_px[sample.measured].T) if sample is not None else np.zeros(0)
     match = _match_share(f)
     clipped = (look.phone_clipped, look.dslr_clipped) if look else None
-    coverage = len(stored.rows) / len(stored.window_reason) if len(stored.window_reason) else 0.0
+    coverage = len(f.ncc) / windows if windows else 0.0
     scores = _Scores(
         shifted=(own or 0.0) / settings.capture_fail_px,
         unmatched=(1 - match) / (1 - settings.match_fail) if match is not None and settings.match_fail < 1 else 0.0,
         clipped=max(clipped or (0.0,)) / settings.clipped_fail if settings.clipped_fail else 0.0,
         brightness=brightness / (2 * settings.outlier_warn),
         colour=colour / (2 * settings.outlier_warn),
-        sparse=float(row.status == "kept" and coverage < settings.coverage_warn and len(stored.window_reason) > 0),
+        sparse=float(row.status == "kept" and coverage < settings.coverage_warn and windows > 0),
     )
     flags = _flags(scores, own, match, clipped, settings) + (("leak",) if leaking else ())
     return RankedCapture(
         capture_id=row.capture_id,
-        index=stored.index,
+        index=f.listed.index,
         split=row.split,
         status=row.status,
         reason=f"{row.stage}: {row.reason}" if row.reason else "",
@@ -78,11 +78,11 @@ def _ranked(
         phone_file=row.phone_file,
         dslr_file=row.dslr_file,
         time_s=f.time_s,
-        windows=row.windows or len(stored.window_reason),
-        patches=len(stored.rows),
+        windows=row.windows or windows,
+        patches=len(f.ncc),
         coverage=coverage,
-        ncc_p50=_median(stored.ncc),
-        error_p50_px=_median(stored.error_px),
+        ncc_p50=_median(f.ncc),
+        error_p50_px=_median(f.error_px),
         shift_px=shift,
         own_shift_px=own,
         shift_length_px=_median(lengths),
@@ -92,7 +92,7 @@ def _ranked(
         clipped=clipped,
         severity=0.0 if row.stage == "review" else _severity(row.status, scores, leaking),  # a person knows already
         flags=flags if row.status == "kept" else (row.status,),
-        pictured=f.thumbnail is not None,
+        pictured=f.view is not None,
     )
 
 

@@ -12,22 +12,35 @@ from dped_data.capture_table import CaptureRow
 
 
 @dataclass(frozen=True)
-class StoredCapture:
-    """Where a capture's N patches lie and everything a shard says of it but the pixels.
+class ListedCapture:
+    """A capture of the dataset and where it is stored: all that is held of it before it is measured.
 
     Attributes:
         row: its row in captures.csv.
         index: running number over all captures of the dataset; names its folder in the report.
         shard: shard file relative to the dataset; "" when nothing of the capture is stored.
+        number: its place in the shard's `captures`; -1 when nothing is stored.
+    """
+
+    row: CaptureRow
+    index: int
+    shard: str
+    number: int
+
+
+@dataclass(frozen=True)
+class StoredCapture:
+    """Where a capture's N patches lie and everything a shard says of it but the pixels; held while it is measured.
+
+    Attributes:
+        listed: the capture.
         rows: (N,) int64 rows of its patches in the shard.
         phone_xy, shift_px, ncc, error_px, window_xy, window_reason: as in records.Patches.
         phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels; (0, 0) where unknown.
         dslr_from_phone: (3, 3) float64; NaN where unknown.
     """
 
-    row: CaptureRow
-    index: int
-    shard: str
+    listed: ListedCapture
     rows: NDArray[np.int64]
     phone_xy: NDArray[np.int32]
     shift_px: NDArray[np.float32]
@@ -46,12 +59,15 @@ class PatchSample:
 
     Attributes:
         position: (n,) int64, which of the capture's patches.
+        phone_xy, error_px: of these patches, as in records.Patches.
         shift_px, deviation_px, correlation, measured: as in remeasure.Shifts.
         matched: (n,) bool, whether the pair correlates at some shift well inside the search: that it shows the same.
         contrast: (n,) float32, standard deviation of the phone patch's luminance, grey levels.
     """
 
     position: NDArray[np.int64]
+    phone_xy: NDArray[np.int32]
+    error_px: NDArray[np.float32]
     shift_px: NDArray[np.float32]
     deviation_px: NDArray[np.float32]
     correlation: NDArray[np.float32]
@@ -78,22 +94,41 @@ class Look:
 
 
 @dataclass(frozen=True)
-class CaptureFigures:
-    """Everything measured in one capture.
+class SceneView:
+    """The phone photo, whole and squeezed, for finding near-duplicates.
 
     Attributes:
-        stored: what the shard says.
+        coarse: (16, 16, 3) uint8 RGB.
+        grey: (64, 64) uint8 luminance.
+    """
+
+    coarse: NDArray[np.uint8]
+    grey: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class CaptureFigures:
+    """What the whole dataset's figures need of one capture. Held for every capture at once, hence no more than that.
+
+    Attributes:
+        listed: the capture.
+        phone_wh: size of the upright phone photo, pixels; where unknown, of the part that patches cover.
+        ncc, error_px: (N,) of all its patches, as in records.Patches.
+        windows: windows by reason, in the order of records.WINDOW_REASONS.
         sample: the re-measured patches, None when nothing is stored.
         look: brightness and colour, None when nothing is stored.
-        thumbnail: (64, 64, 3) uint8 view of the phone photo, whole and squeezed, for finding near-duplicates; None when
-            neither photo nor patches exist.
+        view: None when neither photo nor patches exist.
         time_s: capture time by the phone's clock, seconds since 1970; None if unknown.
     """
 
-    stored: StoredCapture
+    listed: ListedCapture
+    phone_wh: tuple[int, int]
+    ncc: NDArray[np.float32]
+    error_px: NDArray[np.float32]
+    windows: tuple[int, ...]
     sample: PatchSample | None
     look: Look | None
-    thumbnail: NDArray[np.uint8] | None
+    view: SceneView | None
     time_s: float | None
 
 
@@ -110,5 +145,5 @@ class Dataset:
     digest: str
     alignment: str
     patch_size: int
-    captures: tuple[StoredCapture, ...]
+    captures: tuple[ListedCapture, ...]
     captures_folder: Path | None

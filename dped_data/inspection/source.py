@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ from numpy.typing import NDArray
 from dped_data.capture_table import CAPTURES_NAME, CaptureRow, read_captures
 from dped_data.dataset_folder import captures_folder as recorded_captures_folder
 from dped_data.errors import InputError
-from dped_data.inspection.records import Dataset, StoredCapture
+from dped_data.inspection.records import Dataset, ListedCapture, StoredCapture
 from dped_data.manifest import read_manifest
 from dped_data.records import SPLITS
 from dped_data.shards import open_shard
 
 
 def open_dataset(folder: Path, captures_folder: Path | None) -> Dataset:
-    """Read manifest, captures.csv and the shards' geometry.
+    """Read manifest, captures.csv and which captures the shards hold.
 
     Args:
         folder: the dataset of one phone (OUT/<phone>).
@@ -30,14 +31,14 @@ def open_dataset(folder: Path, captures_folder: Path | None) -> Dataset:
     """
     manifest = read_manifest(folder)
     rows = {row.capture_id: row for row in read_captures(folder)} if (folder / CAPTURES_NAME).exists() else {}
-    stored: dict[str, StoredCapture] = {}
+    stored: dict[str, ListedCapture] = {}
     for split in SPLITS:
         for entry in manifest.splits[split].shards:
-            for capture in _stored_captures(folder, entry.file, split, rows):
+            for capture in _listed_captures(folder, entry.file, split, rows):
                 stored[capture.row.capture_id] = capture
-    captures = [stored.get(name) or _nothing_stored(row) for name, row in rows.items()]
+    captures = [stored.get(name) or ListedCapture(row, 0, "", -1) for name, row in rows.items()]
     captures += [capture for name, capture in stored.items() if name not in rows]
-    numbered = tuple(_numbered(capture, index) for index, capture in enumerate(captures))
+    numbered = tuple(replace(capture, index=index) for index, capture in enumerate(captures))
     return Dataset(
         phone=manifest.phone,
         dslr=manifest.dslr,
@@ -49,31 +50,36 @@ def open_dataset(folder: Path, captures_folder: Path | None) -> Dataset:
     )
 
 
-def _stored_captures(folder: Path, shard: str, split: str, rows: dict[str, CaptureRow]) -> Iterator[StoredCapture]:
-    path = folder / shard
-    with open_shard(path) as file:
+def _listed_captures(folder: Path, shard: str, split: str, rows: dict[str, CaptureRow]) -> Iterator[ListedCapture]:
+    with open_shard(folder / shard) as file:
         ids = [str(name) for name in file["captures"].asstr()[:]]
-        columns = {name: file[name][:] for name in ("phone_xy", "shift_px", "ncc", "error_px")}
         capture_of, window_of = file["capture"][:], file["window_capture"][:]
-        window_xy, window_reason = file["window_xy"][:], file["window_reason"][:]
-        unknown = np.zeros((len(ids), 2), np.int32)
-        phone_wh, dslr_wh = (_column(file, name, unknown) for name in ("phone_size_wh", "dslr_size_wh"))
-        homographies = _column(file, "homography", np.full((len(ids), 3, 3), np.nan))
         for number, name in enumerate(ids):
-            mine, windows = np.flatnonzero(capture_of == number), window_of == number
-            row = rows.get(name) or _row_without_csv(file, number, name, split, int(windows.sum()), len(mine))
-            yield StoredCapture(
-                row=row,
-                index=0,
-                shard=shard,
-                rows=mine,
-                **{key: values[mine] for key, values in columns.items()},
-                window_xy=window_xy[windows],
-                window_reason=window_reason[windows],
-                phone_size_wh=(int(phone_wh[number][0]), int(phone_wh[number][1])),
-                dslr_size_wh=(int(dslr_wh[number][0]), int(dslr_wh[number][1])),
-                dslr_from_phone=homographies[number],
-            )
+            counts = int((window_of == number).sum()), int((capture_of == number).sum())
+            row = rows.get(name) or _row_without_csv(file, number, name, split, *counts)
+            yield ListedCapture(row, 0, shard, number)
+
+
+def stored_captures(file: h5py.File, captures: Sequence[ListedCapture]) -> Iterator[StoredCapture]:
+    """Read what an open shard says of some of its captures."""
+    columns = {name: file[name][:] for name in ("phone_xy", "shift_px", "ncc", "error_px")}
+    capture_of, window_of = file["capture"][:], file["window_capture"][:]
+    window_xy, window_reason = file["window_xy"][:], file["window_reason"][:]
+    unknown = np.zeros((len(file["captures"]), 2), np.int32)
+    phone_wh, dslr_wh = (_column(file, name, unknown) for name in ("phone_size_wh", "dslr_size_wh"))
+    homographies = _column(file, "homography", np.full((len(unknown), 3, 3), np.nan))
+    for listed in captures:
+        mine, windows = np.flatnonzero(capture_of == listed.number), window_of == listed.number
+        yield StoredCapture(
+            listed=listed,
+            rows=mine,
+            **{key: values[mine] for key, values in columns.items()},
+            window_xy=window_xy[windows],
+            window_reason=window_reason[windows],
+            phone_size_wh=(int(phone_wh[listed.number][0]), int(phone_wh[listed.number][1])),
+            dslr_size_wh=(int(dslr_wh[listed.number][0]), int(dslr_wh[listed.number][1])),
+            dslr_from_phone=homographies[listed.number],
+        )
 
 
 def _column(file: h5py.File, name: str, default: NDArray[Any]) -> NDArray[Any]:
@@ -87,11 +93,10 @@ def _row_without_csv(file: h5py.File, number: int, name: str, split: str, window
     return CaptureRow(name, files[0], files[1], split, "kept", windows=windows, patches=patches)
 
 
-def _nothing_stored(row: CaptureRow) -> StoredCapture:
+def nothing_stored(listed: ListedCapture) -> StoredCapture:
+    """A capture of which no shard knows."""
     return StoredCapture(
-        row=row,
-        index=0,
-        shard="",
+        listed=listed,
         rows=np.zeros(0, np.int64),
         phone_xy=np.zeros((0, 2), np.int32),
         shift_px=np.zeros((0, 2), np.float32),
@@ -103,10 +108,6 @@ def _nothing_stored(row: CaptureRow) -> StoredCapture:
         dslr_size_wh=(0, 0),
         dslr_from_phone=np.full((3, 3), np.nan),
     )
-
-
-def _numbered(capture: StoredCapture, index: int) -> StoredCapture:
-    return StoredCapture(**{**vars(capture), "index": index})
 
 
 def find_captures_folder(folder: Path, given: Path | None) -> Path | None:

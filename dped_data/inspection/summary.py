@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
 from dped_data.inspection.leaks import find_leaks
-from dped_data.inspection.previews import photo_size
 from dped_data.inspection.records import CaptureFigures
 from dped_data.inspection.report import FieldCell, Histogram, Quantiles, Summary
 from dped_data.inspection.settings import InspectSettings
@@ -28,6 +27,7 @@ _BINS = 40
 
 def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: InspectSettings) -> Summary:
     """Sum up all captures of a dataset, in the order of the dataset."""
+    leaks = find_leaks(figures, settings.leak_correlation)  # first: the most memory, and nothing else held beside it
     samples = [f.sample for f in figures if f.sample is not None]
     none = np.zeros(0, np.float32)
     lengths = np.concatenate([np.hypot(*s.shift_px[s.measured].T) for s in samples] or [none])
@@ -36,15 +36,13 @@ def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: Insp
     own = [s.shift_px[s.measured] - (systematic or (0.0, 0.0)) for s in samples]
     random = np.concatenate([np.hypot(*part.T) for part in own] or [none])
     sampled = sum(len(s.position) for s in samples)
-    ncc = np.concatenate([f.stored.ncc for f in figures] or [none])
-    error = np.concatenate([f.stored.error_px for f in figures] or [none])
+    ncc = np.concatenate([f.ncc for f in figures] or [none])
+    error = np.concatenate([f.error_px for f in figures] or [none])
     return Summary(
-        captures_by_status=_count(f.stored.row.status for f in figures),
-        reasons=_count(f"{f.stored.row.stage}: {f.stored.row.reason}" for f in figures if f.stored.row.reason),
+        captures_by_status=_count(f.listed.row.status for f in figures),
+        reasons=_count(f"{f.listed.row.stage}: {f.listed.row.reason}" for f in figures if f.listed.row.reason),
         windows_by_reason=_windows(figures),
-        patches_by_split={
-            name: sum(len(f.stored.rows) for f in figures if f.stored.row.split == name) for name in SPLITS
-        },
+        patches_by_split={name: sum(len(f.ncc) for f in figures if f.listed.row.split == name) for name in SPLITS},
         contrast=_contrast(np.concatenate([s.contrast for s in samples] or [none])),
         ncc=_quantiles(ncc),
         error_px=_quantiles(error),
@@ -59,7 +57,7 @@ def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: Insp
         field_px=_field_px(field, systematic),
         drift_px=_drift(figures),
         calibration=_calibration(figures),
-        leaks=find_leaks(figures, settings.leak_correlation),
+        leaks=leaks,
     )
 
 
@@ -79,7 +77,7 @@ def _count(names: Iterable[str]) -> dict[str, int]:
 def _windows(figures: Sequence[CaptureFigures]) -> dict[str, int]:
     counts = np.zeros(len(WINDOW_REASONS), np.int64)
     for f in figures:
-        counts += np.bincount(f.stored.window_reason, minlength=len(counts))[: len(counts)]
+        counts += f.windows
     return {name: int(count) for name, count in zip(WINDOW_REASONS, counts, strict=True)}
 
 
@@ -129,8 +127,8 @@ def _field(figures: Sequence[CaptureFigures], patch_size: int) -> tuple[FieldCel
     for f in figures:
         if f.sample is None or not f.sample.measured.any():
             continue
-        centre = f.stored.phone_xy[f.sample.position[f.sample.measured]] + patch_size / 2
-        places.append(centre / photo_size(f.stored, patch_size))
+        centre = f.sample.phone_xy[f.sample.measured] + patch_size / 2
+        places.append(centre / f.phone_wh)
         shifts.append(f.sample.shift_px[f.sample.measured])
     if len(places) < MIN_CAPTURES:
         return ()
@@ -177,7 +175,7 @@ def _calibration(figures: Sequence[CaptureFigures]) -> float | None:
         if f.sample is None:
             continue
         m = f.sample.measured
-        predicted = f.stored.error_px[f.sample.position[m]]
+        predicted = f.sample.error_px[m]
         explained = np.hypot(predicted, f.sample.deviation_px[m])
         usable = np.isfinite(predicted) & (explained > 0)
         ratios.append(np.hypot(*f.sample.shift_px[m].T)[usable] / explained[usable])

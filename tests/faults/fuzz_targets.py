@@ -28,7 +28,7 @@ from dped_data.errors import CaptureRejected, InputError
 from dped_data.exif import exif_with_time
 from dped_data.files import sha256_of_file
 from dped_data.inspection.previews import read_preview
-from dped_data.inspection.source import open_dataset
+from dped_data.inspection.source import open_dataset, stored_captures
 from dped_data.inspection.verify import verify_dataset
 from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
 from dped_data.photos import read_header, read_photo
@@ -37,7 +37,7 @@ from dped_data.review_file import read_review
 from dped_data.rigs import load_build_settings
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.settings_machinery import digest_of, settings_dict
-from dped_data.shards import PatchStore, ShardCapture, read_shard, write_shard
+from dped_data.shards import PatchStore, ShardCapture, open_shard, read_shard, write_shard
 from dped_data.unit_watch import read_watch
 from dped_data.work_units import UnitRecord, read_record, write_record
 from dped_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, unpack_module
@@ -89,7 +89,7 @@ def _photos(folder: Path) -> list[Target]:
         def reader(place: Path) -> object:
             path = place / f"photo{suffix}"
             read_preview(path, 16)
-            carried_exif(path)
+            carried_exif(path, (16, 12))
             try:
                 read_header(path)
             finally:
@@ -215,6 +215,15 @@ def _write_dataset(folder: Path) -> None:
     write_captures(folder, [CaptureRow(name, f"{name}.jpg", f"{name}.jpg", "train", "kept") for name in names])
 
 
+def _read_geometry(folder: Path) -> object:
+    """As the inspection's workers do, shard by shard."""
+    captures = open_dataset(folder, None).captures
+    for shard in {listed.shard for listed in captures if listed.shard}:
+        with open_shard(folder / shard) as file:
+            list(stored_captures(file, [listed for listed in captures if listed.shard == shard]))
+    return None
+
+
 def read_dataset(folder: Path) -> object:
     """Read a dataset in every way that the program does."""
     faults = []
@@ -223,7 +232,7 @@ def read_dataset(folder: Path) -> object:
         lambda: PatchStore(folder, "train").column("dslr_xy"),
         lambda: PatchStore(folder, "train").capture_ids(),
         lambda: PatchStore(folder, "train").patch_id(0),
-        lambda: open_dataset(folder, None),
+        lambda: _read_geometry(folder),
         lambda: verify_dataset(folder.parent, folder.name, jobs=1),
         lambda: read_shard(folder / "train/00000.h5"),
     ):

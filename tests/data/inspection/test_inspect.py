@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from planted import PHONE, Fault, make_dataset
 
 from dped_data.errors import InputError
-from dped_data.inspection.inspect import as_json, inspect_pairs
+from dped_data.inspection.inspect import as_json, inspect_captures, inspect_pairs
 from dped_data.inspection.report import Check, Histogram, InspectReport
 from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.source import open_dataset
 from dped_data.inspection.terminal import sparkline, terminal_text
 
 FAULTS = {2: Fault(shift_px=(3.0, 0.0)), 5: Fault(scene=40), 7: Fault(exposure=2.5)}
@@ -116,6 +118,17 @@ def test_limits_come_from_the_settings(tmp_path: Path) -> None:
 def test_result_does_not_depend_on_the_number_of_processes(faulty_folder: Path, faulty: InspectReport) -> None:
     again = inspect_pairs(faulty_folder / "dataset", PHONE, faulty_folder / "again", jobs=2)
     assert as_json(replace(again, page=faulty.page)) == as_json(faulty)
+
+
+def test_little_is_held_of_each_capture(faulty_folder: Path, tmp_path: Path) -> None:
+    """The parent holds this for every capture of the dataset at once: 10,000 of them must stay far below 500 MB."""
+    folder, settings = faulty_folder / "dataset" / PHONE, InspectSettings(sample_patches=4)
+    listed = open_dataset(folder, None).captures
+    assert len(pickle.dumps(listed)) < 1_000 * len(listed)
+    first = [capture for capture in listed if capture.shard == listed[0].shard]
+    for measured in inspect_captures(folder, first, None, settings, tmp_path):
+        patches = len(measured.ncc)
+        assert patches == 19 and len(pickle.dumps(measured)) < 7_500 + 8 * patches
 
 
 def test_verdict_file_says_what_the_report_says(faulty_folder: Path, faulty: InspectReport) -> None:

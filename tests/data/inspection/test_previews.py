@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from planted import HEIGHT, SIZE, WIDTH, make_dataset, scene
 
 from dped_data.inspection.previews import covered, mosaic, read_preview, shrink_factor
-from dped_data.inspection.source import open_dataset
+from dped_data.inspection.source import open_dataset, stored_captures
 from dped_data.photos import read_photo
 from dped_data.shard_layout import open_shard
 
@@ -41,8 +41,9 @@ def test_photo_that_cannot_be_read_is_a_gap(tmp_path: Path, content: bytes) -> N
 def test_mosaic_puts_patches_where_they_were_cut(tmp_path: Path, factor: int) -> None:
     photos = tmp_path / "captures"
     folder = make_dataset(tmp_path / "dataset", count=1, photos=photos) / "sony"
-    stored = open_dataset(folder, None).captures[0]
-    with open_shard(folder / stored.shard) as file:
+    listed = open_dataset(folder, None).captures[:1]
+    with open_shard(folder / listed[0].shard) as file:
+        (stored,) = stored_captures(file, listed)
         patches = file["phone"][:]
     picture, mask = mosaic(patches, stored, factor), covered(stored, SIZE, factor)
     photo = read_photo(photos / "sony" / "c000.png")

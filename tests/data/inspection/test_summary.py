@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dped_data.capture_table import CaptureRow
 from dped_data.inspection.ranking import rank_captures
-from dped_data.inspection.records import CaptureFigures, Look, PatchSample, StoredCapture
+from dped_data.inspection.records import CaptureFigures, ListedCapture, Look, PatchSample
 from dped_data.inspection.report import Check, Summary
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.summary import summarise
@@ -26,23 +26,11 @@ def figures(number: int, shift_px: NDArray[np.float64], time_s: float | None = N
     rng = np.random.default_rng(number)
     measured = np.broadcast_to(shift_px, (count, 2)) + rng.normal(0, 0.05, (count, 2))
     row = CaptureRow(f"c{number:03d}", "p.jpg", "d.jpg", "train", "kept", windows=count, patches=count)
-    stored = StoredCapture(
-        row=row,
-        index=number,
-        shard="train/00000.h5",
-        rows=np.arange(count),
-        phone_xy=CORNERS,
-        shift_px=np.zeros((count, 2), np.float32),
-        ncc=np.full(count, 0.97, np.float32),
-        error_px=np.full(count, 0.07, np.float32),
-        window_xy=CORNERS,
-        window_reason=np.zeros(count, np.uint8),
-        phone_size_wh=(WIDTH, HEIGHT),
-        dslr_size_wh=(WIDTH, HEIGHT),
-        dslr_from_phone=np.eye(3),
-    )
+    error_px = np.full(count, 0.07, np.float32)
     sample = PatchSample(
         position=np.arange(count),
+        phone_xy=CORNERS,
+        error_px=error_px,
         shift_px=measured.astype(np.float32),
         deviation_px=np.full(count, 0.01, np.float32),
         correlation=np.full(count, 0.95, np.float32),
@@ -52,7 +40,17 @@ def figures(number: int, shift_px: NDArray[np.float64], time_s: float | None = N
     )
     ratio = rng.normal(1.1, 0.01, 3)
     look = Look(np.array([100.0, 110, 120]), np.array([100.0, 110, 120]) * ratio, 0.01, 0.01, np.eye(3, 4))
-    return CaptureFigures(stored, sample, look, None, time_s)
+    return CaptureFigures(
+        listed=ListedCapture(row, number, "train/00000.h5", 0),
+        phone_wh=(WIDTH, HEIGHT),
+        ncc=np.full(count, 0.97, np.float32),
+        error_px=error_px,
+        windows=(count, 0, 0, 0, 0, 0),
+        sample=sample,
+        look=look,
+        view=None,
+        time_s=time_s,
+    )
 
 
 def judged(captures: list[CaptureFigures]) -> tuple[Summary, dict[str, Check]]:
@@ -116,8 +114,11 @@ def test_colour_outlier_is_named() -> None:
 
 
 def test_prediction_that_is_far_too_good_is_named() -> None:
-    captures = [figures(k, np.zeros(2)) for k in range(6)]
-    bold = [replace(f, stored=replace(f.stored, error_px=np.full(len(CORNERS), 0.005, np.float32))) for f in captures]
+    too_good = np.full(len(CORNERS), 0.005, np.float32)
+    bold = []
+    for capture in (figures(k, np.zeros(2)) for k in range(6)):
+        assert capture.sample is not None
+        bold.append(replace(capture, error_px=too_good, sample=replace(capture.sample, error_px=too_good)))
     assert judged(bold)[1]["predicted error"].status == "warn"
 
 
