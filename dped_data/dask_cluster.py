@@ -18,7 +18,9 @@ from dped_data.files import TEMPORARY_PREFIX
 R = TypeVar("R")
 
 _ANSWER_S = 10
-"""Ours: how long a scheduler may take to answer, and its first worker to be there."""
+"""Ours: how long a scheduler may take to answer."""
+_FIRST_WORKER_S = 10
+"""Ours: how long its first worker may take to be there."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _client(kind: Any, count: int, cluster: Cluster | None) -> Any:
 def _check_workers(client: Any, cluster: Cluster) -> None:
     """Raise InputError unless the cluster has workers, each with one thread, our versions and our folders."""
     try:
-        client.wait_for_workers(1, timeout=_ANSWER_S)
+        client.wait_for_workers(1, timeout=_FIRST_WORKER_S)
     except TimeoutError:
         raise InputError(
             f"--scheduler {cluster.scheduler}: no worker there; start some with "

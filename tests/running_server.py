@@ -1,8 +1,10 @@
 """A server that answers while a test asks it."""
 
+import random
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TypeVar
 
 from dped_data.token_server import TokenServer
@@ -20,3 +22,12 @@ def running_server(server: S) -> Iterator[S]:
     finally:
         server.stop()
         thread.join(10)
+
+
+def lasting_port() -> int:
+    """A free port below those that systems hand out by themselves: nobody takes it while its server is away."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with closing(socket.socket()) as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port

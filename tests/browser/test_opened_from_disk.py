@@ -143,7 +143,7 @@ def contrast(page: ReportPage, selector: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def test_a_thousand_captures_are_usable_within_two_seconds(
+def test_a_thousand_captures_are_usable_after_two_processor_seconds(
     page: ReportPage, inspected: tuple[InspectReport, Path], tmp_path: Path
 ) -> None:
     report, folder = inspected
@@ -155,11 +155,12 @@ def test_a_thousand_captures_are_usable_within_two_seconds(
     index = write_page(target, document, open_dataset(folder / "dataset" / PHONE, None))
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     assert size < 4e6
-    seconds = []
-    for _ in range(3):  # the best of three: the machine may be busy with other tests
-        page.open(index)
-        seconds.append(float(str(page.js("return performance.getEntriesByName('ready')[0].startTime"))) / 1000)
-    assert min(seconds) < 2
+    page.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})  # other tests may be at work
+    page.open(index)
+    metrics = page.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    page.driver.execute_cdp_cmd("Performance.disable", {})
+    seconds = {metric["name"]: metric["value"] for metric in metrics}["TaskDuration"]
+    assert 0 < seconds < 2
     assert "1,000 captures" in page.find("#count").text
     page.find("#search").send_keys("00777")
     assert page.rows() == ["day3/00777"]

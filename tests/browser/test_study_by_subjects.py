@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import ExifTags, Image
-from running_server import running_server
+from running_server import lasting_port, running_server
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
@@ -103,10 +102,7 @@ class Process:
     """`dped study serve` in a process that can be killed, always at the same port."""
 
     def __init__(self, folder: Path) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        self.folder = folder
+        self.folder, self.port = folder, lasting_port()
         self.start()
 
     def start(self) -> None:

@@ -128,16 +128,19 @@ def test_a_cluster_that_will_not_do_is_one_clear_line(
     rig: tuple[Path, BuildSettings], cluster: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captures, settings = rig
-    monkeypatch.setattr("dped_data.dask_cluster._ANSWER_S", 1)
 
     def build(address: str) -> None:
         build_dataset(captures, tmp_path / "out", "pocket", settings, backend="dask", scheduler=address)
 
-    for address in ("tcp://127.0.0.1:9", "nowhere://x", "127.0.0.1:0"):
-        with pytest.raises(InputError, match=rf"--scheduler {address}: no Dask scheduler answers there"):
-            build(address)
-    with pytest.raises(InputError, match="no worker there; start some with 'dask worker tcp"):
-        build(cluster.address)
+    with monkeypatch.context() as context:
+        context.setattr("dped_data.dask_cluster._ANSWER_S", 1)
+        for address in ("tcp://127.0.0.1:9", "nowhere://x", "127.0.0.1:0"):
+            with pytest.raises(InputError, match=rf"--scheduler {address}: no Dask scheduler answers there"):
+                build(address)
+    with monkeypatch.context() as context:
+        context.setattr("dped_data.dask_cluster._FIRST_WORKER_S", 0.1)
+        with pytest.raises(InputError, match="no worker there; start some with 'dask worker tcp"):
+            build(cluster.address)
     for options, path, message in (
         (("--nthreads", "2"), "", "runs 2 threads, one is allowed"),
         ((), str(tmp_path / "other"), r"has dped 9\.9, this machine has"),

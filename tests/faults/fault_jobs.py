@@ -18,6 +18,7 @@ from dped_data.photos import write_photo
 from dped_train.enhancer_file import load_enhancer, save_enhancer
 from dped_train.networks import Enhancer
 
+_ROOM_BYTES = 2**30
 _TRAIN = "--steps 4 --batch-size 2 --content-weight 0 --checkpoint-every 1 --keep-checkpoints 9 --precision fp32"
 
 
@@ -32,6 +33,13 @@ class Bench:
     data: Path
 
 
+def memory_folder() -> Path | None:
+    """A folder in memory, so that hundreds of runs need not touch the disk; None where there is none or it is small."""
+    memory = Path("/dev/shm")  # noqa: S108
+    usable = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES
+    return memory if usable else None
+
+
 def build_words(captures: Path, toml: Path, out: Path | str) -> tuple[str, ...]:
     """The words of `dped build-dataset` for the small rig."""
     settings = ("--patch-size", "64", "--captures-per-shard", "2", "--pairing", "name")
@@ -41,9 +49,7 @@ def build_words(captures: Path, toml: Path, out: Path | str) -> tuple[str, ...]:
 @contextmanager
 def opened_bench() -> Iterator[Bench]:
     """Start a server and make what the commands work on; all of it is gone afterwards."""
-    memory = Path("/dev/shm")  # noqa: S108 - hundreds of builds need not touch the disk
-    place = memory if os.access(memory, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="dped-faults-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix="dped-faults-", dir=memory_folder()))
     folder.chmod(0o755)
     captures, toml = write_rig(folder, 4)
     (folder / "scratch").mkdir(mode=0o777)

@@ -25,9 +25,13 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
+from fault_jobs import memory_folder  # noqa: E402
 from fuzz_targets import ALLOWED, Target, all_targets, reset  # noqa: E402
 
 LIMIT_S = 10
+"""Of processor time, which does not depend on what else the machine does."""
+ASLEEP_S = 300
+"""By the clock, for what waits without working."""
 LIMIT_BYTES = 2**30
 BATCH = 200
 
@@ -58,7 +62,8 @@ def run_batch(target: Target, folder: Path, seed: int, numbers: range) -> tuple[
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if code:
-        what = f"hangs (over {LIMIT_S} s)" if code == -signal.SIGALRM else f"ends the process ({code})"
+        hangs = -code in (signal.SIGPROF, signal.SIGALRM)
+        what = f"hangs (over {LIMIT_S} s)" if hangs else f"ends the process ({code})"
         found.append(f"{target.name} {numbers.start + done}: {what}")
         done += 1
     return refused, done, found
@@ -83,7 +88,8 @@ def _child(target: Target, folder: Path, seed: int, numbers: range, out: Any) ->
     sys.addaudithook(watch)
     for number in numbers:
         (place / target.file).write_bytes(damaged(target, seed, number))
-        signal.alarm(LIMIT_S)
+        signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+        signal.alarm(ASLEEP_S)
         verdict = "read"
         try:
             target.read(place)
@@ -95,6 +101,7 @@ def _child(target: Target, folder: Path, seed: int, numbers: range, out: Any) ->
             text = " ".join(str(error).split())[:200]
             verdict = f"found {target.name} {number}: {type(error).__name__}: {text} ({where})"
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         if writes:
             verdict = f"found {target.name} {number}: writes to {writes.pop()}"
         out.write(verdict + "\n")
@@ -110,8 +117,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     arguments = parser.parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    memory = Path("/dev/shm")  # noqa: S108
-    folder = Path(tempfile.mkdtemp(prefix="dped-fuzz-", dir=memory if os.access(memory, os.W_OK) else None))
+    folder = Path(tempfile.mkdtemp(prefix="dped-fuzz-", dir=memory_folder()))
     counts: Counter[str] = Counter()
     refused, found, start = 0, list[str](), time.monotonic()
     try:
