@@ -204,7 +204,8 @@ def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings) -
     try:
         photo = read_photo(task.source)
         pixels = _pixels(photo, enhancer, settings)
-        write_enhanced(task.output, pixels, settings.quality, carried_exif(task.source))
+        exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
+        write_enhanced(task.output, pixels, settings.quality, exif)
     except (PhotoError, OSError) as error:
         if os.strerror(errno.ENOSPC) in str(error):
             raise InputError(

@@ -7,9 +7,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from dped_data.exif import EXIF_FAULTS, read_exif
 from dped_data.files import atomic_path
@@ -19,6 +18,15 @@ SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}
 LARGEST_JPEG_EXIF = 65_533 - 6  # bytes of a JPEG segment behind its length and "Exif\0\0"
 _PROFILE_DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # bytes 24 to 36 of an ICC header: when it was made
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_STRIP_BYTES = 2**18
+"""Ours: of a TIFF's pixels before compression; readers hold one strip at a time."""
+# TIFF 6.0 and its supplements keep how a file's own pixels are stored beside what EXIF says of the photo.
+_OF_THE_FILE = {
+    *range(254, 267),  # sizes, bits, compression, colours
+    *(273, *range(277, 282), 284, *range(288, 294), 297, 301),  # strips, curves
+    *(317, *range(320, 348)),  # predictor, palette, tiles, further pictures, samples
+    *(*range(512, 533), 34377, 34675),  # thumbnails, YCbCr, Photoshop's own, colour profile
+}
 
 
 def srgb_profile() -> bytes:
@@ -27,19 +35,25 @@ def srgb_profile() -> bytes:
     return profile[:24] + _PROFILE_DATE + profile[36:]
 
 
-def carried_exif(path: Path) -> bytes | None:
-    """The EXIF block of a photo as its enhanced version carries it: upright, and small enough for a JPEG file.
+def carried_exif(path: Path, size_wh: tuple[int, int]) -> bytes | None:
+    """The EXIF block of a photo as its enhanced version of `size_wh` pixels carries it.
 
-    The orientation becomes 1, since the pixels are turned upright; the camera's own notes go when the block is too
-    large for a JPEG segment. None where there is no EXIF data or none that can be read.
+    The orientation becomes 1, since the pixels are turned upright. What is said of the file and not of the photo stays
+    behind; the camera's own notes do when the block is too large for a JPEG segment. None where there is no EXIF data
+    or none that can be read.
     """
     try:
         with Image.open(path) as image:
             exif = read_exif(image)
             if not exif:
                 return None
+            for tag in _OF_THE_FILE & {*exif}:
+                del exif[tag]
             exif[ExifTags.Base.Orientation] = 1
             details = exif.get_ifd(ExifTags.IFD.Exif)
+            for tag, value in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size_wh, strict=True):
+                if tag in details:
+                    details[tag] = value
             block = exif.tobytes()
             if len(block) > LARGEST_JPEG_EXIF:
                 details.pop(ExifTags.Base.MakerNote, None)
@@ -60,20 +74,45 @@ def write_enhanced(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        if pixels.dtype == np.uint8:
+        if path.suffix == ".tif":
+            temporary.write_bytes(_tiff(pixels, exif))
+        elif pixels.dtype == np.uint8:
             write_photo(temporary, pixels, quality=quality, exif=exif, icc_profile=srgb_profile())  # type: ignore[arg-type]
-        elif path.suffix == ".png":
-            temporary.write_bytes(_deep_png(pixels, exif))
         else:
-            tifffile.imwrite(
-                temporary,
-                pixels,
-                photometric="rgb",
-                compression="zlib",
-                predictor=True,
-                iccprofile=srgb_profile(),
-                metadata=None,
-            )
+            temporary.write_bytes(_deep_png(pixels, exif))
+
+
+def _tiff(pixels: NDArray[np.generic], exif: bytes | None) -> bytes:
+    """Encode as deflated strips of differences: TIFF 6.0, section 14, and supplement 2.
+
+    Pillow cannot write 16 bits a colour, nor a camera's EXIF data into a compressed TIFF.
+    """
+    height, width = pixels.shape[:2]
+    tags = Image.Exif()
+    if exif:
+        tags.load(exif)
+    tags.endian = tags.endian or "<"  # the camera's byte order stays
+    differences = pixels.astype(f"{tags.endian}u{pixels.itemsize}")
+    differences[:, 1:] -= differences[:, :-1].copy()
+    rows = max(1, _STRIP_BYTES // differences[0].nbytes)
+    strips = [zlib.compress(differences[first : first + rows].tobytes(), 4) for first in range(0, height, rows)]
+    sizes = [len(strip) for strip in strips]
+    own = {
+        TiffImagePlugin.IMAGEWIDTH: width,
+        TiffImagePlugin.IMAGELENGTH: height,
+        TiffImagePlugin.BITSPERSAMPLE: (8 * pixels.itemsize,) * 3,
+        TiffImagePlugin.COMPRESSION: 8,
+        TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: 2,
+        TiffImagePlugin.STRIPOFFSETS: tuple(int(start) for start in np.cumsum([0, *sizes[:-1]])),
+        TiffImagePlugin.SAMPLESPERPIXEL: 3,
+        TiffImagePlugin.ROWSPERSTRIP: rows,
+        TiffImagePlugin.STRIPBYTECOUNTS: tuple(sizes),
+        TiffImagePlugin.PLANAR_CONFIGURATION: 1,
+        TiffImagePlugin.PREDICTOR: 2,
+        TiffImagePlugin.ICCPROFILE: srgb_profile(),
+    }
+    tags.update(own)
+    return tags.tobytes().removeprefix(b"Exif\0\0") + b"".join(strips)  # Pillow has offsets count from there
 
 
 def _deep_png(pixels: NDArray[np.generic], exif: bytes | None) -> bytes:
