@@ -16,7 +16,7 @@ TEMPORARY_PREFIX = ".tmp-"
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it to `path`, else remove it.
 
-    The temporary name carries the process id, so that two processes never write the same file.
+    The temporary name carries the process id, so that two processes never write the same file. An OSError names `path`.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
@@ -25,6 +25,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

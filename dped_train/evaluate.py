@@ -123,6 +123,7 @@ def evaluate(
         _write_tables(csv_file, store.column("phone_xy")[rows], captures, ours, untouched, flaws)
     if picture is not None:
         phone_patches, dslr = store.read(worst)
+        picture.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(picture) as temporary:
             write_photo(temporary, comparison_sheet([phone_patches, enhance(worst, phone_patches), dslr], scale=2))
     return EvaluationReport(
@@ -241,6 +242,7 @@ def _write_tables(
         {"capture_id": capture, "patches": counts[row], **{name: _cell(m[row]) for name, m in means.items()}}
         for row, capture in enumerate(names)
     ]
+    path.parent.mkdir(parents=True, exist_ok=True)
     _write_csv(path, patches)
     _write_csv(path.with_name(f"{path.stem}-captures.csv"), by_capture)
 

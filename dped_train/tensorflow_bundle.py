@@ -38,13 +38,14 @@ def import_checkpoint(prefix: Path, out: Path) -> None:
 
     Args:
         prefix: the checkpoint without `.index`, for example `models_orig/iphone_orig`.
-        out: the file to write; `load_enhancer` reads it.
+        out: the file to write, its folder made if missing; `load_enhancer` reads it.
 
     Raises:
         InputError: a file is missing, truncated or damaged, or the checkpoint is no DPED generator.
     """
     prefix = prefix.with_suffix("") if prefix.suffix == ".index" else prefix
     enhancer = enhancer_from_arrays(read_bundle(prefix), source=str(prefix))
+    out.parent.mkdir(parents=True, exist_ok=True)
     save_enhancer(enhancer, out, {"source": f"TensorFlow checkpoint {prefix.name}"})
 
 

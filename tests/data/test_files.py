@@ -19,6 +19,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "a.txt"
+    with pytest.raises(FileNotFoundError) as raised:
+        atomic_write_text(path, "text")
+    assert raised.value.filename == str(path)
+
+
 def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
     (tmp_path / f"{TEMPORARY_PREFIX}123-a.h5").write_text("half")
     atomic_write_text(tmp_path / "b.txt", "whole")

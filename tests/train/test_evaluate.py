@@ -102,16 +102,18 @@ def test_photos_enhanced_elsewhere_are_cut_at_the_patches(data: Path, tmp_path: 
 
 
 def test_tables_and_picture(data: Path, tmp_path: Path, store: PatchStore) -> None:
-    report = evaluate(data, "toy", csv_file=tmp_path / "scores.csv", picture=tmp_path / "worst.png")
-    with (tmp_path / "scores.csv").open(newline="") as file:
+    report = evaluate(
+        data, "toy", csv_file=tmp_path / "made" / "scores.csv", picture=tmp_path / "pictures" / "worst.png"
+    )
+    with (tmp_path / "made" / "scores.csv").open(newline="") as file:
         patches = list(csv.DictReader(file))
-    with (tmp_path / "scores-captures.csv").open(newline="") as file:
+    with (tmp_path / "made" / "scores-captures.csv").open(newline="") as file:
         captures = list(csv.DictReader(file))
     assert [row["capture_id"] for row in patches] == store.capture_ids()
     assert np.mean([float(row["psnr"]) for row in patches]) == pytest.approx(report.metrics[0].patches.mean, rel=1e-5)
     assert np.mean([float(row["psnr"]) for row in captures]) == pytest.approx(report.metrics[0].captures.mean, rel=1e-5)
     assert sum(int(row["patches"]) for row in captures) == 25
-    assert read_photo(tmp_path / "worst.png").shape == (8 * (64 + 4) - 4, 3 * (64 + 4) - 4, 3)
+    assert read_photo(tmp_path / "pictures" / "worst.png").shape == (8 * (64 + 4) - 4, 3 * (64 + 4) - 4, 3)
     text = evaluation_text(report)
     assert f"{report.metrics[0].patches.mean:.2f} [" in text
     assert "25 patches, 4 captures" in text

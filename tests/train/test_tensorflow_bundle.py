@@ -100,8 +100,8 @@ def test_an_imported_checkpoint_is_the_enhancer_it_was(
     bundle: tuple[Path, Enhancer], tmp_path: Path, suffix: str
 ) -> None:
     prefix, enhancer = bundle
-    import_checkpoint(prefix.with_name(prefix.name + suffix), tmp_path / "iphone.safetensors")
-    loaded = load_enhancer(tmp_path / "iphone.safetensors")
+    import_checkpoint(prefix.with_name(prefix.name + suffix), tmp_path / "models" / "iphone.safetensors")
+    loaded = load_enhancer(tmp_path / "models" / "iphone.safetensors")
     for name, value in enhancer.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
 
