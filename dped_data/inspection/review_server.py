@@ -7,13 +7,14 @@ import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dped_data.errors import InputError
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
 from dped_data.inspection.report import InspectReport
+from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
 from dped_data.token_server import Refused, TokenHandler, TokenServer, new_token
 
@@ -52,7 +53,7 @@ class ReviewServer:
         self._lock = threading.Lock()
         self._out, self._photos = out.resolve(), Path(report.photos).resolve() if report.photos else None
         self._ids = {capture.capture_id for capture in report.captures}
-        self._files = {name for c in report.captures for name in (c.phone_file, c.dslr_file) if name}
+        self._files = {name for c in report.captures for name in (c.phone_file, c.dslr_file) if _is_photo(name)}
         server = self
 
         class Handler(_Handler):
@@ -103,6 +104,12 @@ class ReviewServer:
                 raise InputError(f"{self.review}: cannot be written ({error.strerror})") from None
             self._decisions.append(decision)
         return asdict(decision)
+
+
+def _is_photo(name: str) -> bool:
+    """Whether a name is that of a photo inside its folder: a dataset may come from anybody, and name anything."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in PHOTO_SUFFIXES and not path.is_absolute() and ".." not in path.parts
 
 
 class _Handler(TokenHandler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -149,6 +150,17 @@ def test_photos_of_the_dataset_are_served_and_no_others(server: ReviewServer) ->
     assert ask(server, f"photos/{PHONE}/secret.png")[0] == 404
     assert ask(server, f"photos/{PHONE}/c001.png")[0] == 404  # named by the dataset, but not there
     assert ask(server, f"photos/{PHONE}/../{PHONE}/secret.png")[0] == 404
+
+
+@pytest.mark.parametrize("name", ["../captures/sony/c000.png", "sony/notes.txt", "/etc/passwd"])
+def test_a_dataset_cannot_have_other_files_served(inspected: tuple[InspectReport, Path], name: str) -> None:
+    report, folder = inspected
+    (folder / "captures" / PHONE / "notes.txt").write_text("private")
+    wrong = replace(report, captures=(replace(report.captures[0], phone_file=name), *report.captures[1:]))
+    server = ReviewServer(wrong, folder / "report")
+    server._http.server_close()
+    assert server.file_of(f"photos/{name}") is None
+    assert server.file_of(f"photos/{report.captures[0].dslr_file}") is not None
 
 
 def test_a_file_that_is_no_review_is_refused(inspected: tuple[InspectReport, Path], tmp_path: Path) -> None:
