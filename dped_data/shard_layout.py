@@ -25,6 +25,11 @@ PATCH_COLUMNS: Mapping[str, type] = {
 }
 """Datasets with one row per patch, besides `capture`; each is a field of records.Patches."""
 
+_OPTIONAL = (
+    *("phone_file", "dslr_file", "phone_sha256", "dslr_sha256"),
+    *("phone_size_wh", "dslr_size_wh", "homography", "flat"),
+)
+"""Datasets that a shard of others may lack."""
 _REASON_SHOWN = 120
 
 
@@ -86,7 +91,9 @@ def check_shard(file: h5py.File, path: Path) -> None:
             "build the dataset again"
         )
     found: dict[str, h5py.Dataset] = {}  # opened once each: these look-ups are what a check costs
-    for name in (*PATCH_COLUMNS, "capture", "captures", "window_xy", "window_reason", "window_capture"):
+    needed = (*PATCH_COLUMNS, "capture", "captures", "window_xy", "window_reason", "window_capture")
+    there = {*file}
+    for name in (*needed, *(name for name in _OPTIONAL if name in there)):
         link = file.get(name, getlink=True)
         dataset = file[name] if isinstance(link, h5py.HardLink) else None
         if not isinstance(dataset, h5py.Dataset):

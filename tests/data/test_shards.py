@@ -149,18 +149,28 @@ def test_missing_and_damaged_shards_name_the_cure(tmp_path: Path) -> None:
         store.read([0])
 
 
-def test_data_in_other_files_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["phone", "ncc", "captures", "homography", "phone_size_wh", "phone_file", "flat"])
+@pytest.mark.parametrize("kind", ["soft", "link", "external", "virtual"])
+def test_data_in_other_files_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    """Also of datasets that a shard may lack: whoever reads one must not be led to a file of somebody else."""
     make_dataset(tmp_path / "sony", [[3]])
-    shard = tmp_path / "sony/train/00000.h5"
-    with h5py.File(shard, "r+") as file:
-        del file["ncc"]
-        file["ncc"] = h5py.ExternalLink("/etc/passwd", "/ncc")
-    with pytest.raises(InputError, match="'ncc' is missing or a link"):
-        PatchStore(tmp_path / "sony", "train").read([0])
-    with h5py.File(shard, "r+") as file:
-        del file["ncc"]
-        file.create_dataset("ncc", (3,), np.float32, external=[("/etc/passwd", 0, 12)])
-    with pytest.raises(InputError, match="refers to another file"):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["data"] = np.zeros(3, np.float32)
+    with h5py.File(tmp_path / "sony/train/00000.h5", "r+") as file:
+        if name in file:
+            del file[name]
+        if kind == "soft":
+            file[name] = h5py.SoftLink("/dslr")
+        elif kind == "link":
+            file[name] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/data")
+        elif kind == "external":
+            file.create_dataset(name, (3,), np.float32, external=[("/etc/passwd", 0, 12)])
+        else:
+            layout = h5py.VirtualLayout((3,), np.float32)
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "data", (3,))
+            file.create_virtual_dataset(name, layout)
+    words = "refers to another file" if kind in ("external", "virtual") else f"'{name}' is missing or a link"
+    with pytest.raises(InputError, match=words):
         PatchStore(tmp_path / "sony", "train").read([0])
 
 
