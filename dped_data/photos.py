@@ -30,6 +30,8 @@ PHOTO_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff"} | HEIF_SUFFIXES | RAW
 
 MAX_PIXELS = 250_000_000
 """Ours: above the 200-megapixel sensors of today's phones, and 750 MB decoded; a larger header is refused unread."""
+if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS // 2:
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this; by itself 179 megapixels and more
 
 _EXPANDING = ("JPEG", "PNG", "TIFF")
 _MOST_EXPANSION = 4000
@@ -136,7 +138,7 @@ def _opened(source: io.BufferedReader | io.BytesIO, name: str) -> Iterator[Image
     with source:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow warns of sizes that MAX_PIXELS judges below, and of odd EXIF
+                warnings.simplefilter("ignore")  # Pillow warns of sizes that MAX_PIXELS judges, and of odd EXIF
                 image = Image.open(source)
         except Image.DecompressionBombError:
             raise PhotoError(name, f"more than {MAX_PIXELS // 10**6} megapixels") from None

@@ -107,6 +107,12 @@ def test_embedded_profile_is_converted(tmp_path: Path) -> None:
     assert np.array_equal(read_photo(tmp_path / "b.png"), photo)
 
 
+def test_the_largest_photos_of_todays_phones_are_no_bombs(tmp_path: Path) -> None:
+    (tmp_path / "200.png").write_bytes(png_header(16320, 12240))
+    header = read_header(tmp_path / "200.png")
+    assert (header.width_px, header.height_px) == (16320, 12240)
+
+
 def test_broken_files_raise_one_clear_error(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(smooth_photo(400, 600)).save(buffer, "JPEG", quality=95)
