@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dped_data.files import atomic_path
 from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
 from dped_data.inspection.measure import measure_capture
-from dped_data.inspection.page import PAGE_NAME, prepare_folder, write_page
+from dped_data.inspection.page import PAGE_NAME, VERDICT_NAME, prepare_folder, write_page
 from dped_data.inspection.previews import read_preview
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
@@ -76,7 +76,7 @@ def inspect_pairs(
         page=str(out / PAGE_NAME),
     )
     document = as_json(report)
-    with atomic_path(out / "verdict.json") as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         json.dump(document, file, indent=1)
         file.write("\n")
     write_page(out, document, opened)

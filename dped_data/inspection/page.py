@@ -10,11 +10,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dped_data.files import atomic_write_bytes, atomic_write_text
+from dped_data.files import atomic_write_bytes, atomic_write_text, remove_temporaries
 from dped_data.inspection.capture_page import CAPTURES_FOLDER, FILES
 from dped_data.inspection.records import Dataset
 
 PAGE_NAME = "index.html"
+VERDICT_NAME = "verdict.json"
+_REPORT_NAME = "report.js"
 _SCRIPTS = ("core", "review", "charts", "overview", "table", "compare", "detail", "start", "d3.min", "plot.umd.min")
 _ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS))
 
@@ -22,10 +24,14 @@ _ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS))
 def prepare_folder(out: Path) -> None:
     """Make the report's folder and remove an earlier report's page and captures, file by known file, nothing else.
 
+    What a killed run left of a file half written goes, too.
+
     The page goes first and is written last, so that whoever finds one finds a whole report.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / PAGE_NAME).unlink(missing_ok=True)
+    for folder, names in ((out, (PAGE_NAME, VERDICT_NAME)), (out / "assets", _ASSETS), (out / "data", (_REPORT_NAME,))):
+        remove_temporaries(folder, names)
     for folder in sorted((out / CAPTURES_FOLDER).glob("[0-9][0-9][0-9][0-9][0-9]")):
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
@@ -54,7 +60,7 @@ def write_page(out: Path, report: Mapping[str, Any], dataset: Dataset) -> Path:
         "photos": _photos(out, dataset),
     }
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    atomic_write_text(out / "data" / "report.js", f"dped.receiveReport({text});\n")
+    atomic_write_text(out / "data" / _REPORT_NAME, f"dped.receiveReport({text});\n")
     atomic_write_bytes(out / PAGE_NAME, (source / PAGE_NAME).read_bytes())
     return out / PAGE_NAME
 

@@ -140,6 +140,7 @@ def prepare() -> None:
     import dped_train.enhance_photos
     import dped_train.train  # noqa: F401
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what they start in the background ignore it
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     dped_data.guarded._executor = InlinePool()  # type: ignore[assignment]

@@ -57,6 +57,18 @@ def test_second_report_replaces_the_first_and_nothing_else(tmp_path: Path) -> No
     assert (out / "review.csv").exists()
 
 
+def test_what_killed_writers_left_is_removed_and_no_other(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    half = [out / ".tmp-7-index.html", out / ".tmp-7-verdict.json", out / "assets/.tmp-8-core.js"]
+    half.append(out / "data/.tmp-9-report.js")
+    mine = [out / ".tmp-7-mine.html", out / "assets/mine.js"]
+    for path in (*half, *mine):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    inspect_pairs(make_dataset(tmp_path / "dataset", count=1), PHONE, out, jobs=1)
+    assert not any(path.exists() for path in half) and all(path.exists() for path in mine)
+
+
 def test_report_that_is_broken_off_leaves_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "report"
     dataset = make_dataset(tmp_path / "dataset", count=1)
