@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 class ExternalPhotos:
     """Patches cut from whole photos in a folder, at the positions of the store's phone patches.
 
+    A photo is found by its capture's id, or without the folders in it where that is one photo's name only: who enhances
+    `original_images/test/iphone` has no folder `test` in the result.
+
     Raises:
         InputError: no such folder, or the photo of a capture is missing.
     """
@@ -27,6 +31,7 @@ class ExternalPhotos:
         self.folder, self.size = folder, store.patch_size
         self.capture_ids, self.corners_xy = store.capture_ids(), store.column("phone_xy")
         needed = sorted(set(self.capture_ids))
+        self._named = Counter(PurePosixPath(capture).name for capture in needed)
         self.files = {capture: self._find(capture) for capture in needed}
         missing = [capture for capture in needed if self.files[capture] is None]
         if missing:
@@ -68,7 +73,9 @@ class ExternalPhotos:
 
     def _find(self, capture: str) -> Path | None:
         suffixes = (*PHOTO_SUFFIXES, *(suffix.upper() for suffix in PHOTO_SUFFIXES))
-        candidates = (self.folder / f"{capture}{suffix}" for suffix in suffixes)
+        name = PurePosixPath(capture).name
+        stems = (capture, name) if self._named[name] == 1 else (capture,)
+        candidates = (self.folder / f"{stem}{suffix}" for stem in stems for suffix in suffixes)
         return next((file for file in candidates if file.is_file()), None)
 
 

@@ -20,6 +20,7 @@ from dped_data.shards import PatchStore
 from dped_train.bootstrap import bootstrap
 from dped_train.enhancer_file import save_enhancer
 from dped_train.evaluate import evaluate, evaluation_text, spread_rows
+from dped_train.external_photos import ExternalPhotos
 from dped_train.lpips import Lpips
 from dped_train.networks import Enhancer, initialise
 from dped_train.photo_tensors import photos_from_bytes
@@ -93,12 +94,31 @@ def test_photos_enhanced_elsewhere_are_cut_at_the_patches(data: Path, tmp_path: 
     report = evaluate(tmp_path / "data", "apart", external=tmp_path)
     assert report.metrics[0].patches.mean == 100  # the largest PSNR there is
     assert report.metrics[1].patches.mean == pytest.approx(1)
+    assert len(set(captures)) == 4
     (tmp_path / f"{captures[0]}.png").unlink()
     with pytest.raises(InputError, match=rf"1 of 4 photos are missing, the first is {captures[0]}"):
         evaluate(tmp_path / "data", "apart", external=tmp_path)
     write_photo(tmp_path / f"{captures[0]}.jpg", np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(InputError, match=r"20x20 pixels do not reach the patch at x=0 y=0"):
         evaluate(tmp_path / "data", "apart", external=tmp_path)
+
+
+def test_photos_enhanced_elsewhere_need_not_keep_their_folders(
+    data: Path, tmp_path: Path, store: PatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(set(store.capture_ids()))
+    for number in range(len(names)):
+        write_photo(tmp_path / f"{number}.png", np.full((64, 96, 3), number, np.uint8))
+
+    def cut(of: dict[str, str]) -> list[int]:
+        monkeypatch.setattr(PatchStore, "capture_ids", lambda _: [of[name] for name in ids])
+        monkeypatch.setattr(PatchStore, "column", lambda *_: np.zeros((len(ids), 2), np.int64))
+        return [int(patch[0, 0, 0]) for patch in ExternalPhotos(tmp_path, store).patches(np.arange(len(ids)))]
+
+    ids = store.capture_ids()
+    assert cut({name: f"test/{number}" for number, name in enumerate(names)}) == [names.index(name) for name in ids]
+    with pytest.raises(InputError, match=r"2 of 4 photos are missing, the first is day1/0 "):  # which of the two is it?
+        cut(dict(zip(names, ("day1/0", "day2/0", "day1/2", "day1/3"), strict=True)))
 
 
 def test_tables_and_picture(data: Path, tmp_path: Path, store: PatchStore) -> None:
