@@ -95,7 +95,7 @@ def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:
     """Remove all checkpoints but the newest `keep` and the best, and what a killed writer left."""
     for path in list_checkpoints(folder)[:-keep]:
         if path.stem != f"step-{best_step or 0:07d}":
-            path.unlink()
+            path.unlink(missing_ok=True)  # processes that train together each come by
     remove_temporaries(folder)
 
 

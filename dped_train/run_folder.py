@@ -53,6 +53,9 @@ def resume_or_begin(
     if checkpoint.step > settings.steps:
         raise InputError(f"{newest}: has {checkpoint.step} steps, --steps asks for {settings.steps}; ask for more")
     state.unpack(checkpoint, newest)
+    prune_checkpoints(
+        folder / "checkpoints", settings.keep_checkpoints, state.best_step
+    )  # ended before it came to that
     return checkpoint.step
 
 
@@ -65,13 +68,12 @@ def save_run(
     figures: Mapping[str, float],
     phone_psnr: float | None,
 ) -> None:
-    """Write a checkpoint, the enhancer after `step` steps and its card, then remove checkpoints no longer kept.
+    """Write the enhancer after `step` steps and its card, then a checkpoint, and remove checkpoints no longer kept.
 
+    The checkpoint comes last: a run that ends before it does the step again, and so never keeps an older enhancer.
     `figures` holds the validation where there is one, and `phone_psnr` that of the untouched phone patches, dB.
     """
     facts = run_facts(settings, store)
-    checkpoints = folder / "checkpoints"
-    save_checkpoint(checkpoints, state.pack(step, facts))
     about = {
         "step": str(step),
         "method": settings.method,
@@ -82,6 +84,8 @@ def save_run(
     if state.best_step == step:
         save_enhancer(state.mean, folder / f"best-{MODEL_NAME}", {**about, "phone": facts["dataset"]["phone"]})
     write_model_card(folder, settings, store, step, figures, phone_psnr, facts["dataset"]["digest"])
+    checkpoints = folder / "checkpoints"
+    save_checkpoint(checkpoints, state.pack(step, facts))
     prune_checkpoints(checkpoints, settings.keep_checkpoints, state.best_step)
 
 

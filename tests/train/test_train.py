@@ -135,6 +135,30 @@ def test_a_killed_run_resumes_to_the_last_bit(data: Path, tmp_path: Path, recipe
     assert [row["step"] for row in strip[1]] == [str(step) for step in range(1, 9)]
 
 
+@pytest.mark.parametrize("ended_by", ["save_enhancer", "write_model_card", "save_checkpoint", "prune_checkpoints"])
+def test_a_run_that_ends_while_it_saves_its_last_step_resumes_to_the_same_files(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_by: str
+) -> None:
+    settings = replace(SMALL, steps=4, checkpoint_every=2, keep_checkpoints=1)
+    train(data, "toy", tmp_path / "whole", settings)
+    train(data, "toy", tmp_path / "ended", replace(settings, steps=2))
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(f"dped_train.run_folder.{ended_by}", end)
+        train(data, "toy", tmp_path / "ended", settings, resume=True)
+    train(data, "toy", tmp_path / "ended", settings, resume=True)
+    whole, ended = (tmp_path / name / "toy" for name in ("whole", "ended"))
+    assert (ended / "README.md").read_text() == (whole / "README.md").read_text()
+    for name in ("enhancer.safetensors", "best-enhancer.safetensors"):
+        models = [load_enhancer(folder / name).state_dict() for folder in (whole, ended)]
+        assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
+    assert [p.name for p in (ended / "checkpoints").iterdir()] == [p.name for p in (whole / "checkpoints").iterdir()]
+    assert not list(ended.rglob(".tmp-*"))
+
+
 @pytest.mark.parametrize("recipe", ["released", "paper"])
 def test_two_processes_equal_one_up_to_rounding(data: Path, tmp_path: Path, recipe: str) -> None:
     settings = replace(SMALL, recipe=recipe, steps=3, batch_size=5, ema_decay=0.0, learning_rate=1e-5)
