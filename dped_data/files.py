@@ -26,12 +26,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        if error.filename == str(temporary):
+        if error.filename in (None, str(temporary)):
             error.filename, error.filename2 = str(path), None
         raise
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def final_name(path: Path) -> str:
+    """The name that a file of `atomic_path` gets when it is whole; that of any other file."""
+    name = path.name
+    return name.removeprefix(TEMPORARY_PREFIX).partition("-")[2] if name.startswith(TEMPORARY_PREFIX) else name
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file at once, for folders that become whole by other means; an OSError names it."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
@@ -48,7 +63,7 @@ def atomic_write_text(path: Path, text: str) -> None:
 def remove_temporaries(folder: Path, names: Collection[str] | None = None) -> None:
     """Remove what killed writers of the files `names` (None: of any) left in `folder`. Call only while none works."""
     for leftover in sorted(folder.glob(f"{TEMPORARY_PREFIX}*")):
-        if names is None or leftover.name.removeprefix(TEMPORARY_PREFIX).partition("-")[2] in names:
+        if names is None or final_name(leftover) in names:
             leftover.unlink(missing_ok=True)
 
 

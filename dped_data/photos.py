@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageErr
 from dped_data.colour import srgb_from_adobe_rgb
 from dped_data.errors import PhotoError
 from dped_data.exif import EXIF_FAULTS, capture_time, orientation_of, read_exif
+from dped_data.files import final_name
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
@@ -286,4 +287,4 @@ def write_photo(
         Image.fromarray(pixels).save(encoded, file_format, **options)
         path.write_bytes(encoded.getbuffer())
     except OSError as error:
-        raise PhotoError(path.name, f"cannot be written ({error.strerror or error})") from None
+        raise PhotoError(final_name(path), f"cannot be written ({error.strerror or error})") from None

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.files import write_bytes
 from dped_data.inspection.pictures import write_jpeg
 from dped_data.inspection.previews import GREY, covered, mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, PatchSample, StoredCapture
@@ -78,7 +79,7 @@ def write_capture(
         data["region"] = _write_region(folder, stored, phone, dslr, int(order[0]))
         data["sheet"] = _write_sheet(folder, phone, dslr, order[:SHEET_PATCHES])
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    (folder / "data.js").write_text(f"dped.receiveCapture({stored.listed.index},{text});\n", encoding="utf-8")
+    write_bytes(folder / "data.js", f"dped.receiveCapture({stored.listed.index},{text});\n".encode())
 
 
 def _figures_json(stored: StoredCapture, f: CaptureFigures, patch_size: int) -> dict[str, Any]:

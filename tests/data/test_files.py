@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dped_data.files import TEMPORARY_PREFIX, atomic_path, atomic_write_text, remove_temporaries, sha256_of_file
+from dped_data.files import (
+    TEMPORARY_PREFIX,
+    atomic_path,
+    atomic_write_text,
+    remove_temporaries,
+    sha256_of_file,
+    write_bytes,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -24,6 +31,12 @@ def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> No
     with pytest.raises(FileNotFoundError) as raised:
         atomic_write_text(path, "text")
     assert raised.value.filename == str(path)
+    with pytest.raises(OSError, match="full") as raised, atomic_path(tmp_path / "b.txt"):
+        raise OSError(28, "full")  # what a write itself says names no file
+    assert raised.value.filename == str(tmp_path / "b.txt")
+    with pytest.raises(OSError, match="No space") as raised:
+        write_bytes(Path("/dev/full"), b"text")
+    assert raised.value.filename == "/dev/full"
 
 
 def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
