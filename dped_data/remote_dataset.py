@@ -93,7 +93,7 @@ def _published(target: RemoteFolder) -> dict[str, str]:
     try:
         document = json.loads(target.read(MANIFEST_NAME))
         return {s["file"]: s["sha256"] for split in document["splits"].values() for s in split["shards"]}
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -27,7 +27,7 @@ def begin(out: Path, asked: Mapping[str, Any], cameras: tuple[str, str]) -> None
         before = document["asked"]
     except FileNotFoundError:
         before = None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error}); remove {out} or choose another --out") from None
     folders = [out / CAPTURES_FOLDER / camera for camera in cameras] + [out / TRUTH_FOLDER]
     if before is None:

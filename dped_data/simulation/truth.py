@@ -77,5 +77,5 @@ def read_truth(file: Path) -> Truth:
             geometry_from_dict(values["geometry"]),
             CameraLook(**{**look, "gains": tuple(look["gains"])}),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{file}: damaged truth ({error}); render the rig again") from None

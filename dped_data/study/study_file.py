@@ -39,7 +39,7 @@ def read_study(folder: Path) -> Study:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make a study with 'dped study create'") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); make the study again") from None
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != _FORMAT_VERSION:

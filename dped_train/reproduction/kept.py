@@ -21,7 +21,7 @@ def kept(path: Path, depends_on: Mapping[str, Any], make: Callable[[], dict[str,
         if document["key"] == key:
             result: dict[str, Any] = document["result"]
             return result
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # not there, or cut off: it is made anew
     path.parent.mkdir(parents=True, exist_ok=True)
     result = make()

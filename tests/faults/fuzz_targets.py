@@ -38,6 +38,9 @@ from dped_data.rigs import load_build_settings
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.settings_machinery import digest_of, settings_dict
 from dped_data.shards import PatchStore, ShardCapture, open_shard, read_shard, write_shard
+from dped_data.study.order import shown_questions
+from dped_data.study.records import Study, StudyGroup, StudyPhoto
+from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, study_digest, study_text
 from dped_data.unit_watch import read_watch
 from dped_data.work_units import UnitRecord, read_record, write_record
 from dped_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, unpack_module
@@ -171,9 +174,27 @@ def _tables(folder: Path) -> list[Target]:
             mutate_text,
         ),
         Target("settings", ".build/settings.json", (settings,), overwritten, mutate_text),
+        Target("study", STUDY_NAME, (_write_study(folder / "study"),), _read_study, mutate_text),
         Target("log", "k.log", (log,), lambda p: read_watch(p / "k.log"), mutate_text),
         Target("enhanced", "enhanced.jsonl", (lines,), EnhanceRecord, mutate_text),
     ]
+
+
+def _write_study(folder: Path) -> bytes:
+    """Write the photos of a study and return its description."""
+    (folder / PHOTOS_FOLDER).mkdir(parents=True)
+    photos = [StudyPhoto("sony", kind, "a", f"{kind}.jpg", 32, 24, f"a-{kind}.jpg") for kind in ("original", "dslr")]
+    for photo in photos:
+        (folder / PHOTOS_FOLDER / photo.file).write_bytes(_encoded("JPEG"))
+    study = Study("which?", 3, (StudyGroup("sony", ("original", "dslr"), ("a",)),), tuple(photos))
+    return study_text(study).encode()
+
+
+def _read_study(folder: Path) -> object:
+    study = read_study(folder)
+    shown_questions(study, "subject")
+    assert all((folder / PHOTOS_FOLDER / photo.file).parent == folder / PHOTOS_FOLDER for photo in study.photos)
+    return study_digest(study)
 
 
 def _capture(name: str, count: int) -> ShardCapture:
