@@ -7,14 +7,8 @@ kernels multiply directly. Rounding errors are five times theirs: 6e-7 of the re
 
 from __future__ import annotations
 
-import math
-import os
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from dped_train.threads import room, share
 
 Pixels = NDArray[np.float32]
 
@@ -171,7 +167,7 @@ def _convolve(x: Pixels, planes: Tensor, bias: Pixels, y: Pixels, top: int) -> N
             torch.bmm(before, planes, out=after)
             output_of_planes(_squares(after), *place, biases, y, output_lines)
 
-    _share(work, tiles.photos * tiles.high * tiles.pieces, 1)
+    share(work, tiles.photos * tiles.high * tiles.pieces, 1)
 
 
 def _convolve_back(y_gradient: Pixels, planes: Tensor, x_gradient: Pixels) -> None:
@@ -183,7 +179,7 @@ def _convolve_back(y_gradient: Pixels, planes: Tensor, x_gradient: Pixels) -> No
 
     def work(part: range) -> None:
         lines, output_lines = tiles.input_lines(channels), tiles.output_lines(outputs)
-        sums = _room.pixels("sums", (6, x_gradient.shape[2]))
+        sums = room.pixels("sums", (6, x_gradient.shape[2]))
         for first, count in tiles.steps(part):
             place = (first, count, tiles.high, tiles.width)
             before, after = tiles.planes("before", count, channels), tiles.planes("after", count, outputs)
@@ -191,7 +187,7 @@ def _convolve_back(y_gradient: Pixels, planes: Tensor, x_gradient: Pixels) -> No
             torch.bmm(after, planes.transpose(1, 2), out=before)
             input_gradient_of_planes(_squares(before), *place, x_gradient, lines, sums)
 
-    _share(work, tiles.photos, tiles.high)  # whole photos: neighbouring rows of tiles add to the same pixels
+    share(work, tiles.photos, tiles.high)  # whole photos: neighbouring rows of tiles add to the same pixels
 
 
 @dataclass(frozen=True)
@@ -230,72 +226,15 @@ class _Tiles:
 
     def planes(self, name: str, pieces: int, channels: int) -> Tensor:
         """Room for (36, T, C)."""
-        return _room.tensor(name, (PLANES, pieces * self.width, channels))
+        return room.tensor(name, (PLANES, pieces * self.width, channels))
 
     def input_lines(self, channels: int) -> Pixels:
         """Room for a piece with its surroundings."""
-        return _room.pixels("input lines", (6, TILE * self.width + 2, channels))
+        return room.pixels("input lines", (6, TILE * self.width + 2, channels))
 
     def output_lines(self, channels: int) -> Pixels:
         """Room for a piece."""
-        return _room.pixels("output lines", (6, TILE * self.width, channels))
-
-
-def _share(work: Callable[[range], None], units: int, size: int) -> None:
-    """Do the work on `units` times `size` pieces with as many threads as torch has, each on whole units."""
-    threads = torch.get_num_threads()
-    count = min(threads, units)
-    bounds = [size * (units * index // count) for index in range(count + 1)]
-    if count == 1:
-        work(range(*bounds))
-        return
-    pool = _room.pool(threads)
-    for done in [pool.submit(work, range(*part)) for part in pairwise(bounds)]:
-        done.result()
-
-
-class _Room(threading.local):
-    """What a thread keeps: its helpers, and memory for planes and lines (fresh pages cost more than the arithmetic)."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Tensor] = {}
-        self._pool: tuple[tuple[int, int], ThreadPoolExecutor] | None = None
-
-    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """A float32 tensor with anything in it, valid until the next call with this name."""
-        size = math.prod(shape)
-        kept = self._kept.get(name)
-        if kept is None or kept.numel() < size:
-            kept = self._kept[name] = torch.empty(size)
-        return kept[:size].view(shape)
-
-    def pixels(self, name: str, shape: tuple[int, ...]) -> Pixels:
-        """The same as an array."""
-        return self.tensor(name, shape).numpy()
-
-    def pool(self, threads: int) -> ThreadPoolExecutor:
-        """Helpers whose matrix products take one thread each; others after a fork, which leaves the threads behind."""
-        key = (os.getpid(), threads)
-        if self._pool is None or self._pool[0] != key:
-            self._pool = (key, _started_pool(threads))
-        return self._pool[1]
-
-
-_room = _Room()
-
-
-def _started_pool(threads: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(threads, "winograd")
-    together = threading.Barrier(threads)
-
-    def prepare() -> None:
-        torch.set_num_threads(1)
-        together.wait()
-
-    for started in [pool.submit(prepare) for _ in range(threads)]:
-        started.result()
-    torch.set_num_threads(threads)  # each thread has its own number, but threads to come take the last one that was set
-    return pool
+        return room.pixels("output lines", (6, TILE * self.width, channels))
 
 
 def _rows(x: Tensor) -> Pixels:

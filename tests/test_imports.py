@@ -15,6 +15,7 @@ SHARD_READERS = {"simulation", "inspection", "released", "reviewed"}
 OPEN_TO_TRAINER = {
     "dataset_folder",
     "card",
+    "compiled",
     "errors",
     "exif",
     "files",

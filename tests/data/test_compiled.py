@@ -3,7 +3,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-SOURCES = sorted((Path(__file__).parents[2] / "dped_data").glob("*.py"))
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for room in ("dped_data", "dped_train") for path in (ROOT / room).glob("*.py"))
 
 
 def compiled_functions() -> dict[str, tuple[dict[str, str], set[str]]]:

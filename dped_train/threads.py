@@ -1,0 +1,75 @@
+"""Work shared among threads, and what each thread keeps from one call to the next (leaf)."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def share(work: Callable[[range], None], units: int, size: int) -> None:
+    """Do the work on `units` times `size` pieces with as many threads as torch has, each on whole units.
+
+    OpenMP's threads cannot be had from Python; these wait asleep, and take one thread for torch's operations.
+    """
+    threads = torch.get_num_threads()
+    count = min(threads, units)
+    bounds = [size * (units * index // count) for index in range(count + 1)]
+    if count == 1:
+        work(range(*bounds))
+        return
+    pool = room.pool(threads)
+    for done in [pool.submit(work, range(*part)) for part in pairwise(bounds)]:
+        done.result()
+
+
+class Room(threading.local):
+    """What a thread keeps: its helpers, and memory for planes and lines (fresh pages cost more than the arithmetic)."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Tensor] = {}
+        self._pool: tuple[tuple[int, int], ThreadPoolExecutor] | None = None
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """A float32 tensor with anything in it, valid until the next call with this name."""
+        size = math.prod(shape)
+        kept = self._kept.get(name)
+        if kept is None or kept.numel() < size:
+            kept = self._kept[name] = torch.empty(size)
+        return kept[:size].view(shape)
+
+    def pixels(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The same as an array."""
+        return self.tensor(name, shape).numpy()
+
+    def pool(self, threads: int) -> ThreadPoolExecutor:
+        """Helpers whose matrix products take one thread each; others after a fork, which leaves the threads behind."""
+        key = (os.getpid(), threads)
+        if self._pool is None or self._pool[0] != key:
+            self._pool = (key, _started_pool(threads))
+        return self._pool[1]
+
+
+room = Room()
+
+
+def _started_pool(threads: int) -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(threads, "winograd")
+    together = threading.Barrier(threads)
+
+    def prepare() -> None:
+        torch.set_num_threads(1)
+        together.wait()
+
+    for started in [pool.submit(prepare) for _ in range(threads)]:
+        started.result()
+    torch.set_num_threads(threads)  # each thread has its own number, but threads to come take the last one that was set
+    return pool
