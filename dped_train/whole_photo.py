@@ -43,10 +43,10 @@ from dped_train.strips import (
 )
 from dped_train.winograd import Conv3x3, weight_planes
 
-STRIP_BYTES = {torch.float32: 8_000_000, torch.bfloat16: 4_000_000}  # ours: of one strip of 64 channels on a CPU
+STRIP_BYTES = {torch.float32: 8_000_000, torch.bfloat16: 6_000_000}  # ours: of one strip of 64 channels on a CPU
 GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once
 PROCESS_BYTES = {torch.float32: 600_000_000, torch.bfloat16: 450_000_000}  # measured: Python, torch, for Winograd LLVM
-IN_FLIGHT_BYTES = {torch.float32: 400_000_000, torch.bfloat16: 150_000_000}  # measured: strips between the layers
+IN_FLIGHT_BYTES = {torch.float32: 400_000_000, torch.bfloat16: 200_000_000}  # measured: strips between the layers
 CPU = torch.device("cpu")
 HEAD_REACH, BLOCK_REACH = 4, 2  # rows above and below that a row depends on
 

@@ -87,8 +87,8 @@ class Conv3x3(nn.Conv2d):
         return conv3x3(input, self.weight, self.bias, planes=self._known_planes(input))
 
     def _known_planes(self, x: Tensor) -> Tensor | None:
-        if self.weight.requires_grad or not fits(x, self.weight):
-            return None
+        if self.weight.requires_grad or self.weight.is_inference() or not fits(x, self.weight):
+            return None  # torch does not tell whether inference tensors have changed
         state = (self.weight.data_ptr(), self.weight._version)
         if self._planes is None or self._planes_of != state:
             self._planes, self._planes_of = weight_planes(self.weight), state

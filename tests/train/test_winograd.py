@@ -108,3 +108,13 @@ def test_a_frozen_weight_is_transformed_once_and_again_when_it_changes(monkeypat
     bias = layer.bias.view(1, -1, 1, 1)
     torch.testing.assert_close(layer(x) - bias, 2 * (first - bias), rtol=1e-4, atol=1e-4)
     assert len(calls) == 2
+
+
+def test_it_works_in_inference_mode() -> None:
+    x, weight, bias = drawn(SHAPES[0])
+    with torch.inference_mode():
+        layer = Conv3x3(32, 32)
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+        found = layer(x)
+    assert relative_error(found, F.conv2d(x.double(), weight.double(), bias.double(), padding=1)) < 3e-5
