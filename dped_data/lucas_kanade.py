@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dped_data.bilinear import VECTOR, move_map, sample_window
 from dped_data.cholesky import backward, factor, forward
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, dot
 
 MIN_GAIN = 0.02
 """Floor of the contrast ratio. Ours: the prior is divided by it, and a window of pure noise has none."""
@@ -125,14 +125,6 @@ def track_windows(
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    total = np.float32(0.0)
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
-
-
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _subtract_mean(a):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for i in range(a.size):
@@ -181,7 +173,7 @@ def _products(rows, hessian):  # type: ignore[no-untyped-def]
     for start in range(0, rows.shape[1], CACHED):
         for a in range(rows.shape[0]):
             for b in range(a, rows.shape[0]):
-                hessian[a, b] += _dot(rows[a, start : start + CACHED], rows[b, start : start + CACHED])
+                hessian[a, b] += dot(rows[a, start : start + CACHED], rows[b, start : start + CACHED])
     for a in range(rows.shape[0]):
         for b in range(a):
             hessian[a, b] = hessian[b, a]
@@ -212,9 +204,9 @@ def _track(  # type: ignore[no-untyped-def]
             move_map(maps[k], centre, motion[k], fx, fy)
             sample_window(image, fx, fy, centre, 0, 0, size, places, parts, values)
             _subtract_mean(values)
-            power = _dot(values, values)
+            power = dot(values, values)
             for a in range(parameters + 1):
-                gradient[a] = _dot(rows[a], values)
+                gradient[a] = dot(rows[a], values)
             common = gradient[parameters]
             ncc[k] = common / np.sqrt(max(template_power * power, 1e-9))
             gain = max(common / template_power, MIN_GAIN)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -15,12 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from dped_data.dask_cluster import Cluster, run_on_dask
 from dped_data.errors import InputError, UsageError
+from dped_data.memory import keep_freed_memory
 
 R = TypeVar("R")
 Backend = Literal["loky", "dask"]
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of the GNU C library
-_KEPT_BYTES = 1 << 30
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -80,14 +76,3 @@ def single_threaded(function: Callable[..., R], call: tuple[Any, ...]) -> R:
             return function(*call)
     finally:
         cv2.setNumThreads(threads)
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep what it frees for its next use, where the C library can be told so (Linux).
-
-    Each capture needs the same hundred megabytes as the one before. Returned to the system and asked for again, page by
-    page, they cost a sixth of the time; the peak is the same.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(_M_MMAP_MAX, 0)  # large arrays too come from the heap
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

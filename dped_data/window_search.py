@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.bilinear import VECTOR, sample_window
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, dot
 
 MIN_VARIANCE = np.float32(0.01)
 """Variance below which a window counts as flat, grey levels squared. Ours: rounding to whole levels makes 0.08."""
@@ -75,7 +75,7 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
             row = window[j]
             for i in range(size):
                 row[i] -= mean
-        power = _dot(weights, weights)
+        power = dot(weights, weights)
         sample_window(image, maps[k, 0], maps[k, 1], centre, -radius, -radius, wide, places, parts, pixels)
         # Without the mean the sums of squares keep their digits.
         middle = np.float32(0.0)
@@ -89,7 +89,7 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
         for dy in range(shifts):
             for dx in range(shifts):
                 first = dy * wide + dx
-                common = _dot(weights, pixels[first : first + weights.size])
+                common = dot(weights, pixels[first : first + weights.size])
                 spread = max(squares[dy, dx] - totals[dy, dx] * totals[dy, dx] / count, MIN_VARIANCE * count)
                 scores[dy, dx] = common / np.sqrt(max(power, MIN_VARIANCE * count) * spread)
                 far = ((dx - radius) ** 2 + (dy - radius) ** 2) / (2.0 * radius * radius)
@@ -99,14 +99,6 @@ def _search(template, image, corners, size, maps, radius, displacement, correlat
                     displacement[k, 0], displacement[k, 1] = dx - radius, dy - radius
         correlation[k, 0] = scores[radius, radius]
         correlation[k, 1] = scores[int(displacement[k, 1]) + radius, int(displacement[k, 0]) + radius]
-
-
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    total = np.float32(0.0)
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)

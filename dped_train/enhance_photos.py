@@ -25,7 +25,8 @@ from dped_train.enhance_settings import CHANGES_NO_PIXEL, EnhanceSettings
 from dped_train.enhancer_file import load_enhancer
 from dped_train.local_photo import LocalPhotoEnhancer, photo_enhancer
 from dped_train.photo_output import SUFFIXES, carried_exif, write_enhanced
-from dped_train.whole_photo import WholePhotoEnhancer, map_bytes_within, multiplies_in_bfloat16
+from dped_train.precision import multiplies_in_bfloat16
+from dped_train.whole_photo import WholePhotoEnhancer, map_bytes_within
 
 PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from dped_train.tracing import is_traced
+
 NORM_EPSILON = 1e-3  # added to the variance by the released code
 
 
@@ -28,7 +30,7 @@ def instance_norm(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False
     Returns:
         (N, C, H, W) of x's type and memory format.
     """
-    if torch.compiler.is_compiling() or torch.jit._trace.is_tracing():  # compilers and exporters fuse the plain form
+    if is_traced():  # compilers and exporters fuse the plain form
         normalised = F.instance_norm(x, weight=weight, bias=bias, eps=NORM_EPSILON)
         normalised = F.relu(normalised) if relu else normalised
         return normalised if skip is None else normalised + skip

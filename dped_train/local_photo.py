@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dped_data.memory import keep_freed_memory
 from dped_train.compared_networks import Johnson, PhotoNetwork, Srcnn
-from dped_train.memory import keep_freed_memory
 from dped_train.networks import CHANNELS, Enhancer
 from dped_train.photo_tensors import photos_from_bytes
 from dped_train.whole_photo import CPU, WholePhotoEnhancer

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dped_train.instance_norm import NORM_EPSILON, instance_norm
+from dped_train.tracing import is_traced
 from dped_train.winograd import Conv3x3
 
 Normalisation = Literal["instance", "batch"]
@@ -88,7 +89,7 @@ class RgbConv2d(nn.Conv2d):
         super().__init__(channels, 3, 9, padding=4)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit._trace.is_tracing():
+        if input.device.type != "cpu" or is_traced():
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             x = input if input.dtype == torch.float64 else input.float()

@@ -17,6 +17,7 @@ from dped_train.identity_start import hand_photo_through
 from dped_train.losses import Recipe
 from dped_train.methods import new_network
 from dped_train.networks import Discriminator, initialise
+from dped_train.precision import multiplies_in_bfloat16
 from dped_train.settings import TrainSettings
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -123,8 +124,4 @@ def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype:
     """The type in which the convolutions compute. `auto`: bfloat16 where the device multiplies in it, else float32."""
     if settings.precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
-    if device.type == "cuda":
-        native = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32

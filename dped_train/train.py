@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dped_data.errors import InputError, UsageError
 from dped_data.manifest import find_dataset
+from dped_data.memory import keep_freed_memory
 from dped_data.shards import PatchStore
 from dped_train.compared_networks import PhotoNetwork
 from dped_train.data import (
@@ -33,7 +34,6 @@ from dped_train.data import (
 from dped_train.distributed import Process, joined_processes, sum_gradients, summed
 from dped_train.features import FeatureCache
 from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses
-from dped_train.memory import keep_freed_memory
 from dped_train.methods import recipe_of
 from dped_train.networks import Discriminator
 from dped_train.photo_tensors import photos_from_bytes

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dped_data.memory import keep_freed_memory
 from dped_train.kept_maps import CompactMap, ExactMap, bytes_per_row
-from dped_train.memory import keep_freed_memory
 from dped_train.networks import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm, taps_by_row
 from dped_train.strips import (
     Affine,
@@ -111,14 +111,6 @@ def map_bytes_within(memory_bytes: int, photo_bytes: int, dtype: torch.dtype, at
     """What `memory_bytes` for the whole process leave for the maps of each photo, if each of `at_once` photos takes
     `photo_bytes` besides."""
     return max(0, (memory_bytes - PROCESS_BYTES[dtype]) // at_once - IN_FLIGHT_BYTES[dtype] - photo_bytes)
-
-
-def multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16 products, so that it is faster than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    supported: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return supported
 
 
 class _Flow:

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dped_train.threads import room, share
+from dped_train.tracing import is_traced
 
 Pixels = NDArray[np.float32]
 
@@ -34,7 +35,7 @@ DEEP = 256
 
 def fits(x: Tensor, weight: Tensor) -> bool:
     """Whether `conv3x3` does without torch's own convolution for this input and weight."""
-    if torch.compiler.is_compiling() or torch.jit._trace.is_tracing():
+    if is_traced():
         return False
     outputs, channels, *kernel = weight.shape
     return (
@@ -210,15 +211,10 @@ class _Tiles:
     @classmethod
     def of(cls, y: Pixels, outputs: int, channels: int, *, cut: bool = True) -> _Tiles:
         """For outputs `y` (N, H, W O) of a convolution of `channels`; rows are cut where they are long."""
-        high, width = -(-y.shape[1] // TILE), -(-(y.shape[2] // outputs) // TILE)
+        high, row = -(-y.shape[1] // TILE), -(-(y.shape[2] // outputs) // TILE)
         most = TILES_AT_ONCE_DEEP if max(channels, outputs) >= DEEP else TILES_AT_ONCE
-        if cut:
-            row = width
-            width = -(-row // -(-row // most))
-            pieces = -(-row // width)
-        else:
-            pieces = 1
-        return cls(y.shape[0], high, pieces, width, max(1, most // width))
+        width = -(-row // -(-row // most)) if cut else row
+        return cls(y.shape[0], high, -(-row // width), width, max(1, most // width))
 
     def steps(self, part: range) -> list[tuple[int, int]]:
         """First piece and number of pieces of every step."""

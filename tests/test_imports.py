@@ -20,6 +20,7 @@ OPEN_TO_TRAINER = {
     "exif",
     "files",
     "lazy",
+    "memory",
     "photos",
     "progress",
     "records",
