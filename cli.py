@@ -570,9 +570,8 @@ def export_onnx_command(model: str, out: Path, size: str | None) -> None:
 @click.option("--steps", default=40, show_default=True, help="Training steps.")
 def demo_command(out: Path, steps: int) -> None:
     """Go the whole way on photos that ship with scikit-image: render a rig, build, score, inspect, train."""
-    from dped_data.demo_photos import prepare_demo
+    from dped_data.demo_photos import demo_folder
 
-    prepare_demo(out)
     model = out / "runs/sony/enhancer.safetensors"
     simulate = (
         "--phone sony --scale 0.3 --exposure 0.55 --count 16 --sessions 4"  # a third of the size: the photos are small
@@ -588,9 +587,10 @@ def demo_command(out: Path, steps: int) -> None:
         f"evaluate --model {model} --data {out}/dataset --picture {out}/phone_enhanced_dslr.png",
         f"enhance {model} {out}/rig/captures/sony/0001.jpg --out {out}/enhanced --side-by-side",
     ]
-    for command in commands:
-        click.echo(f"\n$ dped {command}")
-        dped.main(shlex.split(command), standalone_mode=False)
+    with demo_folder(out):
+        for command in commands:
+            click.echo(f"\n$ dped {command}")
+            dped.main(shlex.split(command), standalone_mode=False)
     click.echo(f"\nDone. Open {(out / 'report/index.html').resolve().as_uri()} to look at the pairs.")
     click.echo(
         f"{out}/phone_enhanced_dslr.png shows test patches (phone | enhanced | DSLR), {out}/enhanced a whole photo."

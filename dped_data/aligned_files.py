@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.files import atomic_write_bytes
+from dped_data.ownership import remove_recorded
 
 ALIGNED_FOLDER = "aligned"
 SUFFIXES = (".png", ".valid.png", ".error.png")
@@ -39,8 +40,7 @@ def write_aligned(
 
 
 def remove_aligned(folder: Path, kept: Collection[str]) -> None:
-    """Remove the files of captures that are not among `kept`, and what killed writers left."""
+    """Remove the files of captures that are not among `kept`; files of others stay."""
     wanted = {folder / ALIGNED_FOLDER / f"{name}{suffix}" for name in kept for suffix in SUFFIXES}
-    for path in sorted((folder / ALIGNED_FOLDER).rglob("*")):
-        if path.is_file() and path not in wanted:
-            path.unlink()
+    files = (folder / ALIGNED_FOLDER).rglob("*.png")
+    remove_recorded(path for path in sorted(files) if path not in wanted)

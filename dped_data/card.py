@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dped_data.files import atomic_write_text
+from dped_data.ownership import remove
+from dped_data.progress import note
+from dped_data.written_record import ForeignFileError
 
 CARD_NAME = "README.md"
 NEW_CARD_NAME = "README.new.md"
@@ -60,17 +65,21 @@ def write_card(folder: Path, card: Card) -> bool:
     """
     path, beside = folder / CARD_NAME, folder / NEW_CARD_NAME
     updated: str | None = card.text()
-    if path.exists():
+    if os.path.lexists(path):
         try:
-            updated = _updated(path.read_text(encoding="utf-8"), card)
-        except UnicodeDecodeError:
+            updated = None if path.is_symlink() else _updated(path.read_text(encoding="utf-8"), card)
+        except (UnicodeDecodeError, OSError):
             updated = None
-    if updated is None:
+    if updated is not None:
+        atomic_write_text(path, updated, proven=True)  # the marks are ours, and the text around them stays
+        with suppress(ForeignFileError):
+            remove(beside)
+        return True
+    try:
         atomic_write_text(beside, card.text())
-        return False
-    atomic_write_text(path, updated)
-    beside.unlink(missing_ok=True)
-    return True
+    except ForeignFileError as error:
+        note(f"{path} was not written by dped and stays as it is; the new card has no place ({error})")
+    return False
 
 
 def quoted(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dped_data.errors import InputError, UsageError
-from dped_data.files import TEMPORARY_PREFIX
+from dped_data.ownership import remove_in_work, temporary_path
 
 R = TypeVar("R")
 
@@ -138,16 +137,16 @@ def _check_workers(client: Any, cluster: Cluster) -> None:
 
 @contextmanager
 def _probe(folder: Path | None) -> Iterator[Path | None]:
-    """Yield a new file in `folder`: a worker with a folder of its own under the same path does not see it."""
+    """Yield a new file in a work folder: a worker with a folder of its own under the same path does not see it."""
     if folder is None:
         yield None
         return
-    path = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    path = temporary_path(folder)
     path.touch()
     try:
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        remove_in_work(path)
 
 
 def _look(names: Sequence[str], paths: Sequence[str]) -> Callable[[], tuple[dict[str, str], list[str]]]:

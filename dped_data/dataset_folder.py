@@ -7,47 +7,73 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from dped_data.aligned_files import ALIGNED_FOLDER
 from dped_data.capture_table import CAPTURES_NAME, UNPAIRED_NAME, CaptureRow, write_captures, write_unpaired
 from dped_data.dataset_card import write_dataset_card
 from dped_data.errors import InputError, UsageError
-from dped_data.files import atomic_write_text
-from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
+from dped_data.files import atomic_write_text, written_state
+from dped_data.folder_lock import held
+from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
+from dped_data.ownership import keep_changed, remove
 from dped_data.records import CONTRAST_CLASSES, SPLITS, Unpaired
 from dped_data.remote import is_remote
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.settings_machinery import changed_settings, digest_of, settings_dict
 from dped_data.unit_watch import remove_watches
-from dped_data.work_units import WORK_FOLDER, Unit, UnitRecord, all_shards, clean_up, number_shards
+from dped_data.work_units import (
+    WORK_FOLDER,
+    Unit,
+    UnitRecord,
+    all_shards,
+    check_shards,
+    make_folders,
+    number_shards,
+    read_record,
+    shards_by_key,
+)
+from dped_data.written_record import Written
 
 _SETTINGS_NAME = "settings.json"
 _SOURCE_NAME = "captures_folder"
 _LIBRARIES = ("dped", "h5py", "numba", "numpy", "opencv-contrib-python", "pillow", "scipy", "simplejpeg")
 
 
+_OWN_NAMES = (*(f"{split}/" for split in SPLITS), f"{ALIGNED_FOLDER}/", f"{ALIGNED_FOLDER}/**/*.png")
+_TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the dataset's lock, which the system releases when the process dies; InputError if another build has it."""
-    try:
-        (folder / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / WORK_FOLDER / "lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"{folder}: another build is writing here; wait for it, or choose another --out") from None
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); choose another --out or change its permissions"
-        ) from None
-    try:
+def locked(folder: Path, command: str = "build-dataset") -> Iterator[None]:
+    """Hold the dataset's folder, as `folder_lock.held` does; errors as there.
+
+    Tables that a person has changed are no reason to stop in a dataset: `finish` sets them aside and writes new ones.
+    """
+    with held(folder, command, _OWN_NAMES, tables=_TABLES, work_name=WORK_FOLDER, adopt=_files_of_the_version_before):
         yield
-    finally:
-        lock.release()
+
+
+def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
+    """What a version that kept no record has noted of its files elsewhere: in the records of units and the manifest.
+
+    None where the folder is no dataset of it. What the notes say is held against each file before anything is lost.
+    """
+    settings = _settings_in(folder / WORK_FOLDER / _SETTINGS_NAME, None) or {}
+    if not ({"rig", "patches"} <= {*settings} or {"source", "phone", "patch_size"} <= {*settings}):
+        return None
+    files = {folder / name: written_state(folder / name) for name in _TABLES[1:] if (folder / name).is_file()}
+    for key, path in shards_by_key(folder).items():
+        if (record := read_record(folder, key)) is not None:
+            files[path] = Written(record.bytes, record.sha256)
+    with suppress(InputError):
+        splits = read_manifest(folder).splits.values()
+        files[folder / MANIFEST_NAME] = written_state(folder / MANIFEST_NAME)
+        files |= {folder / s.file: Written(s.bytes, s.sha256) for split in splits for s in split.shards}
+    return files
 
 
 def check_place(folder: Path | str, captures: Path | str) -> None:
@@ -76,7 +102,8 @@ def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrit
                 "use the same settings to go on, --overwrite to build it anew, or another --out"
             )
         _remove(folder)
-    clean_up(folder)
+    make_folders(folder)
+    check_shards(folder)
     remove_watches(folder)
     atomic_write_text(folder / WORK_FOLDER / _SETTINGS_NAME, json.dumps(new, indent=1, sort_keys=True) + "\n")
     atomic_write_text(
@@ -88,25 +115,29 @@ def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrit
 
 def _settings_of(folder: Path) -> dict[str, Any] | None:
     """Settings that the folder's content was built with; None for an empty or foreign folder."""
-    for path, key in ((folder / WORK_FOLDER / _SETTINGS_NAME, None), (folder / MANIFEST_NAME, "settings")):
-        try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-            settings = table[key] if key else table
-            if isinstance(settings, dict):
-                return settings
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return None
+    own = _settings_in(folder / WORK_FOLDER / _SETTINGS_NAME, None)
+    return own if own is not None else _settings_in(folder / MANIFEST_NAME, "settings")
+
+
+def _settings_in(path: Path, key: str | None) -> dict[str, Any] | None:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        settings = table[key] if key else table
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return settings if isinstance(settings, dict) else None
 
 
 def _remove(folder: Path) -> None:
-    """Remove the dataset's own files and nothing else."""
-    for name in (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME):
-        (folder / name).unlink(missing_ok=True)
+    """Remove the dataset's own files and nothing else; tables that a person has changed are set aside."""
+    check_shards(folder)
+    for name in _TABLES:
+        keep_changed(folder / name)
+        remove(folder / name)
     for shard in all_shards(folder):
-        shard.unlink()
-    for record in (folder / WORK_FOLDER).glob("*.json"):
-        record.unlink()
+        remove(shard)
+    for record in (folder / WORK_FOLDER).glob(f"{'[0-9a-f]' * 64}.json"):
+        remove(record)
 
 
 def _relative(captures: Path, folder: Path) -> str:
@@ -152,7 +183,9 @@ def finish(
     set_aside: Collection[str] = (),
 ) -> tuple[Manifest, tuple[CaptureRow, ...]]:
     """Number the shards, write captures.csv, unpaired.csv, then the manifest and its card. Call under the lock."""
-    (folder / MANIFEST_NAME).unlink(missing_ok=True)  # a manifest never describes shards that are being renamed
+    for name in _TABLES:
+        keep_changed(folder / name)
+    remove(folder / MANIFEST_NAME)  # a manifest never describes shards that are being renamed
     names = number_shards(folder, units, records, set_aside)
     rows = tuple(replace(row, split=unit.split) for unit in units for row in records[unit.key].rows)
     rows = tuple(sorted(rows, key=lambda row: row.capture_id))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dped_data.errors import InputError
+from dped_data.files import atomic_write_bytes
+from dped_data.folder_lock import held
+from dped_data.ownership import remove_if_empty, remove_recorded, remove_work_folder
+from dped_data.written_record import DATASET_WORK_FOLDER, WORK_FOLDER, is_marked, recorded_files
 
 _NAMES = (  # photographs with texture; the rest of the package's pictures are drawings, scans or micrographs
     "astronaut.png",
@@ -17,22 +22,29 @@ _NAMES = (  # photographs with texture; the rest of the package's pictures are d
     "retina.jpg",
     "rocket.jpg",
 )
-_MARK = ".dped-demo"
+_MADE = ("rig", "dataset/sony", "report", "runs/sony", "enhanced", "photos", "")
+"""What the commands of a demo fill, below its folder."""
 
 
-def prepare_demo(folder: Path) -> None:
-    """Empty the demo's folder of what an earlier demo made and put the scene photos into FOLDER/photos.
+@contextmanager
+def demo_folder(folder: Path) -> Iterator[None]:
+    """Hold the demo's folder, rid of what an earlier demo made, with the scene photos in FOLDER/photos.
 
     Raises:
-        InputError: the folder holds something that no demo made.
+        InputError: another demo is at work there, or the folder holds something that no demo made.
     """
-    if folder.exists():
-        if any(folder.iterdir()) and not (folder / _MARK).exists():
-            raise InputError(f"{folder}: not empty and not made by a demo; choose another --out")
-        shutil.rmtree(folder)
-    (folder / "photos").mkdir(parents=True)
-    (folder / _MARK).touch()
+    if folder.is_dir() and any(folder.iterdir()) and not is_marked(folder / WORK_FOLDER):
+        raise InputError(f"{folder}: not empty and not made by a demo; choose another --out, or remove it")
     import skimage
 
-    for name in _NAMES:
-        shutil.copyfile(Path(skimage.__file__).parent / "data" / name, folder / "photos" / name)
+    with held(folder, "demo", ("photos/", *(f"photos/{name}" for name in _NAMES))):
+        for made in _MADE:
+            remove_recorded(recorded_files(folder / made))
+        for made in _MADE[:-1]:
+            for work in (WORK_FOLDER, DATASET_WORK_FOLDER):
+                remove_work_folder(folder / made / work)
+            remove_if_empty(folder / made)
+        (folder / "photos").mkdir(exist_ok=True)
+        for name in _NAMES:
+            atomic_write_bytes(folder / "photos" / name, (Path(skimage.__file__).parent / "data" / name).read_bytes())
+        yield

@@ -2,69 +2,78 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-TEMPORARY_PREFIX = ".tmp-"
+from dped_data.errors import InputError
+from dped_data.ownership import put, remove_in_work, temporary_path
+from dped_data.written_record import Written, work_folder_of
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it to `path`, else remove it.
+def atomic_path(path: Path, *, durable: bool = True, proven: bool = False, grows: bool = False) -> Iterator[Path]:
+    """Yield a temporary path; on success give the file its name `path`, which it has whole or not at all.
 
-    The temporary name carries the process id, so that two processes never write the same file. An OSError names `path`.
+    What lies at `path` is replaced only if the program wrote it (ownership.py), and what is written now is recorded.
+    The temporary file lies in the work folder that answers for `path`, under a name of its own for every process. An
+    OSError names `path`.
+
+    Args:
+        path: of the file; its folder exists.
+        durable: whether it must survive a power cut from now on; not needed for one of thousands of pictures.
+        proven: as in `ownership.put`.
+        grows: whether lines will be added to it in place, so that the record can speak of its beginning only.
+    Raises:
+        ForeignFileError: something at `path` is not ours to replace.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary = path
     try:
+        temporary = temporary_path(work_folder_of(path), path.suffix)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        put(temporary, path, replace(written_state(temporary), grows=grows), proven=proven)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
-        if error.filename in (None, str(temporary)):
+        if error.errno == errno.EXDEV:
+            raise InputError(f"{path}: lies on another file system than the folder around it; mount it above") from None
+        if error.filename is None or Path(error.filename).is_relative_to(path.parent):
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if temporary != path:
+            with suppress(OSError):
+                remove_in_work(temporary)
 
 
-def final_name(path: Path) -> str:
-    """The name that a file of `atomic_path` gets when it is whole; that of any other file."""
-    name = path.name
-    return name.removeprefix(TEMPORARY_PREFIX).partition("-")[2] if name.startswith(TEMPORARY_PREFIX) else name
+def written_state(path: Path) -> Written:
+    """Return length and sha256 of a file."""
+    return Written(path.stat().st_size, sha256_of_file(path))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file at once, for folders that become whole by other means; an OSError names it."""
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-
-
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
-    with atomic_path(path) as temporary:
+    """Write one of many files, whole or not at all, without waiting for the disk."""
+    with atomic_path(path, durable=False) as temporary:
         temporary.write_bytes(data)
 
 
-def atomic_write_text(path: Path, text: str) -> None:
+def atomic_write_bytes(path: Path, data: bytes, *, proven: bool = False, grows: bool = False) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
+    with atomic_path(path, proven=proven, grows=grows) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_text(path: Path, text: str, *, proven: bool = False, grows: bool = False) -> None:
     """Write `text` as UTF-8 with the newlines it has, whole or not at all."""
-    atomic_write_bytes(path, text.encode())
-
-
-def remove_temporaries(folder: Path, names: Collection[str] | None = None) -> None:
-    """Remove what killed writers of the files `names` (None: of any) left in `folder`. Call only while none works."""
-    for leftover in sorted(folder.glob(f"{TEMPORARY_PREFIX}*")):
-        if names is None or final_name(leftover) in names:
-            leftover.unlink(missing_ok=True)
+    atomic_write_bytes(path, text.encode(), proven=proven, grows=grows)
 
 
 def sync_folder(folder: Path) -> None:

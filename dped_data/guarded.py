@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dped_data.dask_cluster import Cluster
 from dped_data.errors import InputError
+from dped_data.ownership import remove
 from dped_data.parallel import THREAD_VARIABLES, Backend, process_count, run_parallel, single_threaded
 from dped_data.progress import note
 from dped_data.unit_watch import read_watch, watch_path
@@ -104,7 +105,7 @@ def _suspects(folder: Path, unfinished: Mapping[str, tuple[Any, ...]]) -> list[s
     certain = timed_out or (at_work if len(at_work) == 1 else [])
     for key in at_work:
         if key not in certain:
-            watch_path(folder, key).unlink(missing_ok=True)
+            remove(watch_path(folder, key))
     return certain or at_work
 
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from dped_data.errors import InputError
 from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.records import SPLITS, Split
+from dped_data.written_record import WORK_FOLDER
 
 _SUFFIXES_SHOWN = 5
 
@@ -145,6 +146,8 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
             f"{folder}: the folder cannot be read ({error.strerror}); permit it (chmod u+rx) or move it away"
         ) from None
     for entry in entries:
+        if entry.name == WORK_FOLDER:
+            continue
         if entry.is_dir() and not entry.name.startswith("."):
             if os.path.realpath(entry.path) not in visited:
                 yield from _walk(Path(entry.path), visited)

@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageErr
 from dped_data.colour import srgb_from_adobe_rgb
 from dped_data.errors import PhotoError
 from dped_data.exif import EXIF_FAULTS, capture_time, orientation_of, read_exif
-from dped_data.files import final_name
+from dped_data.files import atomic_write_bytes
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
@@ -260,31 +260,45 @@ def _is_adobe_rgb(exif: Image.Exif) -> bool:
     return bool(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03")
 
 
-def write_photo(
-    path: Path,
+def encode_photo(
     pixels: NDArray[np.uint8],
+    suffix: str,
     *,
     quality: int = 95,
     subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0",
     exif: bytes | None = None,
     icc_profile: bytes | None = None,
-) -> None:
-    """Write (H, W, 3) uint8 RGB to a .jpg, .png or .tif file; `quality` and `subsampling` concern JPEG only.
+) -> bytes:
+    """Return (H, W, 3) uint8 RGB as the bytes of a .jpg, .png or .tif file; `quality` and `subsampling` are JPEG's.
 
     Raises:
-        PhotoError: another suffix, or the file cannot be written.
+        PhotoError: another suffix, or pixels that the format does not take.
     """
     formats = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
-    file_format = formats.get(path.suffix.lower())
+    file_format = formats.get(suffix.lower())
     if file_format is None:
-        raise PhotoError(path.name, f"cannot write '{path.suffix}' photos; use .jpg, .png or .tif")
+        raise PhotoError(suffix, f"cannot write '{suffix}' photos; use .jpg, .png or .tif")
     options: dict[str, object] = {"quality": quality, "subsampling": subsampling} if file_format == "JPEG" else {}
     if file_format == "TIFF":
         options["compression"] = "tiff_deflate"
     options |= {key: value for key, value in (("exif", exif), ("icc_profile", icc_profile)) if value}
-    encoded = io.BytesIO()  # Pillow takes no notice when a full disk takes only a part of what it writes to a file
+    encoded = io.BytesIO()
     try:
         Image.fromarray(pixels).save(encoded, file_format, **options)
-        path.write_bytes(encoded.getbuffer())
     except OSError as error:
-        raise PhotoError(final_name(path), f"cannot be written ({error.strerror or error})") from None
+        raise PhotoError(suffix, f"cannot be written ({error.strerror or error})") from None
+    return encoded.getvalue()
+
+
+def write_photo(path: Path, pixels: NDArray[np.uint8], **how: Any) -> None:
+    """Write (H, W, 3) uint8 RGB to a file, whole or not at all; `how` and the formats as in `encode_photo`.
+
+    Raises:
+        PhotoError: another suffix, or the file cannot be written. ForeignFileError: somebody else's file is there.
+    """
+    try:
+        atomic_write_bytes(path, encode_photo(pixels, path.suffix, **how))
+    except PhotoError as error:
+        raise PhotoError(path.name, error.fault) from None
+    except OSError as error:
+        raise PhotoError(path.name, f"cannot be written ({error.strerror or error})") from None

@@ -7,13 +7,14 @@ so that it never describes shards that are not there.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dped_data.capture_table import CAPTURES_NAME, UNPAIRED_NAME
 from dped_data.errors import InputError, UsageError
-from dped_data.files import TEMPORARY_PREFIX, sha256_of_file
+from dped_data.files import sha256_of_file
 from dped_data.manifest import MANIFEST_NAME, read_manifest
 from dped_data.progress import progress
 from dped_data.records import SPLITS
@@ -22,6 +23,8 @@ from dped_data.work_units import WORK_FOLDER, Unit, UnitRecord, read_record, rec
 
 _SETTINGS = f"{WORK_FOLDER}/settings.json"
 _LOCK = f"{WORK_FOLDER}/lock"
+_WORK_FILES = re.compile(r"settings\.json|captures_folder|[0-9a-f]{64}\.(json|h5)")
+"""What of the work folder goes to the store."""
 _FETCHED = ".unit-fetched-"
 
 
@@ -137,7 +140,10 @@ def publish(target: RemoteFolder, folder: Path) -> None:
 def _local_files(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != _LOCK and path.suffix != ".log" and not path.name.startswith(TEMPORARY_PREFIX):
+        here_only = name.startswith(f"{WORK_FOLDER}/") and not _WORK_FILES.fullmatch(
+            name.removeprefix(f"{WORK_FOLDER}/")
+        )
+        if path.is_file() and not here_only:
             yield name
 
 

@@ -17,6 +17,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from dped_data.capture_table import CaptureRow
+from dped_data.ownership import remove
 from dped_data.records import Capture
 from dped_data.work_units import WORK_FOLDER
 
@@ -76,7 +77,7 @@ def read_watch(path: Path) -> WatchLog:
 def remove_watches(folder: Path) -> None:
     """Forget what earlier runs noted. Call under the dataset's lock."""
     for path in sorted((folder / WORK_FOLDER).glob(f"*{_SUFFIX}")):
-        path.unlink()
+        remove(path)
 
 
 def failed_in_worker(capture: Capture, reason: str) -> CaptureRow:
@@ -124,4 +125,4 @@ class UnitWatch:
         """Forget the unit's log. Call when its record has been written."""
         if self._log is not None:
             self._log.close()
-        self.path.unlink(missing_ok=True)
+        remove(self.path)

@@ -17,10 +17,12 @@ from pathlib import Path
 import h5py
 
 from dped_data.capture_table import CaptureRow, row_from_json
-from dped_data.files import atomic_write_text, remove_temporaries, sha256_of_file
+from dped_data.files import atomic_write_text, sha256_of_file
+from dped_data.ownership import check_free, move, remove
 from dped_data.records import SPLITS, Capture, Split
+from dped_data.written_record import DATASET_WORK_FOLDER, Written
 
-WORK_FOLDER = ".build"
+WORK_FOLDER = DATASET_WORK_FOLDER
 _UNFINISHED = ".unit-"
 _KEY_LENGTH = 64  # hexadecimal digits of a sha256
 
@@ -116,12 +118,10 @@ def read_record(folder: Path, key: str) -> UnitRecord | None:
         return None
 
 
-def clean_up(folder: Path) -> None:
-    """Remove what killed workers left. Call under the dataset's lock."""
+def make_folders(folder: Path) -> None:
+    """Make the folders of a dataset. Call under its lock."""
     for name in (*SPLITS, WORK_FOLDER):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        remove_temporaries(folder / name)
-    remove_temporaries(folder)
+        (folder / name).mkdir(exist_ok=True)
 
 
 def shards_by_key(folder: Path) -> dict[str, Path]:
@@ -137,10 +137,24 @@ def shards_by_key(folder: Path) -> dict[str, Path]:
 
 
 def all_shards(folder: Path) -> Iterator[Path]:
-    """Yield every shard: numbered and unnumbered ones in the split folders, those set aside in the work folder."""
-    for place in (*SPLITS, WORK_FOLDER):
-        yield from sorted((folder / place).glob("*.h5"))
-        yield from sorted((folder / place).glob(".*.h5"))
+    """Yield every shard: numbered and unnumbered ones in the split folders, those set aside in the work folder.
+
+    HDF5 files under other names are no shards of this dataset, whoever put them there.
+    """
+    for split in SPLITS:
+        yield from sorted(path for path in (folder / split).glob("[0-9]*.h5") if path.stem.isdigit())
+        yield from sorted((folder / split).glob(f"{_UNFINISHED}*.h5"))
+    yield from sorted(path for path in (folder / WORK_FOLDER).glob("*.h5") if len(path.stem) == _KEY_LENGTH)
+
+
+def check_shards(folder: Path) -> None:
+    """Raise ForeignFileError where a shard is not as it was written: damaged, or somebody else's file of that name.
+
+    Those that can be opened are held against the record by their length, so that this takes no time.
+    """
+    readable = set(shards_by_key(folder).values())
+    for path in all_shards(folder):
+        check_free(path, by_size=path in readable)
 
 
 def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed: bool) -> dict[str, UnitRecord]:
@@ -195,19 +209,23 @@ def number_shards(
         names |= {unit.key: f"{split}/{index:05d}.h5" for index, unit in enumerate(filled)}
     for path in all_shards(folder):
         if path not in shards.values():
-            path.unlink()
+            remove(path)
     for key, path in shards.items():
         if key in set_aside:
-            path.rename(folder / WORK_FOLDER / f"{key}.h5")
+            move(path, folder / WORK_FOLDER / f"{key}.h5")
         elif key not in names:
-            path.unlink()
+            remove(path)
         elif path != folder / names[key]:  # out of the way first: its number may be another's place still
-            path.rename(folder / names[key].split("/")[0] / f"{_UNFINISHED}{key}.h5")
+            move(path, folder / names[key].split("/")[0] / f"{_UNFINISHED}{key}.h5", _written(records[key]))
     for key, name in names.items():
         waiting = folder / name.split("/")[0] / f"{_UNFINISHED}{key}.h5"
         if waiting.exists():
-            waiting.rename(folder / name)
+            move(waiting, folder / name, _written(records[key]))
     for path in sorted((folder / WORK_FOLDER).glob("*.json")):
         if len(path.stem) == _KEY_LENGTH and path.stem not in records and path.stem not in set_aside:
-            path.unlink()
+            remove(path)
     return names
+
+
+def _written(record: UnitRecord) -> Written:
+    return Written(record.bytes, record.sha256)

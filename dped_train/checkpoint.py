@@ -19,7 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dped_data.errors import InputError
-from dped_data.files import atomic_write_bytes, remove_temporaries
+from dped_data.files import atomic_write_bytes
+from dped_data.ownership import remove
 from dped_train.enhancer_file import digest_of_tensors
 
 ARCHITECTURE = "dped-training"
@@ -92,11 +93,10 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:
-    """Remove all checkpoints but the newest `keep` and the best, and what a killed writer left."""
+    """Remove all checkpoints but the newest `keep` and the best."""
     for path in list_checkpoints(folder)[:-keep]:
         if path.stem != f"step-{best_step or 0:07d}":
-            path.unlink(missing_ok=True)  # processes that train together each come by
-    remove_temporaries(folder)
+            remove(path)  # processes that train together each come by
 
 
 def pack_module(prefix: str, module: nn.Module) -> dict[str, Tensor]:

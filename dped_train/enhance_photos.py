@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError, PhotoError, UsageError
-from dped_data.files import remove_temporaries, sha256_of_file
+from dped_data.files import sha256_of_file, written_state
+from dped_data.folder_lock import held
 from dped_data.photos import PHOTO_SUFFIXES, read_photo
 from dped_data.progress import progress
 from dped_data.settings_machinery import digest_of, settings_dict
+from dped_data.written_record import Written, is_ours
 from dped_train.enhance_record import EnhanceRecord
 from dped_train.enhance_settings import CHANGES_NO_PIXEL, EnhanceSettings
 from dped_train.enhancer_file import load_enhancer
@@ -99,7 +101,19 @@ def enhance(
     dtype = _dtype(settings.precision, device)
     enhancer = photo_enhancer(load_enhancer(model_file), dtype, device)
     model_digest = sha256_of_file(model_file)
-    out.mkdir(parents=True, exist_ok=True)
+    with held(out, "enhance", adopt=_files_of_the_version_before):
+        results = _enhance_all(tasks, enhancer, settings, dtype, model_digest, out)
+    return EnhanceReport(tuple(results), "bf16" if dtype == torch.bfloat16 else "fp32")
+
+
+def _enhance_all(
+    tasks: list[_Task],
+    enhancer: PhotoEnhancer,
+    settings: EnhanceSettings,
+    dtype: torch.dtype,
+    model_digest: str,
+    out: Path,
+) -> list[EnhancedPhoto]:
     record = EnhanceRecord(out)
 
     def one(task: _Task) -> EnhancedPhoto:
@@ -115,10 +129,13 @@ def enhance(
         return result
 
     finished = progress(_each(one, tasks, settings.at_once), total=len(tasks), label="enhance", unit="photo")
-    results = list(finished)
-    for folder in {task.output.parent for task in tasks}:
-        remove_temporaries(folder, {task.output.name for task in tasks})
-    return EnhanceReport(tuple(results), "bf16" if dtype == torch.bfloat16 else "fp32")
+    return list(finished)
+
+
+def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
+    """The photos that a version without a record enhanced: those that its list names with their length."""
+    outputs = EnhanceRecord(out).outputs()
+    return {path: written_state(path) for path in outputs} if outputs else None
 
 
 def _each(one: Callable[[_Task], EnhancedPhoto], tasks: list[_Task], at_once: int) -> Iterator[EnhancedPhoto]:
@@ -190,13 +207,15 @@ def _done(task: _Task, record: EnhanceRecord, key: str, overwrite: bool) -> Enha
         return None
     if record.holds(task.output, key):
         return EnhancedPhoto(task.source, task.output, "kept")
-    if overwrite or record.was_begun(task.output, key):
+    if (overwrite or record.was_begun(task.output, key)) and is_ours(task.output):
         return None
     return EnhancedPhoto(
         task.source,
         task.output,
         "failed",
-        f"{task.output} exists and was made otherwise; --overwrite replaces it, or choose another --out",
+        f"{task.output} exists and "
+        + ("was made otherwise; --overwrite replaces it" if is_ours(task.output) else "was not written by dped")
+        + ", or choose another --out",
     )
 
 

@@ -26,6 +26,11 @@ class EnhanceRecord:
         """Whether `output` was made with this `key` and is still as long as it was then."""
         return self._keys.get(self._name(output)) == f"{key}:{output.stat().st_size}"
 
+    def outputs(self) -> list[Path]:
+        """The finished photos that are still as long as they were when they were made."""
+        sizes = {self.folder / name: made.rpartition(":")[2] for name, made in self._keys.items()}
+        return [path for path, size in sizes.items() if path.is_file() and str(path.stat().st_size) == size]
+
     def was_begun(self, output: Path, key: str) -> bool:
         """Whether a run that was stopped had begun to make `output` with this `key`."""
         return self._keys.get(self._name(output)) == f"{_BEGUN}{key}"

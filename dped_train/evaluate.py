@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dped_data.errors import UsageError
-from dped_data.files import atomic_path, atomic_write_text
+from dped_data.files import atomic_write_text
 from dped_data.manifest import find_dataset
+from dped_data.ownership import check_free
 from dped_data.photos import write_photo
 from dped_data.progress import progress
 from dped_data.records import Split
@@ -108,10 +109,14 @@ def evaluate(
         csv_file: where to write a row for each patch; rows for each capture go beside it, into *-captures.csv.
         picture: where to write the worst patches, phone | enhanced | DSLR.
     Raises:
-        InputError: no such dataset, split, model or photo. UsageError: more than one of the three.
+        InputError: no such dataset, split, model or photo. UsageError: more than one of the three. ForeignFileError:
+            somebody else's file is where one is to be written.
     """
     if (model is not None) + (external is not None) + baseline > 1:
         raise UsageError("--model, --external and --baseline exclude each other; give one of them, or --identity")
+    outputs = [path for path in (csv_file, csv_file and _table_of_captures(csv_file), picture) if path]
+    for path in outputs:
+        check_free(path)
     store = open_pairs(find_dataset(data, phone), split)
     enhance = AdjustedPatches(store).patches if baseline else _enhancer(store, model, external, chosen_device(device))
     rows = spread_rows(len(store), most_patches)
@@ -124,8 +129,7 @@ def evaluate(
     if picture is not None:
         phone_patches, dslr = store.read(worst)
         picture.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(picture) as temporary:
-            write_photo(temporary, comparison_sheet([phone_patches, enhance(worst, phone_patches), dslr], scale=2))
+        write_photo(picture, comparison_sheet([phone_patches, enhance(worst, phone_patches), dslr], scale=2))
     return EvaluationReport(
         subject=BASELINE if baseline else str(model or external or "untouched phone"),
         dataset=store.folder,
@@ -244,7 +248,11 @@ def _write_tables(
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_csv(path, patches)
-    _write_csv(path.with_name(f"{path.stem}-captures.csv"), by_capture)
+    _write_csv(_table_of_captures(path), by_capture)
+
+
+def _table_of_captures(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-captures.csv")
 
 
 def _means(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_path
+from dped_data.ownership import check_free
 from dped_train.enhancer_file import enhancer_metadata, load_enhancer
 from dped_train.instance_norm import NORM_EPSILON
 from dped_train.networks import InstanceNorm
@@ -91,6 +92,7 @@ def export_enhancer(model: Path | str, out: Path | str, size_wh: tuple[int, int]
     out = Path(out)
     if size_wh is not None and min(size_wh) < 1:
         raise UsageError(f"size {size_wh[0]}x{size_wh[1]}: width and height must be 1 or more")
+    check_free(out)
     enhancer = load_enhancer(model)
     format_: Literal["onnx", "pt2"] = "pt2" if out.suffix.lower() == ".pt2" else "onnx"
     if format_ == "onnx":

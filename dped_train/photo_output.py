@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from dped_data.exif import EXIF_FAULTS, read_exif
-from dped_data.files import atomic_path
+from dped_data.files import atomic_write_bytes
 from dped_data.photos import write_photo
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}
@@ -73,13 +73,12 @@ def write_enhanced(
         PhotoError, OSError: the file cannot be written, for example for want of space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        if path.suffix == ".tif":
-            temporary.write_bytes(_tiff(pixels, exif))
-        elif pixels.dtype == np.uint8:
-            write_photo(temporary, pixels, quality=quality, exif=exif, icc_profile=srgb_profile())  # type: ignore[arg-type]
-        else:
-            temporary.write_bytes(_deep_png(pixels, exif))
+    if path.suffix == ".tif":
+        atomic_write_bytes(path, _tiff(pixels, exif))
+    elif pixels.dtype == np.uint8:
+        write_photo(path, pixels, quality=quality, exif=exif, icc_profile=srgb_profile())  # type: ignore[arg-type]
+    else:
+        atomic_write_bytes(path, _deep_png(pixels, exif))
 
 
 def _tiff(pixels: NDArray[np.generic], exif: bytes | None) -> bytes:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from dped_data.files import atomic_path, atomic_write_text, remove_temporaries
+from dped_data.files import atomic_write_text, written_state
+from dped_data.ownership import keep_changed
 from dped_data.photos import write_photo
+from dped_data.written_record import note
 
 COLUMNS = (
     "step",
@@ -32,6 +34,9 @@ COLUMNS = (
     "val_ms_ssim",
 )
 """Columns of metrics.csv. The losses are unweighted but for `total`; the two of a validation are empty elsewhere."""
+METRICS_NAME = "metrics.csv"
+TABLES = ("settings.json", METRICS_NAME)
+"""What is written anew when a run goes on; one that a person has changed is kept beside it."""
 
 
 class RunRecord:
@@ -40,15 +45,17 @@ class RunRecord:
     def __init__(self, folder: Path, step: int, facts: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "pictures").mkdir(exist_ok=True)
-        for place in (folder, folder / "pictures"):
-            remove_temporaries(place)
+        for name in TABLES:
+            keep_changed(folder / name)
         atomic_write_text(folder / "settings.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
         self.folder = folder
-        kept = _rows_until(folder / "metrics.csv", step)
-        atomic_write_text(folder / "metrics.csv", "\n".join([",".join(COLUMNS), *kept]) + "\n")
-        self._file = (folder / "metrics.csv").open("a", newline="", encoding="utf-8")
+        kept = _rows_until(folder / METRICS_NAME, step)
+        atomic_write_text(folder / METRICS_NAME, "\n".join([",".join(COLUMNS), *kept]) + "\n", grows=True)
+        self._file = (folder / METRICS_NAME).open("a", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._events = folder / "tensorboard"
+        self._earlier_events = {*self._events.glob("*")}
+        self._tensorboard = SummaryWriter(str(self._events), purge_step=step + 1)
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         """Append one row to metrics.csv and its figures to TensorBoard; `step` counts the steps done."""
@@ -60,8 +67,7 @@ class RunRecord:
     def add_picture(self, step: int, sheet: NDArray[np.uint8]) -> None:
         """Keep a validation picture (H, W, 3) as pictures/step-NNNNNNN.png and in TensorBoard."""
         path = self.folder / "pictures" / f"step-{step:07d}.png"
-        with atomic_path(path) as temporary:
-            write_photo(temporary, sheet)
+        write_photo(path, sheet)
         self._tensorboard.add_image("phone | enhanced | DSLR", sheet, step, dataformats="HWC")
         self._tensorboard.flush()
 
@@ -72,6 +78,8 @@ class RunRecord:
         """Write what is still in memory."""
         self._file.close()
         self._tensorboard.close()
+        for path in sorted({*self._events.iterdir()} - self._earlier_events):
+            note(path, written_state(path))
 
 
 def _rows_until(path: Path, step: int) -> list[str]:

@@ -4,20 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dped_data.errors import InputError
+from dped_data.files import written_state
+from dped_data.folder_lock import held
 from dped_data.settings_machinery import changed_settings, settings_dict
 from dped_data.shards import PatchStore
+from dped_data.written_record import Written
 from dped_train.checkpoint import list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
-from dped_train.enhancer_file import save_enhancer
+from dped_train.enhancer_file import enhancer_metadata, save_enhancer
 from dped_train.model_card import write_model_card
+from dped_train.record import METRICS_NAME, TABLES
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 from dped_train.state import TrainingState
 
 MODEL_NAME = "enhancer.safetensors"
+
+
+_NAMES = (
+    *(MODEL_NAME, f"best-{MODEL_NAME}", "checkpoints/", "pictures/", "tensorboard/"),
+    *("checkpoints/step-*.safetensors", "pictures/step-*.png"),
+)
+
+
+@contextmanager
+def held_run(folder: Path, leads: bool) -> Iterator[None]:
+    """Hold the folder of a run, by the one process that writes there; errors as in `folder_lock.held`."""
+    if not leads:
+        yield
+        return
+    with held(folder, "train", _NAMES, tables=TABLES, adopt=_files_of_the_version_before):
+        yield
+
+
+def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
+    """The files of a run that a version without a record made: its checkpoint or its enhancer proves it."""
+    checkpoints = list_checkpoints(folder / "checkpoints")
+    try:
+        if checkpoints:
+            load_checkpoint(checkpoints[-1])
+        else:
+            enhancer_metadata(folder / MODEL_NAME)
+    except InputError:
+        return None
+    known = [path for name in (*_NAMES, *TABLES) if not name.endswith("/") for path in folder.glob(name)]
+    states = {path: written_state(path) for path in known}
+    return {path: replace(state, grows=path.name == METRICS_NAME) for path, state in states.items()}
 
 
 def run_facts(settings: TrainSettings, store: PatchStore) -> dict[str, Any]:

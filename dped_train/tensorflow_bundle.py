@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dped_data.errors import InputError
+from dped_data.ownership import check_free
 from dped_train.enhancer_file import save_enhancer
 from dped_train.networks import BLOCKS, Enhancer
 
@@ -43,6 +44,7 @@ def import_checkpoint(prefix: Path, out: Path) -> None:
     Raises:
         InputError: a file is missing, truncated or damaged, or the checkpoint is no DPED generator.
     """
+    check_free(out)
     prefix = prefix.with_suffix("") if prefix.suffix == ".index" else prefix
     enhancer = enhancer_from_arrays(read_bundle(prefix), source=str(prefix))
     out.parent.mkdir(parents=True, exist_ok=True)

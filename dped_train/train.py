@@ -38,7 +38,7 @@ from dped_train.methods import recipe_of
 from dped_train.networks import Discriminator
 from dped_train.photo_tensors import photos_from_bytes
 from dped_train.record import RunRecord
-from dped_train.run_folder import MODEL_NAME, last_checkpoint_text, resume_or_begin, run_facts, save_run
+from dped_train.run_folder import MODEL_NAME, held_run, last_checkpoint_text, resume_or_begin, run_facts, save_run
 from dped_train.settings import TrainSettings
 from dped_train.state import begin, place, precision_of
 from dped_train.validation import Validation
@@ -91,7 +91,7 @@ def train(data: Path, phone: str | None, out: Path, settings: TrainSettings, *, 
     keep_freed_memory()
     source = find_dataset(data, phone)
     folder = out / source.name
-    with joined_processes(settings.device) as process:
+    with joined_processes(settings.device) as process, held_run(folder, process.leads):
         run = Run(settings, open_pairs(source, "train"), process, folder)
         validation = Validation(source, settings.validation_patches, process.device)
         first_step = resume_or_begin(folder, run.state, settings, run.pairs.store, resume)

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.files import atomic_path
+from dped_data.folder_lock import held
 from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
 from dped_data.inspection.measure import measure_capture
-from dped_data.inspection.page import PAGE_NAME, VERDICT_NAME, prepare_folder, write_page
+from dped_data.inspection.page import NAMES, PAGE_NAME, VERDICT_NAME, prepare_folder, write_page
 from dped_data.inspection.previews import read_preview
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
@@ -58,28 +59,29 @@ def inspect_pairs(
     """
     settings = settings or InspectSettings()
     opened = open_dataset(dataset / phone, captures)
-    prepare_folder(out)
-    figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
-    summary = summarise(figures, opened.patch_size, settings)
-    ranked = rank_captures(figures, summary, settings)
-    verdict, checks = judge(summary, ranked, settings)
-    report = InspectReport(
-        dataset=str(dataset / phone),
-        phone=opened.phone,
-        dslr=opened.dslr,
-        digest=opened.digest,
-        verdict=verdict,
-        checks=checks,
-        summary=summary,
-        captures=ranked,
-        photos=str(opened.captures_folder or ""),
-        page=str(out / PAGE_NAME),
-    )
-    document = as_json(report)
-    with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")
-    write_page(out, document, opened)
+    with held(out, "inspect-pairs", NAMES):
+        prepare_folder(out)
+        figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
+        summary = summarise(figures, opened.patch_size, settings)
+        ranked = rank_captures(figures, summary, settings)
+        verdict, checks = judge(summary, ranked, settings)
+        report = InspectReport(
+            dataset=str(dataset / phone),
+            phone=opened.phone,
+            dslr=opened.dslr,
+            digest=opened.digest,
+            verdict=verdict,
+            checks=checks,
+            summary=summary,
+            captures=ranked,
+            photos=str(opened.captures_folder or ""),
+            page=str(out / PAGE_NAME),
+        )
+        document = as_json(report)
+        with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+        write_page(out, document, opened)
     return report
 
 

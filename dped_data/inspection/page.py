@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dped_data.files import atomic_write_bytes, atomic_write_text, remove_temporaries
+from dped_data.files import atomic_write_bytes, atomic_write_text
 from dped_data.inspection.capture_page import CAPTURES_FOLDER, FILES
 from dped_data.inspection.records import Dataset
+from dped_data.ownership import remove, remove_recorded
+from dped_data.written_record import recorded_files
 
 PAGE_NAME = "index.html"
 VERDICT_NAME = "verdict.json"
@@ -21,22 +22,21 @@ _SCRIPTS = ("core", "review", "charts", "overview", "table", "compare", "detail"
 _ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS))
 
 
-def prepare_folder(out: Path) -> None:
-    """Make the report's folder and remove an earlier report's page and captures, file by known file, nothing else.
+NAMES = (
+    *(PAGE_NAME, VERDICT_NAME, "assets/", "data/", f"{CAPTURES_FOLDER}/", f"data/{_REPORT_NAME}"),
+    *(f"assets/{name}" for name in _ASSETS),
+    *(f"{CAPTURES_FOLDER}/[0-9][0-9][0-9][0-9][0-9]/{name}" for name in FILES),
+)
+"""What a report may hold."""
 
-    What a killed run left of a file half written goes, too.
+
+def prepare_folder(out: Path) -> None:
+    """Remove an earlier report's page and captures, and nothing else. Call while the folder is held.
 
     The page goes first and is written last, so that whoever finds one finds a whole report.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / PAGE_NAME).unlink(missing_ok=True)
-    for folder, names in ((out, (PAGE_NAME, VERDICT_NAME)), (out / "assets", _ASSETS), (out / "data", (_REPORT_NAME,))):
-        remove_temporaries(folder, names)
-    for folder in sorted((out / CAPTURES_FOLDER).glob("[0-9][0-9][0-9][0-9][0-9]")):
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # not empty: somebody else's files
-            folder.rmdir()
+    remove(out / PAGE_NAME)
+    remove_recorded(recorded_files(out / CAPTURES_FOLDER))
 
 
 def write_page(out: Path, report: Mapping[str, Any], dataset: Dataset) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dped_data.errors import InputError
+from dped_data.folder_lock import held
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
 from dped_data.inspection.report import InspectReport
@@ -63,8 +64,9 @@ class ReviewServer:
         self.address = self._http.address
 
     def serve(self) -> None:
-        """Answer requests until `stop` is called from another thread, or Ctrl-C."""
-        self._http.serve()
+        """Answer requests until `stop` is called from another thread, or Ctrl-C; the report is held meanwhile."""
+        with held(self._out, "inspect-pairs --review"):
+            self._http.serve()
 
     def stop(self) -> None:
         """End `serve`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
+import os
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,8 +20,9 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError, UsageError
-from dped_data.files import TEMPORARY_PREFIX
+from dped_data.folder_lock import held
 from dped_data.manifest import Manifest, find_dataset, read_manifest
+from dped_data.ownership import publish_folder, temporary_folder
 from dped_data.parallel import Backend, run_parallel
 from dped_data.progress import progress_bar
 from dped_data.records import SPLITS, Split
@@ -100,8 +101,6 @@ def export_dped(
     manifest = read_manifest(source)
     form: ImageFormat = image_format or ("jpg" if as_ == "dped" else "png")
     target = Path(out) / manifest.phone
-    if target.exists() or target.is_symlink():
-        raise InputError(f"{target}: exists already; remove it or choose another --out")
     rows: list[ExportedPatch] = []
     with _whole_folder(target) as temporary:
         calls = _calls(source, manifest, temporary, as_, form)
@@ -121,21 +120,18 @@ def export_dped(
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target` that becomes it when all went well and vanishes otherwise."""
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}export-{target.name}")
+    """Yield a folder of this process's own that becomes `target` when all went well and vanishes otherwise."""
     try:
-        try:
-            if temporary.exists():
-                shutil.rmtree(temporary)  # of an export that was killed
-            temporary.mkdir(parents=True)
-            yield temporary
-            temporary.rename(target)
-        except OSError as error:
-            raise InputError(
-                f"{target}: cannot be written ({error.strerror or error}); choose another --out, or make room there"
-            ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with held(target.parent, "export-dped", lock_name=f"export-{target.name}.lock") as work:
+            if os.path.lexists(target):
+                raise InputError(f"{target}: exists already; remove it or choose another --out")
+            with temporary_folder(work) as temporary:
+                yield temporary
+                publish_folder(temporary, target)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror or error}); choose another --out, or make room there"
+        ) from None
 
 
 def _calls(

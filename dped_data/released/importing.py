@@ -101,7 +101,7 @@ def import_dped(
     settings = ImportSettings("imported", phone, dslr, _patch_size(root, captures))
     table = settings_dict(settings)
     splits: list[Split] = [c.folder_split or "train" for c in captures]
-    with locked(target):
+    with locked(target, "import-dped"):
         digest = prepare(target, root, table, overwrite)
         units = plan_units(captures, splits, root, digest, PAIRS_PER_SHARD)
         records = finished_units(target, units, root, retry_failed)

@@ -3,47 +3,83 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from dped_data.errors import InputError
-from dped_data.files import atomic_write_text, remove_temporaries
+from dped_data.files import atomic_write_text, written_state
+from dped_data.folder_lock import held
 from dped_data.settings_machinery import changed_settings
 from dped_data.simulation.truth import CAPTURES_FOLDER, TRUTH_FOLDER, Truth, read_truth, truth_path
+from dped_data.written_record import Written
 
 DESCRIPTION_NAME = "simulation.json"
 
 
-def begin(out: Path, asked: Mapping[str, Any], cameras: tuple[str, str]) -> None:
-    """Make the folders of a rendering ready and note what it was asked for; or check that it was asked for the same.
+@contextmanager
+def rendering(out: Path, asked: Mapping[str, Any], files: Sequence[str]) -> Iterator[None]:
+    """Hold the folder of a rendering, made ready, and note what it was asked for; or check that it was the same.
 
+    Args:
+        out: the folder.
+        asked: everything that decides the rendering.
+        files: the photos that it will write, relative to the captures folder.
     Raises:
-        InputError: `out` holds photos that no rendering left there, or one that was asked for something else.
+        InputError: another command writes there, or `out` holds a rig that was asked for something else.
+            ForeignFileError: it holds photos or truths that no rendering left there.
     """
+    written = [f"{CAPTURES_FOLDER}/{file}" for file in files]
+    written += [f"{TRUTH_FOLDER}/{Path(file).stem}.json" for file in files]
+    folders = sorted({str(Path(file).parent) for file in written})
+    names = [DESCRIPTION_NAME, f"{CAPTURES_FOLDER}/", *(f"{folder}/" for folder in folders), *map(escape, written)]
+    with held(out, "simulate-rig", names, adopt=_files_of_the_version_before):
+        before = _asked_before(out)
+        if before is None:  # whatever is there was rendered with settings that nobody knows
+            for folder in (out / CAPTURES_FOLDER, out / TRUTH_FOLDER):
+                if folder.exists() and any(folder.iterdir()):
+                    raise InputError(f"{folder}: not empty and not of a rendering; choose another --out or remove it")
+        if before is not None and (changes := changed_settings(before, asked)):
+            raise InputError(
+                f"{out}: holds a rig that was rendered with other settings or photos ({'; '.join(changes)}); "
+                "use the same to go on, choose another --out, or remove it"
+            )
+        for folder in folders:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        if before is None:
+            write_description(out, {"asked": asked})
+        yield
+
+
+def _asked_before(out: Path) -> dict[str, Any] | None:
     path = out / DESCRIPTION_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        before = document["asked"]
+        asked = json.loads(path.read_text(encoding="utf-8"))["asked"]
     except FileNotFoundError:
-        before = None
+        return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error}); remove {out} or choose another --out") from None
-    folders = [out / CAPTURES_FOLDER / camera for camera in cameras] + [out / TRUTH_FOLDER]
-    if before is None:
-        for folder in (out / CAPTURES_FOLDER, out / TRUTH_FOLDER):
-            if folder.exists() and any(folder.iterdir()):
-                raise InputError(f"{folder}: not empty and not of a rendering; choose another --out or remove it")
-    elif changes := changed_settings(before, asked):
-        raise InputError(
-            f"{out}: holds a rig that was rendered with other settings or photos ({'; '.join(changes)}); "
-            "use the same to go on, choose another --out, or remove it"
-        )
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_temporaries(folder)
-    if before is None:
-        write_description(out, {"asked": asked})
+    if not isinstance(asked, dict):
+        raise InputError(f"{path}: damaged (not a table); remove {out} or choose another --out")
+    return asked
+
+
+def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
+    """The files of a rig that a version without a record rendered: what it was asked for, and what truths name."""
+    try:
+        if _asked_before(out) is None:
+            return None
+    except InputError:
+        return None
+    files = [out / DESCRIPTION_NAME]
+    for path in sorted((out / TRUTH_FOLDER).glob("*.json")):
+        with suppress(InputError, OSError):
+            truth = read_truth(path)
+            photos = [out / CAPTURES_FOLDER / file for file in (truth.phone_file, truth.dslr_file)]
+            files += [path, *(photo for photo in photos if photo.is_file())]
+    return {path: written_state(path) for path in files}
 
 
 def write_description(out: Path, document: Mapping[str, Any]) -> None:

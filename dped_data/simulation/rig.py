@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from dped_data.errors import UsageError
 from dped_data.exif import exif_with_time
-from dped_data.files import atomic_path, sha256_of_file
+from dped_data.files import sha256_of_file
 from dped_data.parallel import run_parallel
 from dped_data.photos import write_photo
 from dped_data.progress import progress
 from dped_data.settings import Camera, Rig
-from dped_data.simulation.description import begin, finished_truth, write_description
+from dped_data.simulation.description import finished_truth, rendering, write_description
 from dped_data.simulation.geometry import draw_geometry
 from dped_data.simulation.optics import CameraLook, develop, draw_phone, dslr_look
 from dped_data.simulation.render import render_light
@@ -91,26 +91,29 @@ def simulate_rig(
         raise UsageError(f"--min-view {settings.min_view:g} is above --max-view {settings.max_view:g}; swap them")
     scene_photos = list_photos(photos)
     asked = _asked(cameras, settings, scene_photos)
-    begin(out, asked, (cameras[0].name, cameras[1].name))
     phone_wh, dslr_wh = ((round(c.width_px * settings.scale), round(c.height_px * settings.scale)) for c in cameras)
     count = settings.count or len(scene_photos)
     shots = _plan(count, cameras[0].name, cameras[1].name, settings)
-    known = {shot.index: finished_truth(out, shot.phone_file, shot.dslr_file) for shot in shots}
-    calls = [(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots if known[shot.index] is None]
-    rendered = progress(run_parallel(_render_shot, calls, jobs), total=len(calls), label="rendering", unit="capture")
-    truths = [truth for truth in known.values() if truth is not None] + list(rendered)
-    magnifications = [t.magnification for t in truths]
-    report = SimulationReport(
-        captures=count,
-        photos=len(scene_photos),
-        phone=cameras[0].name,
-        dslr=cameras[1].name,
-        phone_wh=phone_wh,
-        dslr_wh=dslr_wh,
-        magnification=(float(np.median(magnifications)), max(magnifications)),
-        walls=sum(len(t.scene_photos) > 1 for t in truths),
-    )
-    write_description(out, {"asked": asked, "report": dataclasses.asdict(report)})
+    files = [file for shot in shots for file in (shot.phone_file, shot.dslr_file)]
+    with rendering(out, asked, files):
+        known = {shot.index: finished_truth(out, shot.phone_file, shot.dslr_file) for shot in shots}
+        calls = [(shot, scene_photos, out, phone_wh, dslr_wh, settings) for shot in shots if known[shot.index] is None]
+        rendered = progress(
+            run_parallel(_render_shot, calls, jobs), total=len(calls), label="rendering", unit="capture"
+        )
+        truths = [truth for truth in known.values() if truth is not None] + list(rendered)
+        magnifications = [t.magnification for t in truths]
+        report = SimulationReport(
+            captures=count,
+            photos=len(scene_photos),
+            phone=cameras[0].name,
+            dslr=cameras[1].name,
+            phone_wh=phone_wh,
+            dslr_wh=dslr_wh,
+            magnification=(float(np.median(magnifications)), max(magnifications)),
+            walls=sum(len(t.scene_photos) > 1 for t in truths),
+        )
+        write_description(out, {"asked": asked, "report": dataclasses.asdict(report)})
     return report
 
 
@@ -167,5 +170,4 @@ def _render_shot(
 
 
 def _save(path: Path, pixels: NDArray[np.uint8], look: CameraLook, time_s: float) -> None:
-    with atomic_path(path) as temporary:
-        write_photo(temporary, pixels, quality=look.quality, subsampling=look.subsampling, exif=exif_with_time(time_s))
+    write_photo(path, pixels, quality=look.quality, subsampling=look.subsampling, exif=exif_with_time(time_s))

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image
 
 from dped_data.errors import PhotoError
 from dped_data.exif import read_exif
-from dped_data.photos import decode_photo, read_bytes, write_photo
+from dped_data.photos import decode_photo, encode_photo, read_bytes
 
 _APP0, _APP1, _APP2, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
@@ -51,7 +51,7 @@ class CleanCopy:
     is_recoded: bool
 
 
-def clean_copy(path: Path, scratch: Path) -> CleanCopy:
+def clean_copy(path: Path) -> CleanCopy:
     """Return a copy of a photo for the eyes only.
 
     Kept are the pixels, the orientation and the colour profile; not kept are camera, lens, times, place, comments,
@@ -59,9 +59,6 @@ def clean_copy(path: Path, scratch: Path) -> CleanCopy:
     again. Decoded and stored as PNG (8 bits, sRGB, upright) are TIFF, HEIC and camera RAW photos, CMYK JPEGs, PNGs that
     are turned by EXIF, and photos that are Adobe RGB by an EXIF mark only, which browsers do not heed.
 
-    Args:
-        path: the photo.
-        scratch: a folder for a temporary file.
     Raises:
         PhotoError: it cannot be read or is damaged.
     """
@@ -73,9 +70,7 @@ def clean_copy(path: Path, scratch: Path) -> CleanCopy:
         return CleanCopy(_clean_jpeg(data, orientation, path.name), ".jpg", width, height, False)
     if orientation == 1 and data.startswith(_PNG_SIGNATURE):
         return CleanCopy(_clean_png(data, path.name), ".png", width, height, False)
-    recoded = scratch / "recoded.png"
-    write_photo(recoded, pixels)
-    return CleanCopy(recoded.read_bytes(), ".png", width, height, True)
+    return CleanCopy(encode_photo(pixels, ".png"), ".png", width, height, True)
 
 
 def _shown_orientation(data: bytes) -> int | None:

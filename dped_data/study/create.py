@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dped_data.errors import InputError, UsageError
-from dped_data.files import TEMPORARY_PREFIX, atomic_write_bytes, atomic_write_text
+from dped_data.files import atomic_write_text, write_bytes, written_state
+from dped_data.folder_lock import held
+from dped_data.ownership import put, remove, remove_recorded, temporary_folder
 from dped_data.photo_listing import ListedPhoto, list_folder
 from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.progress import progress_bar
 from dped_data.study.clean_copy import CleanCopy, clean_copy
 from dped_data.study.records import Study, StudyGroup, StudyPhoto
-from dped_data.study.study_file import ANSWERS_NAME, PHOTOS_FOLDER, STUDY_NAME, study_text
+from dped_data.study.store import check_unanswered, forget_study
+from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, study_text
+from dped_data.written_record import WORK_FOLDER, Written, is_marked, recorded_files
 
 _NAMES_SHOWN = 3
 
@@ -83,13 +83,15 @@ def create_study(
 
     Args:
         sets: (group, class) -> folder of photos, searched with the folders in it.
-        out: the study's folder, made whole or not at all. A study there that nobody has answered is replaced.
+        out: the study's folder, made whole or not at all. A study there that nobody has answered is replaced; files
+            that are not of a study stay.
         title: shown to the subjects.
         scenes: scenes per group, chosen by `seed` among those that all classes have; None takes all.
         seed: of that choice and of every subject's order.
     Raises:
         InputError: a folder without photos, classes without common scenes, too few scenes, a photo that cannot be read,
-            two photos of one class with one stem, or `out` holds answers or something else.
+            two photos of one class with one stem, or `out` holds answers or is being served. ForeignFileError: a file
+            of somebody else has a name that the study needs.
         UsageError: fewer than two classes in a group, or fewer scenes than one.
     """
     if scenes is not None and scenes < 1:
@@ -97,18 +99,19 @@ def create_study(
     listed = {key: _photos_by_stem(folder) for key, folder in sets.items()}
     groups = tuple(_group(name, listed, scenes, seed) for name in dict.fromkeys(group for group, _ in sets))
     _check_out(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{out.name}"
-    try:
-        (unfinished / PHOTOS_FOLDER).mkdir(parents=True)
-        photos, recoded = _copy_photos(groups, sets, listed, unfinished)
+    names = (STUDY_NAME, f"{PHOTOS_FOLDER}/")
+    with held(out, "study create", names, adopt=_files_of_the_version_before) as work, temporary_folder(work) as new:
+        check_unanswered(out)
+        photos, recoded = _copy_photos(groups, sets, listed, new)
+        total = sum(path.stat().st_size for path in new.iterdir())
         study = Study(title, seed, groups, photos)
-        atomic_write_text(unfinished / STUDY_NAME, study_text(study))
-        total = sum(path.stat().st_size for path in (unfinished / PHOTOS_FOLDER).iterdir())
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.replace(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        forget_study(out)
+        remove(out / STUDY_NAME)  # goes first and comes last: what has one is whole
+        remove_recorded(recorded_files(out / PHOTOS_FOLDER))
+        (out / PHOTOS_FOLDER).mkdir(exist_ok=True)
+        for path in sorted(new.iterdir()):
+            put(path, out / PHOTOS_FOLDER / path.name, written_state(path))
+        atomic_write_text(out / STUDY_NAME, study_text(study))
     used = {group.name: set(group.scenes) for group in groups}
     lonely = _without_partner(listed, {name: _common(name, listed) for name in used})
     return StudyCreation(out, study, lonely, recoded, total)
@@ -186,23 +189,19 @@ def _group(group: str, listed: _Listed, scenes: int | None, seed: int) -> StudyG
 
 
 def _check_out(out: Path) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / STUDY_NAME).is_file():
+    there = out.is_dir() and any(out.iterdir())
+    if there and not (is_marked(out / WORK_FOLDER) or (out / STUDY_NAME).exists()):
         raise InputError(f"{out}: exists and is no study; choose another --out")
-    answers = _answers_in(out / ANSWERS_NAME)
-    if answers:
-        raise InputError(f"{out}: holds {answers} answers, which a new study would lose; choose another --out")
 
 
-def _answers_in(path: Path) -> int:
-    if not path.exists():
-        return 0
+def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
+    """The files of a study that a version without a record made."""
     try:
-        with closing(sqlite3.connect(path)) as database:
-            return int(database.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
-    except sqlite3.Error as error:
-        raise InputError(f"{path}: cannot be read ({error}); choose another --out") from None
+        study = read_study(out)
+    except InputError:
+        return None
+    files = [out / STUDY_NAME, *(out / PHOTOS_FOLDER / photo.file for photo in study.photos)]
+    return {path: written_state(path) for path in files}
 
 
 def _copy_photos(
@@ -228,9 +227,8 @@ def _copy_photos(
 
 
 def _copy_photo(source: Path, folder: Path) -> tuple[str, CleanCopy]:
-    """Copy a photo into the study under the digest of its bytes; return the name and the copy without its bytes."""
-    copy = clean_copy(source, folder)
+    """Copy a photo into `folder` under the digest of its bytes; return the name and the copy without its bytes."""
+    copy = clean_copy(source)
     name = f"{hashlib.sha256(copy.data).hexdigest()[:24]}{copy.suffix}"
-    atomic_write_bytes(folder / PHOTOS_FOLDER / name, copy.data)
-    (folder / "recoded.png").unlink(missing_ok=True)
+    write_bytes(folder / name, copy.data)
     return name, replace(copy, data=b"")

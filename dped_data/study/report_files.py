@@ -9,6 +9,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 from dped_data.files import atomic_write_bytes, atomic_write_text
+from dped_data.folder_lock import held
 from dped_data.study.bars import draw_bars
 from dped_data.study.records import Question
 from dped_data.study.report import LEAST_SUBJECTS, Comparison, Interval, SceneCount, StudyReport
@@ -16,15 +17,16 @@ from dped_data.study.report import LEAST_SUBJECTS, Comparison, Interval, SceneCo
 
 def write_report(report: StudyReport, out: Path) -> Path:
     """Write the CSV tables (comparisons, classes, scenes, subjects, answers), bars.png and bars.svg; return `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name, header, rows in _tables(report):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-        atomic_write_text(out / f"{name}.csv", text.getvalue())
-    for suffix in ("png", "svg"):
-        atomic_write_bytes(out / f"bars.{suffix}", draw_bars(report, suffix))
+    tables, bars = list(_tables(report)), [f"bars.{suffix}" for suffix in ("png", "svg")]
+    with held(out, "study report", (*(f"{name}.csv" for name, _, _ in tables), *bars)):
+        for name, header, rows in tables:
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+            atomic_write_text(out / f"{name}.csv", text.getvalue())
+        for name in bars:
+            atomic_write_bytes(out / name, draw_bars(report, name.rpartition(".")[2]))
     return out
 
 

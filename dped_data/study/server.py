@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from dped_data.errors import InputError
+from dped_data.folder_lock import held
 from dped_data.study.records import ShownQuestion
 from dped_data.study.store import AnswerStore
 from dped_data.study.study_file import PHOTOS_FOLDER, read_study
@@ -52,6 +53,15 @@ class StudyServer:
             InputError: no study there, answers to another study, or the port cannot be opened.
         """
         self._study = read_study(folder)
+        self._held = ExitStack()
+        self._held.enter_context(held(folder, "study serve"))  # from now on, so that no other study takes its place
+        try:
+            self._open(folder, host, port)
+        except BaseException:
+            self._held.close()
+            raise
+
+    def _open(self, folder: Path, host: str, port: int) -> None:
         self.store = AnswerStore(folder, self._study)
         self._photos = folder / PHOTOS_FOLDER
         self._of = {(p.group, p.class_name, p.scene): p for p in self._study.photos}
@@ -67,8 +77,9 @@ class StudyServer:
 
     def serve(self) -> None:
         """Answer requests until `stop` is called from another thread, or Ctrl-C."""
-        self._http.serve()
-        self.store.close()
+        with self._held:
+            self._http.serve()
+            self.store.close()
 
     def stop(self) -> None:
         """End `serve`."""

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS answers (
 );
 CREATE INDEX IF NOT EXISTS answers_of_subject ON answers (subject, place);
 """
+_NO_STUDY = ""
+"""Digest of no study yet: one without answers was replaced."""
 _LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """Without those that are mistaken for another when read aloud or copied by hand."""
 _ID_LENGTH = 12
@@ -53,6 +55,7 @@ class AnswerStore:
         self._lock = threading.Lock()
         self._orders: dict[str, tuple[ShownQuestion, ...]] = {}
         with self._faults():
+            _check_schema(self.path)
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=20)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")  # an answer is on disk before it is acknowledged
@@ -61,6 +64,7 @@ class AnswerStore:
             self._database.execute(
                 "INSERT INTO study SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM study)", (digest, new_token())
             )
+            self._database.execute("UPDATE study SET digest = ? WHERE digest = ?", (digest, _NO_STUDY))
             stored, token = self._database.execute("SELECT digest, token FROM study").fetchone()
         if stored != digest:
             raise InputError(f"{self.path}: answers to another study; move the file away to begin anew")
@@ -76,6 +80,7 @@ class AnswerStore:
         subject = "".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))
         with self._lock, self._faults():
             self._database.execute("INSERT INTO subjects VALUES (?, ?)", (subject, _now()))
+            self._check_on_disk("SELECT 1 FROM subjects WHERE id = ?", subject)
         return subject
 
     def questions(self, subject: str) -> tuple[ShownQuestion, ...] | None:
@@ -110,11 +115,12 @@ class AnswerStore:
         asked = shown.question
         row = (subject, place, asked.group, asked.scene, shown.left, shown.right, chosen, _now())
         with self._lock, self._faults():
-            self._database.execute(
+            number = self._database.execute(
                 "INSERT INTO answers (subject, place, group_name, scene, left_class, right_class, chosen_class,"
                 " answered) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
-            )
+            ).lastrowid
+            self._check_on_disk("SELECT 1 FROM answers WHERE number = ?", number)
 
     def subjects(self) -> tuple[str, ...]:
         """Return the ids of all subjects, in the order in which they began."""
@@ -137,12 +143,54 @@ class AnswerStore:
             found.append(Answer(subject, shown[place].question, shown[place].left, chosen, answered, given))
         return tuple(found)
 
+    def _check_on_disk(self, query: str, value: str | int | None) -> None:
+        """Raise InputError unless a new reader of the file finds the row: somebody may have moved or emptied it."""
+        with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=20)) as reader:
+            if reader.execute(query, (value,)).fetchone() is None:
+                raise InputError(f"{self.path}: was replaced while it is in use; restore it, or start the server again")
+
     @contextmanager
     def _faults(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: {error}") from None
+
+
+def _check_schema(path: Path) -> None:
+    """Raise InputError where a file of that name holds other tables than ours; nothing is written to it."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not {"study", "subjects", "answers"} <= tables:
+        raise InputError(f"{path}: is not a file of answers; move it away, or choose another place")
+
+
+def check_unanswered(folder: Path) -> None:
+    """Raise InputError if a folder holds answers, or a file of that name that is no file of answers."""
+    path = folder / ANSWERS_NAME
+    try:
+        _check_schema(path)
+        answers = _count(path) if path.exists() and path.stat().st_size else 0
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot be read ({error}); choose another --out") from None
+    if answers:
+        raise InputError(f"{folder}: holds {answers} answers, which a new study would lose; choose another --out")
+
+
+def _count(path: Path) -> int:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        return int(database.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+
+
+def forget_study(folder: Path) -> None:
+    """Let a file without answers belong to the study that comes next. Call while the folder is held."""
+    path = folder / ANSWERS_NAME
+    if path.exists() and path.stat().st_size:
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("UPDATE study SET digest = ?", (_NO_STUDY,))
+            database.execute("DELETE FROM subjects")
 
 
 def _now() -> str:

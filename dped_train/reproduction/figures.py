@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dped_data.ownership import remove
 from dped_train.reproduction.candidates import DPED, Candidate
 from dped_train.reproduction.kept import kept
 from dped_train.reproduction.measure import Bench, Row, dataset_facts, listing, weights_digest
@@ -92,7 +93,7 @@ def figures(bench: Bench, second: Sequence[tuple[Candidate, Row]], compared: Seq
         )
         if all(path.is_file() for path in result.files()):
             break
-        done.unlink()
+        remove(done)
     return result
 
 

@@ -27,3 +27,11 @@ def kept(path: Path, depends_on: Mapping[str, Any], make: Callable[[], dict[str,
     result = make()
     atomic_write_text(path, json.dumps({"key": key, "result": result}, indent=1) + "\n")
     return result
+
+
+def is_kept_result(path: Path) -> bool:
+    """Whether a file holds a result as `kept` writes it."""
+    try:
+        return {*json.loads(path.read_text(encoding="utf-8"))} == {"key", "result"}
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dped_data.ownership import remove
 from dped_data.settings_machinery import settings_dict
 from dped_data.shards import PatchStore
 from dped_train.bootstrap import Figure
@@ -109,7 +110,7 @@ def _trained(bench: Bench, name: str, training: TrainSettings) -> Path:
     runs = bench.out / "runs" / name
     model, done = runs / bench.dataset.name / MODEL_NAME, runs / "done.json"
     if not model.is_file():
-        done.unlink(missing_ok=True)
+        remove(done)
 
     def make() -> dict[str, Any]:
         report = train(bench.dataset, None, runs, training, resume=True)

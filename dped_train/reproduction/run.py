@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dped_data.files import atomic_write_text
+from dped_data.files import atomic_write_text, written_state
+from dped_data.folder_lock import held
 from dped_data.manifest import find_dataset
 from dped_data.records import Split
+from dped_data.written_record import Written
 from dped_train.data import open_pairs
 from dped_train.evaluate import spread_rows
 from dped_train.reproduction.candidates import added_row, methods, without_content
 from dped_train.reproduction.figures import figures
-from dped_train.reproduction.kept import kept
+from dped_train.reproduction.kept import is_kept_result, kept
 from dped_train.reproduction.measure import Bench, dataset_facts
 from dped_train.reproduction.report import PageFacts, page
 from dped_train.reproduction.settings import ReproduceSettings
@@ -31,6 +33,11 @@ from dped_train.reproduction.shift_loss import (
 from dped_train.reproduction.tables import Table, table_2, table_3, table_text
 
 What = Literal["methods", "ablation", "shift-loss", "figures", "all"]
+_NAMES = (
+    *("results/", "runs/", "figures/", "figure-06.csv", "figure-06.svg", "report.html"),
+    *(f"{what}.html" for what in ("methods", "ablation", "shift-loss", "figures")),
+    *("results/*.json", "runs/*/done.json", "figures/figure*", "figures/scene-*.jpg"),
+)
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -82,20 +89,20 @@ def reproduce(
     dataset = find_dataset(data, phone)
     bench = Bench(dataset, out / dataset.name, settings)
     bench.test()
-    bench.out.mkdir(parents=True, exist_ok=True)
     added = tuple(added_row(row) for row in rows)
-    losses = _shift_losses(bench) if what in ("shift-loss", "all") else None
-    second = table_2(bench, added) if what in ("methods", "figures", "all") else None
-    third = table_3(bench) if what in ("ablation", "all") else None
-    drawn = None
-    if second is not None and what in ("figures", "all"):
-        known = {c.name: c for c in (*methods(settings, added), without_content(settings))}
-        drawn = figures(bench, [(known[row.name], row) for row in second.rows], (third or second).rows)
-    place = bench.out / ("report.html" if what == "all" else f"{what}.html")
-    facts = PageFacts(
-        what=what, bench=bench, manifest=bench.test().manifest, rows=tuple(rows), seconds=perf_counter() - start
-    )
-    atomic_write_text(place, page(facts, second, third, losses, drawn))
+    with held(bench.out, "reproduce", _NAMES, adopt=_files_of_the_version_before):
+        losses = _shift_losses(bench) if what in ("shift-loss", "all") else None
+        second = table_2(bench, added) if what in ("methods", "figures", "all") else None
+        third = table_3(bench) if what in ("ablation", "all") else None
+        drawn = None
+        if second is not None and what in ("figures", "all"):
+            known = {c.name: c for c in (*methods(settings, added), without_content(settings))}
+            drawn = figures(bench, [(known[row.name], row) for row in second.rows], (third or second).rows)
+        place = bench.out / ("report.html" if what == "all" else f"{what}.html")
+        facts = PageFacts(
+            what=what, bench=bench, manifest=bench.test().manifest, rows=tuple(rows), seconds=perf_counter() - start
+        )
+        atomic_write_text(place, page(facts, second, third, losses, drawn))
     return ReproductionReport(
         folder=bench.out,
         page=place,
@@ -105,6 +112,14 @@ def reproduce(
         pictures=drawn.files() if drawn else (),
         seconds=perf_counter() - start,
     )
+
+
+def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
+    """The files of a reproduction that a version without a record made: results under keys prove it."""
+    if not any(map(is_kept_result, out.glob("results/*.json"))):
+        return None
+    known = [path for name in _NAMES if not name.endswith("/") for path in out.glob(name)]
+    return {path: written_state(path) for path in known}
 
 
 def reproduction_text(report: ReproductionReport) -> str:

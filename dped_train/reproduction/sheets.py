@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dped_data.files import atomic_path
 from dped_data.photos import write_photo
 from dped_data.shards import PatchStore
 from dped_train.distributed import chosen_device
@@ -53,8 +52,7 @@ def headed_sheet(columns: Sequence[Column], scale: int = 2) -> Photos:
 def write_picture(path: Path, photo: Photos) -> Path:
     """Write a picture whole or not at all; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        write_photo(temporary, photo)
+    write_photo(path, photo)
     return path
 
 

@@ -183,7 +183,7 @@ def test_two_builds_at_once_are_refused(
 ) -> None:
     from dped_data.dataset_folder import locked
 
-    with locked(tmp_path / "pocket"), pytest.raises(InputError, match="another build is writing here"):
+    with locked(tmp_path / "pocket"), pytest.raises(InputError, match="another command is writing here"):
         build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
 
 

@@ -239,7 +239,7 @@ def test_an_export_never_replaces_and_never_leaves_a_part(tmp_path: Path) -> Non
         del file["ncc"]
     with pytest.raises(InputError, match="damaged shard"):
         export_dped(tmp_path / "out", "iphone", tmp_path / "third", jobs=1)
-    assert list((tmp_path / "third").iterdir()) == []
+    assert not (tmp_path / "third").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from dped_data.files import sha256_of_file
 from dped_data.photos import read_header, write_photo
 from dped_data.settings import Camera, Rig
 from dped_data.simulation import SimulationSettings, read_truths, simulate_rig
+from dped_data.simulation.description import write_description
 from dped_data.simulation.geometry import draw_geometry
 from dped_data.simulation.scenes import list_photos, make_scene
 
@@ -30,7 +31,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): sha256_of_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and ".dped" not in p.parts)
+    return {str(p.relative_to(folder)): sha256_of_file(p) for p in files}
 
 
 def test_same_settings_same_bytes_for_any_number_of_jobs(photos: Path, tmp_path: Path) -> None:
@@ -49,14 +51,18 @@ def test_an_interrupted_rendering_goes_on(photos: Path, tmp_path: Path) -> None:
     simulate_rig(photos, tmp_path / "whole", RIG, "pocket", settings, jobs=1)
     whole = digests(tmp_path / "whole")
     simulate_rig(photos, tmp_path / "broken", RIG, "pocket", settings, jobs=1)
-    # As a killed run leaves it: no report, a capture without its truth, one without a photo, a half-written file.
+    # As a killed run leaves it: no report, a capture without its truth, one without a photo.
     broken = tmp_path / "broken"
     asked = json.loads((broken / "simulation.json").read_text())["asked"]
-    (broken / "simulation.json").write_text(json.dumps({"asked": asked}))
+    write_description(broken, {"asked": asked})
     (broken / "truth" / "0002.json").unlink()
-    (broken / "captures" / "slr" / "0002.jpg").write_bytes(b"of another program")
+    foreign = broken / "captures" / "slr" / "0002.jpg"
+    foreign.write_bytes(b"of another program")
     (broken / "captures" / "slr" / "0003.jpg").unlink()
-    (broken / "captures" / "pocket" / ".tmp-123-0004.jpg").write_bytes(b"half")
+    with pytest.raises(InputError, match=r"0002\.jpg: was changed since dped wrote it; move it away"):
+        simulate_rig(photos, broken, RIG, "pocket", settings, jobs=1)
+    assert foreign.read_bytes() == b"of another program"
+    foreign.unlink()
     kept = (broken / "captures" / "pocket" / "0001.jpg").stat().st_mtime_ns
     simulate_rig(photos, broken, RIG, "pocket", settings, jobs=1)
     assert digests(broken) == whole
@@ -127,7 +133,7 @@ def test_bad_input_is_named(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not empty and not of a rendering"):
         simulate_rig(photos, tmp_path / "twice", RIG, "pocket", settings, jobs=1)
     (tmp_path / "twice" / "simulation.json").write_text("{")
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match=r"simulation\.json: was changed since dped wrote it; move it away"):
         simulate_rig(photos, tmp_path / "twice", RIG, "pocket", settings, jobs=1)
     (tmp_path / "twice" / "truth" / "0001.json").write_text('{"version": 1}')
     with pytest.raises(InputError, match="damaged truth"):

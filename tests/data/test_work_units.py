@@ -9,12 +9,15 @@ import h5py
 import pytest
 
 from dped_data.capture_table import CaptureRow
+from dped_data.files import atomic_path, written_state
 from dped_data.records import Capture, Split
 from dped_data.work_units import (
+    WORK_FOLDER,
     Unit,
     UnitRecord,
-    clean_up,
+    check_shards,
     finished_units,
+    make_folders,
     number_shards,
     plan_units,
     read_record,
@@ -23,6 +26,7 @@ from dped_data.work_units import (
     unfinished_path,
     write_record,
 )
+from dped_data.written_record import ForeignFileError, Written, make_work_folder
 
 
 def captures(names: list[str]) -> list[Capture]:
@@ -66,24 +70,30 @@ def test_key_follows_settings_and_photo_size(tmp_path: Path) -> None:
     assert len(set(keys)) == 3
 
 
+def begin(folder: Path) -> None:
+    """Make a dataset's folder ready, as a build does under its lock."""
+    make_work_folder(folder / WORK_FOLDER, whole_folder=True)
+    make_folders(folder)
+
+
 def finish_unit(folder: Path, unit: Unit, patches: int = 1, status: str = "kept") -> UnitRecord:
     """Write the shard and record of a unit as a worker would, with little in it."""
-    size = 0
+    state = Written(0, "")
     if patches:
         path = unfinished_path(folder, unit)
-        with h5py.File(path, "w") as file:
+        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["unit"] = unit.key
-        size = path.stat().st_size
+        state = written_state(path)
     rows = tuple(
         CaptureRow(c.capture_id, c.phone_file, c.dslr_file, "", status, patches=patches) for c in unit.captures
     )
-    record = UnitRecord(unit.key, patches, size, "0", {c.phone_file: "x" for c in unit.captures}, rows)
+    record = UnitRecord(unit.key, patches, state.bytes, state.sha256, {c.phone_file: "x" for c in unit.captures}, rows)
     write_record(folder, record)
     return record
 
 
 def test_records_come_back_as_written(tmp_path: Path) -> None:
-    clean_up(tmp_path)
+    begin(tmp_path)
     unit = plan(["a", "b"], tmp_path)[0]
     assert read_record(tmp_path, unit.key) is None
     record = finish_unit(tmp_path, unit)
@@ -93,20 +103,23 @@ def test_records_come_back_as_written(tmp_path: Path) -> None:
 
 
 def test_a_unit_is_done_only_with_its_shard_whole(tmp_path: Path) -> None:
-    clean_up(tmp_path)
+    begin(tmp_path)
     unit = plan(["a"], tmp_path)[0]
     finish_unit(tmp_path, unit)
     assert set(finished_units(tmp_path, [unit], tmp_path, False)) == {unit.key}
     shard = unfinished_path(tmp_path, unit)
     data = shard.read_bytes()
+    check_shards(tmp_path)
     shard.write_bytes(data + b"x")
     assert not finished_units(tmp_path, [unit], tmp_path, False)
+    with pytest.raises(ForeignFileError, match=r"h5: was changed since dped wrote it; move it away"):
+        check_shards(tmp_path)
     shard.unlink()
     assert not finished_units(tmp_path, [unit], tmp_path, False)
 
 
 def test_failed_captures_are_tried_again_on_request(tmp_path: Path) -> None:
-    clean_up(tmp_path)
+    begin(tmp_path)
     unit = plan(["a"], tmp_path)[0]
     finish_unit(tmp_path, unit, patches=0, status="failed")
     assert set(finished_units(tmp_path, [unit], tmp_path, False)) == {unit.key}
@@ -114,7 +127,7 @@ def test_failed_captures_are_tried_again_on_request(tmp_path: Path) -> None:
 
 
 def test_a_photo_changed_in_place_is_noticed(tmp_path: Path) -> None:
-    clean_up(tmp_path)
+    begin(tmp_path)
     (tmp_path / "p").mkdir()
     photo = tmp_path / "p/a.jpg"
     photo.write_bytes(b"1")
@@ -130,7 +143,7 @@ def test_a_photo_changed_in_place_is_noticed(tmp_path: Path) -> None:
 def test_numbering_closes_gaps_and_survives_interruption_at_every_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clean_up(tmp_path)
+    begin(tmp_path)
     units = plan([f"{i:03d}" for i in range(12)], tmp_path, per_shard=1)
     records = {u.key: finish_unit(tmp_path, u, patches=index % 3) for index, u in enumerate(units)}
     number_shards(tmp_path, units, records)
@@ -156,7 +169,7 @@ def test_numbering_closes_gaps_and_survives_interruption_at_every_rename(
 
 
 def test_units_no_longer_wanted_are_removed(tmp_path: Path) -> None:
-    clean_up(tmp_path)
+    begin(tmp_path)
     units = plan(["a", "b", "c"], tmp_path, per_shard=1)
     records = {u.key: finish_unit(tmp_path, u) for u in units}
     number_shards(tmp_path, units, records)

@@ -165,7 +165,7 @@ def test_two_at_once(trial: Trial, bench: Bench) -> None:
             time.sleep(0.01)
         second = bench.server.run(trial.job.words(out), out)
         trial.tally.injected["two at once"] += 1
-        assert second.status == 1 and "another build is writing here" in second.text
+        assert second.status == 1 and "another command is writing here" in second.text
         gate.touch()
         assert bench.server.wait(first) == 0
         gate.unlink()

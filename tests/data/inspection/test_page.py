@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from dped_data.inspection.capture_page import FILES
 from dped_data.inspection.inspect import as_json, inspect_pairs
 from dped_data.inspection.page import write_page
 from dped_data.inspection.source import open_dataset
+from dped_data.written_record import _host
 
 
 def script_data(path: Path) -> dict:  # type: ignore[type-arg]
@@ -59,14 +62,21 @@ def test_second_report_replaces_the_first_and_nothing_else(tmp_path: Path) -> No
 
 def test_what_killed_writers_left_is_removed_and_no_other(tmp_path: Path) -> None:
     out = tmp_path / "report"
-    half = [out / ".tmp-7-index.html", out / ".tmp-7-verdict.json", out / "assets/.tmp-8-core.js"]
-    half.append(out / "data/.tmp-9-report.js")
-    mine = [out / ".tmp-7-mine.html", out / "assets/mine.js"]
-    for path in (*half, *mine):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    dataset = make_dataset(tmp_path / "dataset", count=1)
+    inspect_pairs(dataset, PHONE, out, jobs=1)
+    half = out / f".dped/tmp/{_host()}-{ended_process()}-3.js"
+    mine = [out / ".tmp-7-mine.html", out / "assets/mine.js", out / "assets/.tmp-8-core.js"]
+    for path in (half, *mine):
         path.write_text("half")
-    inspect_pairs(make_dataset(tmp_path / "dataset", count=1), PHONE, out, jobs=1)
-    assert not any(path.exists() for path in half) and all(path.exists() for path in mine)
+    inspect_pairs(dataset, PHONE, out, jobs=1)
+    assert not half.exists() and all(path.read_text() == "half" for path in mine)
+
+
+def ended_process() -> int:
+    """The number of a process that has just ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 def test_report_that_is_broken_off_leaves_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

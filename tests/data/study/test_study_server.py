@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -363,7 +364,10 @@ def test_an_open_host_takes_numeric_names_only(folder: Path) -> None:
     assert "nothing is encrypted" in open_host_warning(running.address)
 
 
-def test_a_port_in_use_is_one_clear_line(folder: Path, server: StudyServer) -> None:
+def test_a_port_in_use_is_one_clear_line(folder: Path, server: StudyServer, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"another command is writing here \(study serve, process \d+ on"):
+        StudyServer(folder, port=0)
+    folder = shutil.copytree(folder, tmp_path / "another")
     with pytest.raises(InputError, match=r"port \d+ on 127\.0\.0\.1 cannot be opened .*choose another port"):
         StudyServer(folder, port=urlsplit(server.address).port or 0)
     with pytest.raises(InputError, match="nowhere"):
