@@ -91,7 +91,15 @@ def remove(path: Path) -> None:
         return
     if not is_ours(path):
         raise _foreign(path)
-    path.unlink(missing_ok=True)
+    _delete(path)
+
+
+def _delete(path: Path) -> None:
+    """The one function that deletes: a file, a link as a link, a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def move(path: Path, to: Path, written: Written | None = None) -> None:
@@ -133,10 +141,7 @@ def remove_in_work(path: Path) -> None:
     work = find_work_folder(real)
     if work is None or recorded_name(work, real) is not None:
         raise _foreign(path)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    _delete(path)
 
 
 def remove_if_empty(folder: Path) -> None:
@@ -150,7 +155,7 @@ def remove_recorded(paths: Iterable[Path]) -> None:
     parents = set()
     for path in paths:
         if is_ours(path):
-            path.unlink()
+            _delete(path)
             parents.add(path.parent)
     for folder in sorted(parents, key=lambda parent: len(parent.parts), reverse=True):
         remove_if_empty(folder)
@@ -159,7 +164,7 @@ def remove_recorded(paths: Iterable[Path]) -> None:
 def remove_work_folder(work: Path) -> None:
     """Remove a marked work folder with all that is in it."""
     if is_marked(work):
-        shutil.rmtree(work)
+        _delete(work)
 
 
 def tidy(work: Path) -> None:

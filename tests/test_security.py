@@ -53,6 +53,71 @@ def faults(call: ast.Call, names: dict[str, str]) -> Iterator[str]:
         yield "torch.load without weights_only=True"
 
 
+WRITERS = {"dped_data/ownership.py", "dped_data/written_record.py"}
+"""Where files may be deleted and replaced: after they were held against the record."""
+STORE_WRITERS = {"dped_data/remote.py"}
+DELETING = {
+    *("unlink", "rmdir", "removedirs", "rmtree", "rename", "renames", "move", "rm", "rm_file", "rm_files", "_rm"),
+    *("delete", "delete_object", "delete_objects", "remove_file", "truncate", "ftruncate"),
+}
+DELETING_OF_MODULES = {f"{module}.{name}" for module in ("os", "shutil") for name in (*DELETING, "remove", "replace")}
+
+
+def deletions(source: str) -> list[str]:
+    """The calls of a piece of code that delete, replace or rename files or objects, with their lines."""
+    tree, found = ast.parse(source), []
+    imported = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = imported.get(ast.unparse(node.func), ast.unparse(node.func))
+        last = name.rpartition(".")[2]
+        # One value alone: Path.replace(target). Texts are replaced with two, dataclasses and times by keywords.
+        replaces = last == "replace" and "." in name and len(node.args) == 1 and not node.keywords
+        own = name.startswith(("dped_data.", "dped_train."))
+        if name in DELETING_OF_MODULES or replaces or (last in DELETING and "." in name and not own):
+            found.append(f"line {node.lineno}: {name}")
+    return found
+
+
+PROGRAM = [path for path in SOURCES if path.relative_to(ROOT).parts[0] in ("cli.py", "dped_data", "dped_train")]
+
+
+@pytest.mark.parametrize("path", PROGRAM, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_deleted_and_replaced_in_one_place(path: Path) -> None:
+    if str(path.relative_to(ROOT)) not in WRITERS | STORE_WRITERS:
+        assert deletions(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "path.unlink()",
+        "shutil.rmtree(folder, ignore_errors=True)",
+        "from shutil import rmtree; rmtree(folder)",
+        "os.remove(path)",
+        "os.replace(a, b)",
+        "a.replace(b)",
+        "a.rename(b)",
+        "(a / 'x').rmdir()",
+        "shutil.move(a, b)",
+        "system.rm_file(path)",
+        "system.rm(path, recursive=True)",
+    ],
+)
+def test_the_rule_sees_what_deletes(code: str) -> None:
+    assert deletions(code)
+
+
+def test_the_rule_lets_other_replacements_pass() -> None:
+    assert deletions("text.replace('a', 'b')\ndataclasses.replace(a, b=1)\ntime.replace(tzinfo=UTC)\nreplace(a)") == []
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_shell_no_pickle_no_evaluation(path: Path) -> None:
     assert violations(path.read_text()) == []
