@@ -2,53 +2,42 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from PIL import ExifTags, Image
 
-EXIF_FAULTS = (
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    OSError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises for damaged EXIF blocks, and for photos that claim far more than they hold."""
+from dped_data.decoding import decoding
+from dped_data.errors import PhotoError
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
     """Return the EXIF data; an empty block when it is damaged, since the pixels may still be good."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif = image.getexif()
-            exif.get_ifd(ExifTags.IFD.Exif)
-            exif.get_ifd(ExifTags.IFD.Interop)
-            return exif
-    except EXIF_FAULTS:
-        return Image.Exif()
+    with suppress(PhotoError), decoding("", "damaged EXIF block"):
+        exif = image.getexif()
+        exif.get_ifd(ExifTags.IFD.Exif)
+        exif.get_ifd(ExifTags.IFD.Interop)
+        return exif
+    return Image.Exif()
 
 
 def orientation_of(exif: Image.Exif) -> int:
     """Return how the photo is stored, 1 (upright) to 8; 1 where that is not stated or makes no sense."""
-    value = exif.get(ExifTags.Base.Orientation, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    with suppress(PhotoError), decoding("", "damaged EXIF block"):  # values are decoded when they are asked for
+        value = exif.get(ExifTags.Base.Orientation, 1)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    return 1
 
 
 def capture_time(exif: Image.Exif) -> tuple[float | None, bool]:
     """Return (seconds since 1970 or None, whether sub-seconds were given) from DateTimeOriginal, else DateTime."""
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    text = details.get(ExifTags.Base.DateTimeOriginal)
-    subseconds = details.get(ExifTags.Base.SubsecTimeOriginal)
-    if not text:
-        text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
+    text = subseconds = None
+    with suppress(PhotoError), decoding("", "damaged EXIF block"):
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        text = details.get(ExifTags.Base.DateTimeOriginal)
+        subseconds = details.get(ExifTags.Base.SubsecTimeOriginal)
+        if not text:
+            text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
     try:
         seconds = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
     except ValueError:
