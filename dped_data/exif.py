@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from dped_data.decoding import decoding
 from dped_data.errors import PhotoError
+
+_MOST_CHUNKS = 2**20
+_LARGEST_BLOCK = 2**24
+"""Ours: a PNG of 250 megapixels has 100,000 chunks at most of the size that libpng makes; no camera writes 16 MB."""
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
     """Return the EXIF data; an empty block when it is damaged, since the pixels may still be good."""
     with suppress(PhotoError), decoding("", "damaged EXIF block"):
-        exif = image.getexif()
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            _find_late_block(image)
+        exif = Image.Image.getexif(image)  # the method of PNG photos would decode the pixels first
         exif.get_ifd(ExifTags.IFD.Exif)
         exif.get_ifd(ExifTags.IFD.Interop)
         return exif
     return Image.Exif()
+
+
+def _find_late_block(image: PngImagePlugin.PngImageFile) -> None:
+    """Take note of an EXIF block that stands behind the pixels; Pillow finds it only when it has decoded them."""
+    if "exif" in image.info or image.fp is None:
+        return
+    place = image.fp.tell()
+    image.fp.seek(8)
+    for _ in range(_MOST_CHUNKS):
+        head = image.fp.read(8)
+        length = int.from_bytes(head[:4])
+        if len(head) < 8 or head[4:] == b"IEND":
+            break
+        if head[4:] == b"eXIf" and length <= _LARGEST_BLOCK:
+            image.info["exif"] = b"Exif\0\0" + image.fp.read(length)
+            break
+        image.fp.seek(length + 4, io.SEEK_CUR)
+    image.fp.seek(place)
 
 
 def orientation_of(exif: Image.Exif) -> int:

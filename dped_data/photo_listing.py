@@ -139,11 +139,18 @@ def list_folder(root: Path, below: str, camera: str, split: Split | None, withou
     return CameraPhotos(camera, below, split, tuple(photos), hidden, others, tuple(misnamed))
 
 
+def is_photo_name(name: str) -> bool:
+    """Whether a file of this name is taken for a photo: by its suffix, not hidden, and not misnamed."""
+    return Path(name).suffix.lower() in PHOTO_SUFFIXES and not name.startswith(".") and not fault_of_name(name)
+
+
 def fault_of_name(name: str) -> str:
     """Return why a photo of this name, which may have folders in it, is not used; "" if it is.
 
     Tables and HDF5 files hold UTF-8 only; control characters break lines of tables, and command the terminal.
     """
+    if name.isprintable():
+        return ""
     kinds = {unicodedata.category(character) for character in name}
     if "Cs" in kinds:  # Python's stand-in for a byte that is not UTF-8
         return "its name is not UTF-8; rename it"

@@ -175,7 +175,7 @@ def _decode_raw(data: bytes, name: str) -> NDArray[np.uint8]:
     """Develop with the camera's white balance to sRGB; LibRaw turns the photo upright."""
     with _opened_raw(data, name) as raw, decoding(name, "damaged or unknown camera RAW file"):
         developed: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True)
-        return developed
+        return developed if developed.shape[2] == 3 else np.repeat(developed[..., :1], 3, axis=2)  # grey sensors
 
 
 def _raw_header(path: Path) -> PhotoHeader:
