@@ -37,7 +37,7 @@ def _find_late_block(image: PngImagePlugin.PngImageFile) -> None:
     for _ in range(_MOST_CHUNKS):
         head = image.fp.read(8)
         length = int.from_bytes(head[:4])
-        if len(head) < 8 or head[4:] == b"IEND":
+        if not (len(head) == 8 and head[4:].isalpha()) or head[4:] == b"IEND":
             break
         if head[4:] == b"eXIf" and length <= _LARGEST_BLOCK:
             image.info["exif"] = b"Exif\0\0" + image.fp.read(length)
