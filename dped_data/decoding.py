@@ -23,7 +23,7 @@ def decoding(name: str, fault: str) -> Iterator[None]:
     except (PhotoError, MemoryError):
         raise
     # The one place that catches everything: for damaged files decoders raise what no list can name (struct.error,
-    # AttributeError, SystemError, ...), and no call of our own stands inside.
+    # AttributeError, SystemError, ...). Inside stand calls of decoders and what asks for their values, nothing else.
     except Exception as error:
         if _tells_of_memory(str(error)):
             raise MemoryError(str(error)) from error
