@@ -555,7 +555,7 @@ def import_checkpoint_command(prefix: Path, out: Path) -> None:
 @click.option("--size", help="The only photo size to take, such as 2048x1536.  [default: any size, any number]")
 def export_onnx_command(model: str, out: Path, size: str | None) -> None:
     """Write MODEL (a file, a run's folder, or a name in models/) for other runtimes and for phones."""
-    from dped_train.enhance_photos import find_model
+    from dped_train.enhancer_file import find_model
     from dped_train.export import export_enhancer, parse_size
 
     model_file = find_model(model, Path(EnhanceSettings().models))

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dped_data.photos import read_photo, write_photo  # noqa: E402
+from dped_data.photo_writing import write_photo  # noqa: E402
+from dped_data.photos import read_photo  # noqa: E402
 from dped_train.enhancer_file import load_enhancer, save_enhancer  # noqa: E402
 from dped_train.kept_maps import bytes_per_row  # noqa: E402
 from dped_train.networks import CHANNELS, Enhancer, initialise  # noqa: E402

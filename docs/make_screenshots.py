@@ -30,7 +30,8 @@ from chromium import start_chromium  # noqa: E402
 
 import cli  # noqa: E402
 from dped_data.demo_photos import prepare_demo  # noqa: E402
-from dped_data.photos import read_photo, write_photo  # noqa: E402
+from dped_data.photo_writing import write_photo  # noqa: E402
+from dped_data.photos import read_photo  # noqa: E402
 from dped_data.resampling import sample_dslr  # noqa: E402
 from dped_data.study.create import create_study, study_sets  # noqa: E402
 from dped_data.study.report import report_study  # noqa: E402

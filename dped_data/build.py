@@ -185,15 +185,8 @@ def build_shard(
         attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": settings.alignment}
         write_shard(path, kept, attributes, settings.shards.compression)
         size, sha256 = path.stat().st_size, sha256_of_file(path)
-    record = UnitRecord(
-        key=unit.key,
-        patches=sum(len(c.patches.ncc) for c in kept),
-        bytes=size,
-        sha256=sha256,
-        photo_sha256=photos.sha256,
-        rows=tuple(row for row, _ in outcomes),
-        photo_mtime_ns=photos.mtime_ns,
-    )
+    patches, rows = sum(len(c.patches.ncc) for c in kept), tuple(row for row, _ in outcomes)
+    record = UnitRecord(unit.key, patches, size, sha256, photos.sha256, rows, photos.mtime_ns, photos.state)
     write_record(folder, record)
     if target is not None:
         send_unit(target, folder, unit, record)

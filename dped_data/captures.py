@@ -54,7 +54,7 @@ def find_captures(captures_dir: Path, phone: str, dslr: str, settings: PairingSe
             times = read_times(captures_dir, [pair[0].file for pair in found.pairs], phone)
             notes += _coincidence(captures_dir, found, times, dslr)
         captures += _captures(found, times, phones.split)
-        unpaired += found.unpaired
+        unpaired += (*found.unpaired, *phones.misnamed, *dslrs.misnamed)
     captures.sort(key=lambda capture: capture.capture_id)
     unpaired.sort(key=lambda photo: photo.file)
     return Pairing(tuple(captures), tuple(unpaired), method, clock, tuple(notes))

@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
+import io
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
-EXIF_FAULTS = (
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    OSError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises for damaged EXIF blocks, and for photos that claim far more than they hold."""
+from dped_data.decoding import decoding
+from dped_data.errors import PhotoError
+
+_MOST_CHUNKS = 2**20
+_LARGEST_BLOCK = 2**24
+"""Ours: a PNG of 250 megapixels has 100,000 chunks at most of the size that libpng makes; no camera writes 16 MB."""
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
     """Return the EXIF data; an empty block when it is damaged, since the pixels may still be good."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif = image.getexif()
-            exif.get_ifd(ExifTags.IFD.Exif)
-            exif.get_ifd(ExifTags.IFD.Interop)
-            return exif
-    except EXIF_FAULTS:
-        return Image.Exif()
+    with suppress(PhotoError), decoding("", "damaged EXIF block"):
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            _find_late_block(image)
+        exif = Image.Image.getexif(image)  # the method of PNG photos would decode the pixels first
+        exif.get_ifd(ExifTags.IFD.Exif)
+        exif.get_ifd(ExifTags.IFD.Interop)
+        return exif
+    return Image.Exif()
+
+
+def _find_late_block(image: PngImagePlugin.PngImageFile) -> None:
+    """Take note of an EXIF block that stands behind the pixels; Pillow finds it only when it has decoded them."""
+    if "exif" in image.info or image.fp is None:
+        return
+    place = image.fp.tell()
+    image.fp.seek(8)
+    for _ in range(_MOST_CHUNKS):
+        head = image.fp.read(8)
+        length = int.from_bytes(head[:4])
+        if not (len(head) == 8 and head[4:].isalpha()) or head[4:] == b"IEND":
+            break
+        if head[4:] == b"eXIf" and length <= _LARGEST_BLOCK:
+            image.info["exif"] = b"Exif\0\0" + image.fp.read(length)
+            break
+        image.fp.seek(length + 4, io.SEEK_CUR)
+    image.fp.seek(place)
 
 
 def orientation_of(exif: Image.Exif) -> int:
     """Return how the photo is stored, 1 (upright) to 8; 1 where that is not stated or makes no sense."""
-    value = exif.get(ExifTags.Base.Orientation, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    with suppress(PhotoError), decoding("", "damaged EXIF block"):  # values are decoded when they are asked for
+        value = exif.get(ExifTags.Base.Orientation, 1)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    return 1
 
 
 def capture_time(exif: Image.Exif) -> tuple[float | None, bool]:
     """Return (seconds since 1970 or None, whether sub-seconds were given) from DateTimeOriginal, else DateTime."""
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    text = details.get(ExifTags.Base.DateTimeOriginal)
-    subseconds = details.get(ExifTags.Base.SubsecTimeOriginal)
-    if not text:
-        text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
+    text = subseconds = None
+    with suppress(PhotoError), decoding("", "damaged EXIF block"):
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        text = details.get(ExifTags.Base.DateTimeOriginal)
+        subseconds = details.get(ExifTags.Base.SubsecTimeOriginal)
+        if not text:
+            text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
     try:
         seconds = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
     except ValueError:

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dped_data.errors import InputError
+from dped_data.photo_files import NOT_REGULAR
 from dped_data.photos import PHOTO_SUFFIXES
-from dped_data.records import SPLITS, Split
+from dped_data.records import SPLITS, Split, Unpaired
 from dped_data.written_record import WORK_FOLDER
 
 _SUFFIXES_SHOWN = 5
+_CONTROLS = {"Cc", "Zl", "Zp"}
+"""Unicode's categories of characters that end lines or command terminals."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class CameraPhotos:
         split: the split that the folders prescribe, None if they do not.
         photos: sorted by file.
         hidden: files and folders that were ignored because their names start with a dot.
-        others: files that are no photos, by suffix.
+        others: files that are no photos, by suffix; pipes, devices and links to them by NOT_REGULAR.
+        misnamed: photos that are not used because of their names, shown escaped, with the reason.
     """
 
     camera: str
@@ -54,6 +58,7 @@ class CameraPhotos:
     photos: tuple[ListedPhoto, ...]
     hidden: int
     others: Counter[str]
+    misnamed: tuple[Unpaired, ...] = ()
 
 
 def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[CameraPhotos, CameraPhotos]]:
@@ -107,26 +112,61 @@ def _list_camera(captures_dir: Path, camera: str, place: str, split: Split | Non
     return list_folder(captures_dir, f"{place}{camera}", camera, split)
 
 
-def list_folder(root: Path, below: str, camera: str, split: Split | None) -> CameraPhotos:
+def list_folder(root: Path, below: str, camera: str, split: Split | None, without: Path | None = None) -> CameraPhotos:
     """List the photos of one camera in the folder ROOT/BELOW and the folders in it; InputError if one is unreadable.
 
-    Their files are relative to `root`, their keys to ROOT/BELOW, with the split in front if there is one.
+    Their files are relative to `root`, their keys to ROOT/BELOW, with the split in front if there is one. The folder
+    `without` is not entered.
     """
     folder = root / below
     photos: list[ListedPhoto] = []
+    misnamed: list[Unpaired] = []
     hidden, others = 0, Counter[str]()
-    for path in _walk(folder, set()):
+    for path, is_regular in _walk(folder, set() if without is None else {os.path.realpath(without)}):
         inside = path.relative_to(folder).as_posix()
         suffix = path.suffix.lower()
         if path.name.startswith("."):
             hidden += 1
         elif suffix not in PHOTO_SUFFIXES:
-            others[suffix or "no suffix"] += 1
+            others[shown_name(suffix) or "no suffix"] += 1
+        elif not is_regular:
+            others[NOT_REGULAR] += 1
+        elif reason := fault_of_name(inside):
+            misnamed.append(Unpaired(f"{below}/{shown_name(inside)}", reason))
         else:
             stem = unicodedata.normalize("NFC", str(PurePosixPath(inside).with_suffix("")))  # macOS writes NFD names
             photos.append(ListedPhoto(f"{below}/{inside}", f"{split}/{stem}" if split else stem))
     photos.sort(key=lambda photo: photo.file)
-    return CameraPhotos(camera, below, split, tuple(photos), hidden, others)
+    return CameraPhotos(camera, below, split, tuple(photos), hidden, others, tuple(misnamed))
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a file of this name is taken for a photo: by its suffix, not hidden, and not misnamed."""
+    return Path(name).suffix.lower() in PHOTO_SUFFIXES and not name.startswith(".") and not fault_of_name(name)
+
+
+def fault_of_name(name: str) -> str:
+    """Return why a photo of this name, which may have folders in it, is not used; "" if it is.
+
+    Tables and HDF5 files hold UTF-8 only; control characters break lines of tables, and command the terminal.
+    """
+    if name.isprintable():
+        return ""
+    kinds = {unicodedata.category(character) for character in name}
+    if "Cs" in kinds:  # Python's stand-in for a byte that is not UTF-8
+        return "its name is not UTF-8; rename it"
+    return "its name holds control characters; rename it" if kinds & _CONTROLS else ""
+
+
+def shown_name(name: str) -> str:
+    """Return a name with backslash escapes for what is not UTF-8 or controls; any other name as it is."""
+    return "".join(_escaped(c) if unicodedata.category(c) in {"Cs", *_CONTROLS} else c for c in name)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def _is_folder(path: Path) -> bool:
@@ -136,8 +176,11 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
-    """Yield the files below `folder`, following links but no folder twice; hidden folders are yielded, not entered."""
+def _walk(folder: Path, visited: set[str]) -> Iterator[tuple[Path, bool]]:
+    """Yield the files below `folder`, following links but no folder twice, and whether each may be a regular file.
+
+    Hidden folders are yielded, not entered. So are links to nothing: they fail by their names when they are read.
+    """
     visited.add(os.path.realpath(folder))
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -148,11 +191,22 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
     for entry in entries:
         if entry.name == WORK_FOLDER:
             continue
-        if entry.is_dir() and not entry.name.startswith("."):
+        is_folder, is_regular = _kind(entry)
+        if is_folder and not entry.name.startswith("."):
             if os.path.realpath(entry.path) not in visited:
                 yield from _walk(Path(entry.path), visited)
         else:
-            yield Path(entry.path)
+            yield Path(entry.path), is_regular
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Return whether an entry is a folder, and whether it may be a regular file: it is, or nothing is known of it."""
+    try:
+        if entry.is_file():
+            return False, True
+        return entry.is_dir(), not os.path.exists(entry.path)  # noqa: PTH110 - a Path for every entry takes long
+    except OSError:  # a link to itself, or into a folder that may not be entered
+        return False, True
 
 
 def _no_folder(captures_dir: Path, camera: str, folder: Path) -> str:
@@ -172,5 +226,6 @@ def _no_photos(captures_dir: Path, places: list[CameraPhotos]) -> str:
     hidden = sum(place.hidden for place in places)
     found = [f"{count} x {suffix}" for suffix, count in others.most_common(_SUFFIXES_SHOWN)]
     found += [f"{hidden} hidden"] if hidden else []
+    found += [f"{photo.file}: {photo.reason}" for place in places for photo in place.misnamed[:1]]
     what = f"only {', '.join(found)}" if found else "the folder is empty"
     return f"{captures_dir / places[0].folder}: no photos ({what}); photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"

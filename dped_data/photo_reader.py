@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from dped_data.errors import PhotoError
-from dped_data.photos import read_bytes
+from dped_data.photo_files import MTIME, FileState, read_photo_file
 from dped_data.remote import RemoteFolder
 
 NEVER_READ_NS = -1
@@ -19,6 +19,7 @@ class PhotoReader:
         sha256: file -> sha256 of its bytes; "" for one that could not be read.
         mtime_ns: file -> time of its last change when it was read; NEVER_READ_NS for one that could not be read, so
             that a later run tries it as soon as it can be.
+        state: file -> its state when it was read, for files of this machine that could be read.
     """
 
     def __init__(self, root: Path | RemoteFolder) -> None:
@@ -26,22 +27,18 @@ class PhotoReader:
         self.root = root
         self.sha256: dict[str, str] = {}
         self.mtime_ns: dict[str, int] = {}
+        self.state: dict[str, FileState] = {}
 
     def read(self, file: str) -> bytes:
         """Return the bytes of a file; PhotoError if it cannot be read."""
         self.sha256[file], self.mtime_ns[file] = "", NEVER_READ_NS
-        data, changed_ns = _remote(self.root, file) if isinstance(self.root, RemoteFolder) else _local(self.root / file)
+        if isinstance(self.root, RemoteFolder):
+            data, changed_ns = _remote(self.root, file)
+        else:
+            data, self.state[file] = read_photo_file(self.root / file)
+            changed_ns = self.state[file][MTIME]
         self.sha256[file], self.mtime_ns[file] = hashlib.sha256(data).hexdigest(), changed_ns
         return data
-
-
-def _local(path: Path) -> tuple[bytes, int]:
-    """Return a file's bytes and the time of its last change, taken first: a change during reading is noticed later."""
-    try:
-        changed_ns = path.stat().st_mtime_ns
-    except OSError:
-        changed_ns = NEVER_READ_NS
-    return read_bytes(path), changed_ns
 
 
 def _remote(folder: RemoteFolder, file: str) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""Read and write photos. The one place that knows orientation, colour space, bit depth and range (leaf).
+"""Read photos. The one place that knows orientation, colour space, bit depth and range (leaf).
 
 Everything that leaves `read_photo` is (H, W, 3) uint8, RGB, sRGB, upright.
 """
@@ -6,37 +6,39 @@ Everything that leaves `read_photo` is (H, W, 3) uint8, RGB, sRGB, upright.
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from dped_data.colour import srgb_from_adobe_rgb
+from dped_data.decoding import decoding
 from dped_data.errors import PhotoError
-from dped_data.exif import EXIF_FAULTS, capture_time, orientation_of, read_exif
-from dped_data.files import atomic_write_bytes
+from dped_data.exif import capture_time, orientation_of, read_exif
+from dped_data.photo_bounds import (
+    CLAIMS_TOO_MUCH,
+    TOO_LARGE,
+    check_expansion,
+    check_scans,
+    check_segments,
+    check_size,
+    check_tiles,
+)
+from dped_data.photo_files import open_photo_file, read_bytes
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 RAW_SUFFIXES = frozenset({".cr2", ".dng"})
 PHOTO_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff"} | HEIF_SUFFIXES | RAW_SUFFIXES
 """File suffixes (lower case) that count as photos."""
-
-MAX_PIXELS = 250_000_000
-"""Ours: above the 200-megapixel sensors of today's phones, and 750 MB decoded; a larger header is refused unread."""
-if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS // 2:
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this; by itself 179 megapixels and more
-
-_EXPANDING = ("JPEG", "PNG", "TIFF")
-_MOST_EXPANSION = 4000
-"""Ours: bytes that one byte of such a file can stand for (deflate: 1,032), lest a small file claim 750 MB of memory."""
+_FORMATS = ("JPEG", "PNG", "TIFF")
+"""What Pillow may take a file for, whatever its name; HEIC by its suffix only, since it needs an extra."""
 
 _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,7 +71,7 @@ def read_header(path: Path) -> PhotoHeader:
     """Read a photo's upright size and EXIF capture time without decoding it; PhotoError if it is no photo."""
     if path.suffix.lower() in RAW_SUFFIXES:
         return _raw_header(path)
-    with _opened(_source(path), path.name) as image:
+    with opened_photo(path) as image:
         exif = read_exif(image)
         width, height = image.size
         # Pillow reports the size of an oriented TIFF upright, that of any other format as stored.
@@ -97,19 +99,18 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
         raise PhotoError(name, "empty file (0 bytes)")
     if Path(name).suffix.lower() in RAW_SUFFIXES:
         return _decode_raw(data, name)
-    with _opened(io.BytesIO(data), name) as image:
-        if image.format in _EXPANDING and image.width * image.height * 3 > _MOST_EXPANSION * len(data):
-            raise PhotoError(name, "truncated or damaged photo")
+    with opened_photo(data, name) as image:
+        check_expansion(name, image.format, image.width, image.height, len(data))
         exif = read_exif(image)
         orientation = orientation_of(exif)
         profile = image.info.get("icc_profile")
         if image.format == "JPEG" and image.mode in ("RGB", "L"):
-            decoded = _decode_jpeg(data, name)
-            if orientation not in _TRANSPOSES and not profile and not _is_adobe_rgb(exif):
+            decoded = decode_jpeg(data, name)
+            if orientation not in _TRANSPOSES and not profile and not is_adobe_rgb(exif):
                 return decoded  # most photos: nothing to convert, nothing to copy
             pixels = Image.fromarray(decoded)
         else:
-            pixels = _load(image, name)
+            pixels = _load(image, name, data)
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 orientation = 1  # Pillow has turned it upright while loading
         pixels = _to_srgb(pixels, profile, exif)
@@ -118,46 +119,36 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
     return np.array(pixels)
 
 
-def read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotoError(path.name, f"cannot be read ({error.strerror})") from None
-
-
-def _source(path: Path) -> io.BufferedReader:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise PhotoError(path.name, f"cannot be read ({error.strerror})") from None
-
-
 @contextmanager
-def _opened(source: io.BufferedReader | io.BytesIO, name: str) -> Iterator[Image.Image]:
-    """Open with Pillow, which reads the header only; refuse what is no photo or too large."""
-    _enable_heif(name)
-    with source:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow warns of sizes that MAX_PIXELS judges, and of odd EXIF
-                image = Image.open(source)
-        except Image.DecompressionBombError:
-            raise PhotoError(name, f"more than {MAX_PIXELS // 10**6} megapixels") from None
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError, EOFError, MemoryError):
-            raise PhotoError(name, "not a photo (no known image format)") from None
-        if image.width * image.height > MAX_PIXELS:
-            raise PhotoError(name, f"more than {MAX_PIXELS // 10**6} megapixels")
+def opened_photo(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
+    """Open a photo, or its bytes, with Pillow, which reads the header only; PhotoError for no photo or too large a one.
+
+    What is done with the image must stand in `decoding`, as all that decodes.
+    """
+    name = name or (source.name if isinstance(source, Path) else "photo")
+    formats = (*_FORMATS, "HEIF") if _is_heif(name) else _FORMATS
+    with io.BytesIO(source) if isinstance(source, bytes) else open_photo_file(source) as file:
+        with decoding(name, "not a photo (no known image format)"):
+            check_segments(name, file)
+            try:
+                image = Image.open(file, formats=formats)
+            except Image.DecompressionBombError:
+                raise PhotoError(name, TOO_LARGE) from None
+            check_size(name, image.width, image.height)
+            check_tiles(name, image)
         yield image
 
 
-def _enable_heif(name: str) -> None:
+def _is_heif(name: str) -> bool:
+    """Whether a file is HEIC by its name; Pillow can open it afterwards."""
     if Path(name).suffix.lower() not in HEIF_SUFFIXES:
-        return
+        return False
     try:
         import pillow_heif
     except ImportError:
         raise PhotoError(name, "HEIC photos need an extra: pip install 'dped[heif]'") from None
     pillow_heif.register_heif_opener()
+    return True
 
 
 @contextmanager
@@ -167,20 +158,23 @@ def _opened_raw(data: bytes, name: str) -> Iterator[Any]:
         import rawpy
     except ImportError:
         raise PhotoError(name, "camera RAW photos need an extra: pip install 'dped[raw]'") from None
-    try:
-        with rawpy.imread(io.BytesIO(data)) as raw:
-            if raw.sizes.width * raw.sizes.height > MAX_PIXELS:
-                raise PhotoError(name, f"more than {MAX_PIXELS // 10**6} megapixels")
-            yield raw
-    except rawpy.LibRawError:
-        raise PhotoError(name, "damaged or unknown camera RAW file") from None
+    fault = "damaged or unknown camera RAW file"
+    with decoding(name, fault):
+        raw = rawpy.imread(io.BytesIO(data))
+    with raw:
+        with decoding(name, fault):
+            sizes = raw.sizes
+            width, height = (max(a, b) for a, b in ((sizes.width, sizes.raw_width), (sizes.height, sizes.raw_height)))
+            check_size(name, width, height)
+            check_expansion(name, "RAW", width, height, len(data))
+        yield raw
 
 
 def _decode_raw(data: bytes, name: str) -> NDArray[np.uint8]:
     """Develop with the camera's white balance to sRGB; LibRaw turns the photo upright."""
-    with _opened_raw(data, name) as raw:
+    with _opened_raw(data, name) as raw, decoding(name, "damaged or unknown camera RAW file"):
         developed: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True)
-        return developed
+        return developed if developed.shape[2] == 3 else np.repeat(developed[..., :1], 3, axis=2)  # grey sensors
 
 
 def _raw_header(path: Path) -> PhotoHeader:
@@ -189,116 +183,78 @@ def _raw_header(path: Path) -> PhotoHeader:
         width, height = raw.sizes.width, raw.sizes.height
         if raw.sizes.flip in (5, 6):  # LibRaw: a quarter turn either way
             width, height = height, width
-    exif = Image.Exif()
-    try:
+    with suppress(PhotoError), decoding(path.name, "damaged EXIF block"):
         # CR2 and DNG are TIFF files; Pillow refuses them for their pixels, but reads their tags.
+        exif = Image.Exif()
         exif.load(b"Exif\0\0" + data)
         return PhotoHeader(width, height, *capture_time(exif))
-    except EXIF_FAULTS:
-        return PhotoHeader(width, height, None, False)
+    return PhotoHeader(width, height, None, False)
 
 
-def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode with libjpeg-turbo, (H, W, 3); truncation and damage are errors, stray bytes between markers are not."""
-    try:
+def decode_jpeg(data: bytes, name: str, least_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode with libjpeg-turbo, (H, W, 3); truncation and damage are errors, stray bytes between markers are not.
+
+    With `least_wh` the photo is decoded fast at 1/1 to 1/8 of its size, at least that large, and damage is passed over.
+    """
+    check_scans(name, data)
+    with decoding(name, "damaged JPEG"):
         try:
+            if least_wh:
+                small = {"min_width": least_wh[0], "min_height": least_wh[1], "fastdct": True, "fastupsample": True}
+                return simplejpeg.decode_jpeg(data, "RGB", strict=False, **small)
             return simplejpeg.decode_jpeg(data, "RGB")
         except ValueError as error:
-            if "extraneous" not in str(error).lower():
+            text = str(error).lower()
+            if "premature end" in text:
+                raise PhotoError(name, "truncated JPEG") from None
+            if least_wh or "extraneous" not in text:
                 raise
             return simplejpeg.decode_jpeg(data, "RGB", strict=False)
-    except ValueError as error:
-        fault = "truncated JPEG" if "premature end" in str(error).lower() else "damaged JPEG"
-        raise PhotoError(name, fault) from None
 
 
-def _load(image: Image.Image, name: str) -> Image.Image:
+def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
     """Decode with Pillow to mode RGB, L or CMYK, 8 bits."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        OverflowError,
-        MemoryError,
-        Image.DecompressionBombError,
-    ):
-        raise PhotoError(name, "truncated or damaged photo") from None
-    if image.mode.startswith("I"):  # 16-bit grey: keep the upper eight bits
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    if image.mode in ("RGB", "CMYK"):
-        return image
-    if image.mode == "F":
-        raise PhotoError(name, "floating-point photos are not supported; save it with 8 or 16 bits")
-    return image.convert("RGB")
+    if data.startswith(b"\xff\xd8"):
+        check_scans(name, data)
+    with decoding(name, CLAIMS_TOO_MUCH):
+        image.load()
+        check_size(name, image.width, image.height)  # HEIC photos may turn out larger than they say
+        if image.mode.startswith("I"):  # 16-bit grey: keep the upper eight bits
+            return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        if image.mode in ("RGB", "CMYK"):
+            return image
+        if image.mode == "F":
+            raise PhotoError(name, "floating-point photos are not supported; save it with 8 or 16 bits")
+        return image.convert("RGB")
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None, exif: Image.Exif) -> Image.Image:
     """Convert to mode RGB in sRGB by the embedded profile; a profile that is broken or of another kind is ignored."""
     if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            kind = source.profile.xcolor_space.strip()
-            if kind == image.mode and "srgb" not in ImageCms.getProfileDescription(source).lower():
-                converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-                if converted is not None:
-                    return converted
-        except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB")
-    elif _is_adobe_rgb(exif) and image.mode == "RGB":
+        return _by_profile(image, profile) or image.convert("RGB")
+    if is_adobe_rgb(exif) and image.mode == "RGB":
         return Image.fromarray(srgb_from_adobe_rgb(np.asarray(image)))
     return image.convert("RGB")
 
 
-def _is_adobe_rgb(exif: Image.Exif) -> bool:
+def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """Convert to sRGB; None where there is nothing to convert, or no way to."""
+    with suppress(PhotoError), decoding("", "broken colour profile"):
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() == image.mode and "srgb" not in _profile_name(source):
+            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return None
+
+
+def _profile_name(profile: ImageCms.ImageCmsProfile) -> str:
+    """The name in lower case; "" where it cannot be read, as in some other alphabets: the colours may be good still."""
+    with suppress(PhotoError), decoding("", "unreadable profile name"):
+        return ImageCms.getProfileDescription(profile).lower()
+    return ""
+
+
+def is_adobe_rgb(exif: Image.Exif) -> bool:
     """Whether the camera says "Adobe RGB" without a profile (DCF 2.0: interoperability index R03)."""
-    return bool(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03")
-
-
-def encode_photo(
-    pixels: NDArray[np.uint8],
-    suffix: str,
-    *,
-    quality: int = 95,
-    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0",
-    exif: bytes | None = None,
-    icc_profile: bytes | None = None,
-) -> bytes:
-    """Return (H, W, 3) uint8 RGB as the bytes of a .jpg, .png or .tif file; `quality` and `subsampling` are JPEG's.
-
-    Raises:
-        PhotoError: another suffix, or pixels that the format does not take.
-    """
-    formats = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
-    file_format = formats.get(suffix.lower())
-    if file_format is None:
-        raise PhotoError(suffix, f"cannot write '{suffix}' photos; use .jpg, .png or .tif")
-    options: dict[str, object] = {"quality": quality, "subsampling": subsampling} if file_format == "JPEG" else {}
-    if file_format == "TIFF":
-        options["compression"] = "tiff_deflate"
-    options |= {key: value for key, value in (("exif", exif), ("icc_profile", icc_profile)) if value}
-    encoded = io.BytesIO()
-    try:
-        Image.fromarray(pixels).save(encoded, file_format, **options)
-    except OSError as error:
-        raise PhotoError(suffix, f"cannot be written ({error.strerror or error})") from None
-    return encoded.getvalue()
-
-
-def write_photo(path: Path, pixels: NDArray[np.uint8], **how: Any) -> None:
-    """Write (H, W, 3) uint8 RGB to a file, whole or not at all; `how` and the formats as in `encode_photo`.
-
-    Raises:
-        PhotoError: another suffix, or the file cannot be written. ForeignFileError: somebody else's file is there.
-    """
-    try:
-        atomic_write_bytes(path, encode_photo(pixels, path.suffix, **how))
-    except PhotoError as error:
-        raise PhotoError(path.name, error.fault) from None
-    except OSError as error:
-        raise PhotoError(path.name, f"cannot be written ({error.strerror or error})") from None
+    with suppress(PhotoError), decoding("", "damaged EXIF block"):
+        return bool(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03")
+    return False

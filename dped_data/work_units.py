@@ -11,14 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import h5py
 
 from dped_data.capture_table import CaptureRow, row_from_json
-from dped_data.files import atomic_write_text, sha256_of_file
+from dped_data.errors import PhotoError
+from dped_data.files import atomic_write_text
 from dped_data.ownership import check_free, move, remove
+from dped_data.photo_files import MTIME, FileState, file_state, sha256_of_photo
 from dped_data.records import SPLITS, Capture, Split
 from dped_data.written_record import DATASET_WORK_FOLDER, Written
 
@@ -47,6 +49,7 @@ class UnitRecord:
         photo_sha256: file -> sha256 of the photos as they were read; "" for one that could not be read.
         rows: the captures' rows, their split left empty.
         photo_mtime_ns: file -> time of its last change as in PhotoReader.
+        photo_state: file -> its state as in PhotoReader; none in records of earlier versions.
     """
 
     key: str
@@ -56,6 +59,7 @@ class UnitRecord:
     photo_sha256: dict[str, str]
     rows: tuple[CaptureRow, ...]
     photo_mtime_ns: dict[str, int] = field(default_factory=dict)
+    photo_state: dict[str, FileState] = field(default_factory=dict)
 
 
 def plan_units(
@@ -113,8 +117,10 @@ def read_record(folder: Path, key: str) -> UnitRecord | None:
     """Return the record of a unit, or None if it has none that can be read."""
     try:
         table = json.loads(record_path(folder, key).read_text(encoding="utf-8"))
-        return UnitRecord(**{**table, "rows": tuple(row_from_json(row) for row in table["rows"])})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        rows = tuple(row_from_json(row) for row in table["rows"])
+        states = {file: tuple(state) for file, state in table.get("photo_state", {}).items()}
+        return UnitRecord(**{**table, "rows": rows, "photo_state": states})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
@@ -160,8 +166,9 @@ def check_shards(folder: Path) -> None:
 def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed: bool) -> dict[str, UnitRecord]:
     """Return the records of the units that need no work: recorded, shard in place, photos unchanged.
 
-    A photo that was changed since it was read, forwards or backwards in time, is read and compared by its sha256; one
-    that could not be read then and can be now makes its unit count as not done. With `retry_failed`, so do units that
+    A photo whose size, time, inode or inode's time is not what it was when it was read is read again and compared by
+    its sha256; where that is the same, the record takes note of the new state. One that could not be read then and can
+    be now makes its unit count as not done. With `retry_failed`, so do units that
     hold a failed capture.
     """
     shards = shards_by_key(folder)
@@ -174,23 +181,40 @@ def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed
             continue
         if retry_failed and any(row.status == "failed" for row in record.rows):
             continue
-        if _photos_changed(record, record_path(folder, unit.key), root):
+        states = _states_of_unchanged(record, record_path(folder, unit.key), root)
+        if states is None:
             continue
+        if states != record.photo_state:  # touched only: not to be read again at every run
+            record = replace(record, photo_state=states)
+            write_record(folder, record)
         done[unit.key] = record
     return done
 
 
-def _photos_changed(record: UnitRecord, path: Path, root: Path) -> bool:
+def _states_of_unchanged(record: UnitRecord, path: Path, root: Path) -> dict[str, FileState] | None:
+    """Return what is to be noted of a unit's photos, by file; None if one of them is another than when it was read."""
     written = path.stat().st_mtime_ns
+    states = dict(record.photo_state)
     for file, sha256 in record.photo_sha256.items():
         try:
-            now, then = (root / file).stat().st_mtime_ns, record.photo_mtime_ns.get(file)
-            touched = now >= written if then is None else now != then
-            if touched and sha256_of_file(root / file) != sha256:
-                return True
-        except OSError:
+            if not _is_touched(record, file, file_state(root / file), written):
+                continue
+            now, state = sha256_of_photo(root / file)
+        except (OSError, PhotoError):
             continue  # the plan has seen the same: sizes are part of the key
-    return False
+        if now != sha256:
+            return None
+        if file in record.photo_state:
+            states[file] = state
+    return states
+
+
+def _is_touched(record: UnitRecord, file: str, now: FileState, written_ns: int) -> bool:
+    """Whether a photo may be another one; records without states know its time only, the oldest ones their own."""
+    if file in record.photo_state:
+        return now != record.photo_state[file]
+    then = record.photo_mtime_ns.get(file)
+    return now[MTIME] >= written_ns if then is None else now[MTIME] != then
 
 
 def number_shards(

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.files import sha256_of_file, written_state
 from dped_data.folder_lock import held
+from dped_data.photo_files import MTIME
+from dped_data.photo_listing import fault_of_name, list_folder, shown_name
 from dped_data.photos import PHOTO_SUFFIXES, read_photo
 from dped_data.progress import progress
 from dped_data.settings_machinery import digest_of, settings_dict
 from dped_data.written_record import Written, is_ours
-from dped_train.enhance_record import EnhanceRecord
+from dped_train.enhance_record import EnhanceRecord, NotedPhoto, check_record
 from dped_train.enhance_settings import CHANGES_NO_PIXEL, EnhanceSettings
-from dped_train.enhancer_file import load_enhancer
+from dped_train.enhancer_file import find_model, load_enhancer
 from dped_train.local_photo import LocalPhotoEnhancer, photo_enhancer
 from dped_train.photo_output import SUFFIXES, carried_exif, write_enhanced
 from dped_train.precision import multiplies_in_bfloat16
@@ -33,7 +35,6 @@ from dped_train.whole_photo import WholePhotoEnhancer, map_bytes_within
 PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer
 
 FORMAT_VERSION = 1
-MODEL_IN_RUN = "enhancer.safetensors"
 DEFAULT_MEMORY_MB = {torch.bfloat16: 1500, torch.float32: 2500}
 
 
@@ -100,32 +101,34 @@ def enhance(
     device = _device(settings.device)
     dtype = _dtype(settings.precision, device)
     enhancer = photo_enhancer(load_enhancer(model_file), dtype, device)
-    model_digest = sha256_of_file(model_file)
+    facts = _facts(sha256_of_file(model_file), settings, dtype)
+    check_record(out)
     with held(out, "enhance", adopt=_files_of_the_version_before):
-        results = _enhance_all(tasks, enhancer, settings, dtype, model_digest, out)
+        results = _enhance_all(tasks, enhancer, settings, facts, out)
     return EnhanceReport(tuple(results), "bf16" if dtype == torch.bfloat16 else "fp32")
 
 
 def _enhance_all(
-    tasks: list[_Task],
-    enhancer: PhotoEnhancer,
-    settings: EnhanceSettings,
-    dtype: torch.dtype,
-    model_digest: str,
-    out: Path,
+    tasks: list[_Task], enhancer: PhotoEnhancer, settings: EnhanceSettings, facts: dict[str, object], out: Path
 ) -> list[EnhancedPhoto]:
     record = EnhanceRecord(out)
 
     def one(task: _Task) -> EnhancedPhoto:
-        if not task.source.is_file():
-            return EnhancedPhoto(task.source, task.output, "failed", "no such file")
-        key = _key(model_digest, settings, dtype, task.source)
-        result = _done(task, record, key, settings.overwrite)
+        fault = task.fault if task.fault or task.source.exists() else "no such file"
+        if fault:
+            return EnhancedPhoto(Path(shown_name(str(task.source))), task.output, "failed", fault)
+        try:
+            photo = record.photo(task.output, task.source)
+        except PhotoError as error:
+            return EnhancedPhoto(task.source, task.output, "failed", error.fault)
+        key = digest_of(facts | {"sha256": photo.sha256}, FORMAT_VERSION)
+        result = _done(task, record, (key, _former_key(facts, photo)), settings.overwrite)
         if result is None:
-            record.begin(task.output, key)
+            record.begin(task.output, key, photo)
             result = _enhanced(task, enhancer, settings)
-        if result.status == "enhanced":
-            record.add(task.output, key)
+        # What is kept may have a new time only, or stand in a line of an earlier version.
+        if result.status == "enhanced" or (result.status == "kept" and not record.notes(task.output, photo)):
+            record.add(task.output, key, photo)
         return result
 
     finished = progress(_each(one, tasks, settings.at_once), total=len(tasks), label="enhance", unit="photo")
@@ -134,7 +137,7 @@ def _enhance_all(
 
 def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
     """The photos that a version without a record enhanced: those that its list names with their length."""
-    outputs = EnhanceRecord(out).outputs()
+    outputs = EnhanceRecord(out).finished()
     return {path: written_state(path) for path in outputs} if outputs else None
 
 
@@ -152,62 +155,62 @@ def _each(one: Callable[[_Task], EnhancedPhoto], tasks: list[_Task], at_once: in
         torch.set_num_threads(threads)
 
 
-def find_model(model: Path | str, models: Path) -> Path:
-    """Return the model file that `model` means; InputError lists the names there are."""
-    path = Path(model)
-    if path.is_dir() and (path / MODEL_IN_RUN).is_file():
-        return path / MODEL_IN_RUN
-    named = models / f"{model}.safetensors"
-    if path.is_file() or (not named.is_file() and path.suffix):
-        return path  # reading it says what is wrong with it
-    if named.is_file():
-        return named
-    known = ", ".join(sorted(file.stem for file in models.glob("*.safetensors"))) or "none yet"
-    raise InputError(
-        f"{model}: neither a model file nor the name of one in {models} (there: {known}); "
-        f"`dped import-checkpoint PREFIX --out {named}` puts one there"
-    )
-
-
 @dataclass(frozen=True)
 class _Task:
+    """A photo, where its enhanced version goes, and why it cannot be used, "" if it can."""
+
     source: Path
     output: Path
+    fault: str = ""
 
 
 def _planned(photos: Sequence[Path], out: Path, suffix: str) -> list[_Task]:
     tasks = []
     for given in photos:
         if given.is_dir():
-            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
-            tasks += [_Task(p, (out / p.relative_to(given)).with_suffix(suffix)) for p in inside]
+            tasks += [_Task(p, (out / p.relative_to(given)).with_suffix(suffix), why) for p, why in _inside(given, out)]
         else:
-            tasks.append(_Task(given, out / f"{given.stem}{suffix}"))
+            tasks.append(_Task(given, out / f"{given.stem}{suffix}", fault_of_name(given.name)))
     if not tasks:
         raise InputError(f"{', '.join(map(str, photos)) or 'nothing'}: no photos there; {_photo_names()}")
     seen: dict[Path, Path] = {}
+    sources = {task.source.resolve() for task in tasks}
     for task in tasks:
         other = seen.setdefault(task.output, task.source)
         if other != task.source:
             raise InputError(
                 f"{other} and {task.source} would both become {task.output}; enhance them into two folders"
             )
-        if task.output.resolve() == task.source.resolve():
-            raise InputError(f"{task.source}: would be written over by its enhanced version; choose another --out")
+        if (photo := task.output.resolve()) in sources:
+            whose = "its" if photo == task.source.resolve() else f"{task.source}'s"
+            raise InputError(f"{photo}: would be written over by {whose} enhanced version; choose another --out")
     return tasks
+
+
+def _inside(folder: Path, out: Path) -> list[tuple[Path, str]]:
+    """The photos in a folder as builds list them, with the fault of those misnamed; nothing below `out`, nor its own.
+
+    Where `out` is the folder itself or one above it, its record tells what was made.
+    """
+    listing = list_folder(folder, ".", folder.name, None, without=out)
+    top = out.resolve()
+    made = {top / name for name in EnhanceRecord(out).outputs()} if folder.resolve().is_relative_to(top) else set()
+    photos = [(folder / photo.file, "") for photo in listing.photos]
+    photos += [(folder / photo.file, photo.reason) for photo in listing.misnamed]
+    return [(path, fault) for path, fault in photos if path.resolve() not in made]
 
 
 def _photo_names() -> str:
     return f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"
 
 
-def _done(task: _Task, record: EnhanceRecord, key: str, overwrite: bool) -> EnhancedPhoto | None:
+def _done(task: _Task, record: EnhanceRecord, keys: tuple[str, ...], overwrite: bool) -> EnhancedPhoto | None:
     """The result for a photo that needs no work: it is there already, made in this way or in another."""
     if not task.output.exists():
         return None
-    if record.holds(task.output, key):
+    if any(record.holds(task.output, key) for key in keys):
         return EnhancedPhoto(task.source, task.output, "kept")
-    if (overwrite or record.was_begun(task.output, key)) and is_ours(task.output):
+    if (overwrite or any(record.was_begun(task.output, key) for key in keys)) and is_ours(task.output):
         return None
     return EnhancedPhoto(
         task.source,
@@ -274,9 +277,12 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32
 
 
-def _key(model_digest: str, settings: EnhanceSettings, dtype: torch.dtype, source: Path) -> str:
-    """What decides a written photo: model, settings, and the photo by its size and time."""
+def _facts(model_digest: str, settings: EnhanceSettings, dtype: torch.dtype) -> dict[str, object]:
+    """What decides a written photo beside the photo itself: model and settings."""
     facts = {name: value for name, value in settings_dict(settings).items() if name not in CHANGES_NO_PIXEL}
-    state = source.stat()
-    facts |= {"precision": str(dtype), "model": model_digest, "bytes": state.st_size, "modified": state.st_mtime_ns}
-    return digest_of(facts, FORMAT_VERSION)
+    return facts | {"precision": str(dtype), "model": model_digest}
+
+
+def _former_key(facts: dict[str, object], photo: NotedPhoto) -> str:
+    """The key of records of earlier versions, which know a photo by its size and time."""
+    return digest_of(facts | {"bytes": photo.state[0], "modified": photo.state[MTIME]}, FORMAT_VERSION)

@@ -23,6 +23,7 @@ from dped_train.networks import Enhancer
 ARCHITECTURE = "dped-enhancer"
 SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
 FORMAT_VERSION = "1"
+MODEL_IN_RUN = "enhancer.safetensors"
 _RESERVED = ("architecture", "format_version", "normalisation", "sha256")
 
 
@@ -136,3 +137,20 @@ def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
         if not torch.isfinite(found[name]).all():
             return f"{name} holds values that are not finite"
     return None
+
+
+def find_model(model: Path | str, models: Path) -> Path:
+    """Return the model file that `model` means; InputError lists the names there are."""
+    path = Path(model)
+    if path.is_dir() and (path / MODEL_IN_RUN).is_file():
+        return path / MODEL_IN_RUN
+    named = models / f"{model}.safetensors"
+    if path.is_file() or (not named.is_file() and path.suffix):
+        return path  # reading it says what is wrong with it
+    if named.is_file():
+        return named
+    known = ", ".join(sorted(file.stem for file in models.glob("*.safetensors"))) or "none yet"
+    raise InputError(
+        f"{model}: neither a model file nor the name of one in {models} (there: {known}); "
+        f"`dped import-checkpoint PREFIX --out {named}` puts one there"
+    )

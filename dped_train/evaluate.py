@@ -17,7 +17,7 @@ from dped_data.errors import UsageError
 from dped_data.files import atomic_write_text
 from dped_data.manifest import find_dataset
 from dped_data.ownership import check_free
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_data.progress import progress
 from dped_data.records import Split
 from dped_data.shards import PatchStore

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
-from dped_data.exif import EXIF_FAULTS, read_exif
+from dped_data.decoding import decoding
+from dped_data.errors import PhotoError
+from dped_data.exif import read_exif
 from dped_data.files import atomic_write_bytes
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import opened_photo
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}
 LARGEST_JPEG_EXIF = 65_533 - 6  # bytes of a JPEG segment behind its length and "Exif\0\0"
@@ -42,26 +46,24 @@ def carried_exif(path: Path, size_wh: tuple[int, int]) -> bytes | None:
     behind; the camera's own notes do when the block is too large for a JPEG segment. None where there is no EXIF data
     or none that can be read.
     """
-    try:
-        with Image.open(path) as image:
-            exif = read_exif(image)
-            if not exif:
-                return None
-            for tag in _OF_THE_FILE & {*exif}:
-                del exif[tag]
-            exif[ExifTags.Base.Orientation] = 1
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-            for tag, value in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size_wh, strict=True):
-                if tag in details:
-                    details[tag] = value
+    with suppress(PhotoError), opened_photo(path) as image, decoding(path.name, "damaged EXIF block"):
+        exif = read_exif(image)
+        if not exif:
+            return None
+        for tag in _OF_THE_FILE & {*exif}:
+            del exif[tag]
+        exif[ExifTags.Base.Orientation] = 1
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        for tag, value in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size_wh, strict=True):
+            if tag in details:
+                details[tag] = value
+        block = exif.tobytes()
+        if len(block) > LARGEST_JPEG_EXIF:
+            details.pop(ExifTags.Base.MakerNote, None)
+            details.pop(ExifTags.Base.UserComment, None)
             block = exif.tobytes()
-            if len(block) > LARGEST_JPEG_EXIF:
-                details.pop(ExifTags.Base.MakerNote, None)
-                details.pop(ExifTags.Base.UserComment, None)
-                block = exif.tobytes()
-            return block if len(block) <= LARGEST_JPEG_EXIF else None
-    except (UnidentifiedImageError, *EXIF_FAULTS):
-        return None
+        return block if len(block) <= LARGEST_JPEG_EXIF else None
+    return None
 
 
 def write_enhanced(

@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from dped_data.files import atomic_write_text, written_state
 from dped_data.ownership import keep_changed
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_data.written_record import note
 
 COLUMNS = (

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
+from PIL import ImageCms
 
 from dped_data.colour import srgb_decode
 
@@ -48,3 +51,39 @@ def png_header(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def write_dng(path: Path, height: int = 240, width: int = 320, *, grey: bool = False) -> None:
+    """A DNG of red-green-blue-green cells, or grey ones.
+
+    Its left half is darker, and it is to be turned a quarter clockwise when viewed.
+    """
+    mosaic = np.full((height, width), 8000, np.uint16)
+    mosaic[:, : width // 2] //= 4
+    identity = (1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1)
+    tags = [  # DNG 1.4 specification, chapter 4
+        (274, 3, 1, 6, True),  # Orientation
+        (306, 2, None, "2017:07:14 02:40:00", True),  # DateTime
+        (33421, 3, 2, (2, 2), True),  # CFARepeatPatternDim
+        (33422, 1, 4, bytes([0, 1, 1, 2]), True),  # CFAPattern
+        (50706, 1, 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
+        (50708, 2, None, "Test Camera", True),  # UniqueCameraModel
+        (50717, 4, 1, 65535, True),  # WhiteLevel
+        (50721, 10, 9, identity, True),  # ColorMatrix1
+        (50728, 5, 3, (1, 1, 1, 1, 1, 1), True),  # AsShotNeutral
+        (50778, 3, 1, 21, True),  # CalibrationIlluminant1
+    ]
+    tifffile.imwrite(path, mosaic, photometric=32803, extratags=tags)
+    if grey:
+        photometric = struct.pack("<HHI", 262, 3, 1)
+        mosaics, linear = (photometric + struct.pack("<H", value) for value in (32803, 34892))
+        path.write_bytes(path.read_bytes().replace(mosaics, linear))
+
+
+def profile_named(name: bytes) -> bytes:
+    """An sRGB profile whose description is `name`, as version 2 of ICC.1 (section 6.5.17) and old programs have it."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    text = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + bytes(1 + 4 + 4 + 2 + 1 + 67)
+    entry = profile.index(b"desc", 128)  # in the table of tags
+    table = profile[: entry + 4] + struct.pack(">II", len(profile), len(text)) + profile[entry + 12 :]
+    return struct.pack(">I", len(table) + len(text)) + table[4:] + text

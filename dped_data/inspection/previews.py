@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from dped_data.errors import PhotoError
 from dped_data.exif import orientation_of, read_exif
 from dped_data.inspection.records import StoredCapture
-from dped_data.photos import JPEG_SUFFIXES, read_bytes, read_header, read_photo
+from dped_data.photo_bounds import check_expansion
+from dped_data.photo_files import read_bytes
+from dped_data.photos import JPEG_SUFFIXES, decode_jpeg, opened_photo, read_header, read_photo
 
 GREY = 128
 """What is shown where there is nothing."""
@@ -78,18 +77,13 @@ def read_preview(path: Path, longest_px: int) -> tuple[NDArray[np.uint8] | None,
 
 def _decode_small(path: Path, longest_px: int) -> NDArray[np.uint8]:
     data = read_bytes(path)
-    with Image.open(io.BytesIO(data)) as image:
+    with opened_photo(data, path.name) as image:
+        check_expansion(path.name, image.format, image.width, image.height, len(data))
         if image.format != "JPEG" or image.mode not in ("RGB", "L"):
             return read_photo(path)
         orientation = orientation_of(read_exif(image))
-        least_wh = [longest_px * side // max(image.size) for side in image.size]
-    try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            data, "RGB", fastdct=True, fastupsample=True, min_width=least_wh[0], min_height=least_wh[1], strict=False
-        )
-    except ValueError:
-        raise PhotoError(path.name, "damaged JPEG") from None
-    return _upright(pixels, orientation)
+        width, height = (longest_px * side // max(image.size) for side in image.size)
+    return _upright(decode_jpeg(data, path.name, (width, height)), orientation)
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

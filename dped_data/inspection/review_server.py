@@ -10,11 +10,12 @@ from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dped_data.errors import InputError
+from dped_data.errors import InputError, PhotoError
 from dped_data.folder_lock import held
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
 from dped_data.inspection.report import InspectReport
+from dped_data.photo_files import read_bytes
 from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
 from dped_data.token_server import Refused, TokenHandler, TokenServer, new_token
@@ -123,8 +124,8 @@ class _Handler(TokenHandler):
             return
         path = self.owner.file_of(name)
         try:
-            data = path.read_bytes() if path is not None else None
-        except OSError:
+            data = read_bytes(path) if path is not None else None
+        except PhotoError:
             data = None
         if path is None or data is None:
             raise Refused(HTTPStatus.NOT_FOUND, "not part of this report")

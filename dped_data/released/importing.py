@@ -133,7 +133,7 @@ def _find_pairs(root: Path, phone: str, dslr: str) -> tuple[list[Capture], tuple
         found = pair_by_name(*cameras)
         pairs = [Capture(p.key, p.file, d.file, None, split) for p, d in found.pairs]
         captures += sorted(pairs, key=lambda capture: natural_key(capture.capture_id))
-        unpaired += found.unpaired
+        unpaired += (*found.unpaired, *(photo for camera in cameras for photo in camera.misnamed))
     if not captures:
         raise InputError(f"{root}: no patch of '{phone}' has the name of one of '{dslr}'; equal names make a pair")
     return captures, tuple(sorted(unpaired, key=lambda photo: photo.file))
@@ -182,7 +182,7 @@ def import_unit(unit: Unit, root: Path, folder: Path, settings: ImportSettings, 
         attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": "imported"}
         write_shard(path, kept, attributes)
         size, sha256 = path.stat().st_size, sha256_of_file(path)
-    record = UnitRecord(unit.key, len(kept), size, sha256, photos.sha256, tuple(rows), photos.mtime_ns)
+    record = UnitRecord(unit.key, len(kept), size, sha256, photos.sha256, tuple(rows), photos.mtime_ns, photos.state)
     write_record(folder, record)
     watch.finish()
     return record

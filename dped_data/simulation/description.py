@@ -38,9 +38,9 @@ def rendering(out: Path, asked: Mapping[str, Any], files: Sequence[str]) -> Iter
     with held(out, "simulate-rig", names, adopt=_files_of_the_version_before):
         before = _asked_before(out)
         if before is None:  # whatever is there was rendered with settings that nobody knows
-            for folder in (out / CAPTURES_FOLDER, out / TRUTH_FOLDER):
-                if folder.exists() and any(folder.iterdir()):
-                    raise InputError(f"{folder}: not empty and not of a rendering; choose another --out or remove it")
+            for place in (out / CAPTURES_FOLDER, out / TRUTH_FOLDER):
+                if place.exists() and any(place.iterdir()):
+                    raise InputError(f"{place}: not empty and not of a rendering; choose another --out or remove it")
         if before is not None and (changes := changed_settings(before, asked)):
             raise InputError(
                 f"{out}: holds a rig that was rendered with other settings or photos ({'; '.join(changes)}); "

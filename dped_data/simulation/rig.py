@@ -15,7 +15,7 @@ from dped_data.errors import UsageError
 from dped_data.exif import exif_with_time
 from dped_data.files import sha256_of_file
 from dped_data.parallel import run_parallel
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_data.progress import progress
 from dped_data.settings import Camera, Rig
 from dped_data.simulation.description import finished_truth, rendering, write_description

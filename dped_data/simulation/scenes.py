@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError
-from dped_data.photos import PHOTO_SUFFIXES, read_photo
+from dped_data.photo_listing import is_photo_name
+from dped_data.photos import read_photo
 from dped_data.simulation.geometry import NearObject, PairGeometry
 
 MARGIN_PX = 4.0
@@ -52,7 +53,7 @@ def list_photos(folder: Path) -> list[Path]:
     """Return the photos directly in `folder`, sorted by name; InputError if there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; pass a folder of photos with --photos")
-    photos = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
+    photos = [path for path in sorted(folder.iterdir()) if is_photo_name(path.name) and path.is_file()]
     if not photos:
         raise InputError(f"{folder}: no photos in it (*.jpg, *.png, *.tif, ...); pass a folder of photos with --photos")
     return photos

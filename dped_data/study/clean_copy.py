@@ -6,26 +6,33 @@ colours than it should, is decoded once and stored as PNG, without loss.
 
 from __future__ import annotations
 
-import io
-import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from PIL import ExifTags, Image
 
+from dped_data.decoding import decoding
 from dped_data.errors import PhotoError
-from dped_data.exif import read_exif
-from dped_data.photos import decode_photo, encode_photo, read_bytes
+from dped_data.exif import orientation_of, read_exif
+from dped_data.jpeg_segments import (
+    APP0,
+    APP1,
+    APP2,
+    APP14,
+    APP15,
+    COMMENT,
+    NEXT_MARKER,
+    SCAN,
+    JpegSegment,
+    jpeg_segments,
+)
+from dped_data.photo_files import read_bytes
+from dped_data.photo_writing import encode_photo
+from dped_data.photos import decode_photo, is_adobe_rgb, opened_photo
 
-_APP0, _APP1, _APP2, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
-_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 """Version 1.01, no physical size, no thumbnail. Its presence says that the colours are YCbCr, so it stays."""
-_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-"""What ends the compressed data of a scan: a marker that is no stuffed byte and no restart."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset(
     (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"cICP")
@@ -65,7 +72,7 @@ def clean_copy(path: Path) -> CleanCopy:
     data = read_bytes(path)
     pixels = decode_photo(data, path.name)
     height, width = pixels.shape[:2]
-    orientation = _shown_orientation(data)
+    orientation = _shown_orientation(data, path.name)
     if orientation is not None and data.startswith(b"\xff\xd8"):
         return CleanCopy(_clean_jpeg(data, orientation, path.name), ".jpg", width, height, False)
     if orientation == 1 and data.startswith(_PNG_SIGNATURE):
@@ -73,56 +80,47 @@ def clean_copy(path: Path) -> CleanCopy:
     return CleanCopy(encode_photo(pixels, ".png"), ".png", width, height, True)
 
 
-def _shown_orientation(data: bytes) -> int | None:
+def _shown_orientation(data: bytes, name: str) -> int | None:
     """The EXIF orientation, 1 to 8; None for a photo that a browser would not show in its true colours or at all."""
     if not data.startswith((b"\xff\xd8", _PNG_SIGNATURE)):
         return None
-    with Image.open(io.BytesIO(data)) as image:
+    with opened_photo(data, name) as image, decoding(name, "not a photo (no known image format)"):
         exif = read_exif(image)
-        marked = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03"
-        if image.mode == "CMYK" or (marked and not image.info.get("icc_profile")):
+        if image.mode == "CMYK" or (is_adobe_rgb(exif) and not image.info.get("icc_profile")):
             return None
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
-        return cast("int", orientation) if orientation in range(1, 9) else 1
+        return orientation_of(exif)
 
 
 def _clean_jpeg(data: bytes, orientation: int, name: str) -> bytes:
-    segments = list(_jpeg_segments(data, name))
+    segments = [_whole_segment(data, segment) for segment in jpeg_segments(data)]
     parts = [b"\xff\xd8"]
-    if any(marker == _APP0 and payload.startswith(b"JFIF\0") for marker, payload, _ in segments):
-        parts.append(_segment(_APP0, _JFIF))
+    if any(marker == APP0 and payload.startswith(b"JFIF\0") for marker, payload, _ in segments):
+        parts.append(_segment(APP0, _JFIF))
     if orientation != 1:
-        parts.append(_segment(_APP1, _exif_orientation(orientation)))
+        parts.append(_segment(APP1, _exif_orientation(orientation)))
     parts += [raw for marker, payload, raw in segments if _is_seen(marker, payload)]
     return b"".join([*parts, b"\xff\xd9"])
 
 
+def _whole_segment(data: bytes, segment: JpegSegment) -> tuple[int, bytes, bytes]:
+    """Return marker, payload and all bytes of a segment; those of a scan include its data."""
+    end = segment.end
+    if segment.marker == SCAN:
+        ending = NEXT_MARKER.search(data, end)
+        end = ending.start() if ending else len(data)
+    return (
+        segment.marker,
+        data[segment.start + 2 : segment.end],
+        bytes((0xFF, segment.marker)) + data[segment.start : end],
+    )
+
+
 def _is_seen(marker: int, payload: bytes) -> bool:
-    if marker == _APP2:
+    if marker == APP2:
         return payload.startswith(b"ICC_PROFILE\0")
-    if marker == _APP14:
+    if marker == APP14:
         return payload.startswith(b"Adobe")  # says how the colours are coded
-    return not (_APP0 <= marker <= _APP15 or marker == _COMMENT)
-
-
-def _jpeg_segments(data: bytes, name: str) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield (marker, payload, all bytes) from start to end of the first picture; a scan's bytes include its data."""
-    place = 2
-    while found := _NEXT_MARKER.search(data, place):
-        marker, start = data[found.end() - 1], found.end()
-        if marker == _END:
-            return
-        if marker in (_START, 0x01):  # without a length, and without a meaning here
-            place = start
-            continue
-        length = int.from_bytes(data[start : start + 2])
-        place = start + max(length, 2)
-        payload = data[start + 2 : place]
-        if marker == _SCAN:
-            ending = _NEXT_MARKER.search(data, place)
-            place = ending.start() if ending else len(data)
-        yield marker, payload, bytes((0xFF, marker)) + data[start:place]
-    raise PhotoError(name, "damaged JPEG")
+    return not (APP0 <= marker <= APP15 or marker == COMMENT)
 
 
 def _segment(marker: int, payload: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_write_text, write_bytes, written_state
 from dped_data.folder_lock import held
 from dped_data.ownership import put, remove, remove_recorded, temporary_folder
-from dped_data.photo_listing import ListedPhoto, list_folder
+from dped_data.photo_listing import ListedPhoto, fault_of_name, list_folder, shown_name
 from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.progress import progress_bar
 from dped_data.study.clean_copy import CleanCopy, clean_copy
@@ -96,6 +96,9 @@ def create_study(
     """
     if scenes is not None and scenes < 1:
         raise UsageError(f"--scenes {scenes}: at least 1")
+    for group, class_name in sets:
+        if fault := fault_of_name(f"{group}/{class_name}"):
+            raise InputError(f"{shown_name(f'{group}/{class_name}')}: {fault}")
     listed = {key: _photos_by_stem(folder) for key, folder in sets.items()}
     groups = tuple(_group(name, listed, scenes, seed) for name in dict.fromkeys(group for group, _ in sets))
     _check_out(out)
@@ -145,6 +148,8 @@ def _photos_by_stem(folder: Path) -> dict[str, ListedPhoto]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     listing = list_folder(folder, ".", folder.name, None)
+    if listing.misnamed:
+        raise InputError(f"{folder}: {listing.misnamed[0].file}: {listing.misnamed[0].reason}")
     if not listing.photos:
         raise InputError(f"{folder}: no photos in it; photos end in {', '.join(sorted(PHOTO_SUFFIXES))}")
     found: dict[str, ListedPhoto] = {}

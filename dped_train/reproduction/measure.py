@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dped_data.ownership import remove
+from dped_data.photo_files import file_state
 from dped_data.settings_machinery import settings_dict
 from dped_data.shards import PatchStore
 from dped_train.bootstrap import Figure
@@ -146,11 +147,11 @@ def weights_digest(model: Path | None) -> str:
 
 
 def listing(folder: Path | None) -> list[list[Any]]:
-    """The files of a folder of photos with their sizes and times; nothing for None."""
+    """The files of a folder of photos with their states; nothing for None."""
     if folder is None:
         return []
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    return [[str(path.relative_to(folder)), *file_state(path)] for path in files]
 
 
 def _seconds(run: Path) -> float:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_data.shards import PatchStore
 from dped_train.distributed import chosen_device
 from dped_train.enhancer_file import load_enhancer

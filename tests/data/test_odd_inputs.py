@@ -20,7 +20,7 @@ from dped_data import build_dataset
 from dped_data.build import BuildReport
 from dped_data.capture_table import CaptureRow
 from dped_data.errors import InputError
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_data.rigs import load_build_settings
 
 ROOT = Path(__file__).parents[2]

@@ -8,15 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tifffile
 from numpy.typing import NDArray
-from photo_files import adobe_rgb_from_srgb, oriented, png_header, smooth_photo
+from photo_files import adobe_rgb_from_srgb, oriented, png_header, smooth_photo, write_dng
 from PIL import ExifTags, Image, ImageCms
 
 from dped_data.colour import srgb_decode, srgb_encode, srgb_from_adobe_rgb
 from dped_data.errors import PhotoError
 from dped_data.exif import exif_with_time
-from dped_data.photos import decode_photo, read_header, read_photo, write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import decode_photo, read_header, read_photo
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
@@ -152,26 +152,6 @@ def test_heic_photos_are_read_with_the_extra(tmp_path: Path) -> None:
     assert np.abs(read_photo(tmp_path / "a.heic").astype(int) - photo).mean() < 2
     header = read_header(tmp_path / "a.heic")
     assert (header.width_px, header.height_px, header.time_s) == (128, 96, 1_500_000_000)
-
-
-def write_dng(path: Path) -> None:
-    """A DNG of 320x240 red-green-blue-green cells, left half darker, to be turned a quarter clockwise when viewed."""
-    mosaic = np.full((240, 320), 8000, np.uint16)
-    mosaic[:, :160] //= 4
-    identity = (1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1)
-    tags = [  # DNG 1.4 specification, chapter 4
-        (274, 3, 1, 6, True),  # Orientation
-        (306, 2, None, "2017:07:14 02:40:00", True),  # DateTime
-        (33421, 3, 2, (2, 2), True),  # CFARepeatPatternDim
-        (33422, 1, 4, bytes([0, 1, 1, 2]), True),  # CFAPattern
-        (50706, 1, 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
-        (50708, 2, None, "Test Camera", True),  # UniqueCameraModel
-        (50717, 4, 1, 65535, True),  # WhiteLevel
-        (50721, 10, 9, identity, True),  # ColorMatrix1
-        (50728, 5, 3, (1, 1, 1, 1, 1, 1), True),  # AsShotNeutral
-        (50778, 3, 1, 21, True),  # CalibrationIlluminant1
-    ]
-    tifffile.imwrite(path, mosaic, photometric=32803, extratags=tags)
 
 
 def test_raw_photos_are_developed_upright_with_the_extra(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import skimage.data
 
 from dped_data.errors import InputError, UsageError
 from dped_data.files import sha256_of_file
-from dped_data.photos import read_header, write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import read_header
 from dped_data.settings import Camera, Rig
 from dped_data.simulation import SimulationSettings, read_truths, simulate_rig
 from dped_data.simulation.description import write_description

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dped_data.capture_table import CaptureRow, write_captures
 from dped_data.errors import InputError
 from dped_data.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
-from dped_data.photos import read_photo, write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import read_photo
 from dped_data.records import Patches
 from dped_data.settings import Camera, Rig
 from dped_data.shards import ShardCapture, write_shard

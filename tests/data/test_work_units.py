@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import pytest
+from no_waiting import no_waiting
 
+from dped_data import work_units
 from dped_data.capture_table import CaptureRow
 from dped_data.files import atomic_path, written_state
+from dped_data.photo_files import FileState, sha256_of_photo
+from dped_data.photo_reader import PhotoReader
 from dped_data.records import Capture, Split
 from dped_data.work_units import (
     WORK_FOLDER,
@@ -138,6 +144,81 @@ def test_a_photo_changed_in_place_is_noticed(tmp_path: Path) -> None:
     assert set(finished_units(tmp_path, [unit], tmp_path, False)) == {unit.key}
     os.utime(photo, ns=(os_time + 10**9, os_time + 10**9))
     assert not finished_units(tmp_path, [unit], tmp_path, False)
+
+
+def finish_with_photos(folder: Path, unit: Unit, root: Path) -> UnitRecord:
+    """As `finish_unit`, with the photos as a worker has read them."""
+    photos = PhotoReader(root)
+    for capture in unit.captures:
+        photos.read(capture.phone_file)
+        photos.read(capture.dslr_file)
+    record = finish_unit(folder, unit)
+    record = replace(record, photo_sha256=photos.sha256, photo_mtime_ns=photos.mtime_ns, photo_state=photos.state)
+    write_record(folder, record)
+    return record
+
+
+@pytest.fixture
+def with_photos(tmp_path: Path) -> tuple[Path, Unit, UnitRecord]:
+    begin(tmp_path)
+    for camera in ("p", "d"):
+        (tmp_path / camera).mkdir()
+        (tmp_path / camera / "a.jpg").write_bytes(b"12")
+    unit = plan(["a"], tmp_path)[0]
+    return tmp_path, unit, finish_with_photos(tmp_path, unit, tmp_path)
+
+
+@pytest.mark.parametrize("way", ["another file", "in place"])
+def test_a_photo_replaced_under_its_size_and_time_is_noticed(
+    with_photos: tuple[Path, Unit, UnitRecord], way: str
+) -> None:
+    root, unit, _ = with_photos
+    assert set(finished_units(root, [unit], root, False)) == {unit.key}
+    photo = root / "p/a.jpg"
+    time_ns = photo.stat().st_mtime_ns
+    other = root / "other.jpg" if way == "another file" else photo
+    other.write_bytes(b"21")
+    os.utime(other, ns=(time_ns, time_ns))
+    other.replace(photo)
+    assert (photo.stat().st_size, photo.stat().st_mtime_ns) == (2, time_ns)
+    assert not finished_units(root, [unit], root, False)
+
+
+def test_a_photo_that_was_only_touched_is_read_once_more(
+    with_photos: tuple[Path, Unit, UnitRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, unit, record = with_photos
+    read: list[str] = []
+
+    def counted(path: Path) -> tuple[str, FileState]:
+        read.append(path.name)
+        return sha256_of_photo(path)
+
+    monkeypatch.setattr(work_units, "sha256_of_photo", counted)
+    assert finished_units(root, [unit], root, False) == {unit.key: record} and not read
+    os.utime(root / "p/a.jpg", ns=(5, 5))
+    touched = finished_units(root, [unit], root, False)[unit.key]
+    assert read == ["a.jpg"] and touched == read_record(root, unit.key) != record
+    assert replace(touched, photo_state=record.photo_state) == record
+    assert finished_units(root, [unit], root, False) == {unit.key: touched} and read == ["a.jpg"]
+
+
+def test_a_photo_that_became_a_pipe_is_not_waited_for(with_photos: tuple[Path, Unit, UnitRecord]) -> None:
+    root, unit, record = with_photos
+    (root / "p/a.jpg").unlink()
+    os.mkfifo(root / "p/a.jpg")
+    with no_waiting():
+        assert finished_units(root, [unit], root, False) == {unit.key: record}
+
+
+@pytest.mark.parametrize("states", [5, [], {"p/a.jpg": 5}, {"p/a.jpg": None}, {"p/a.jpg": ["x", {}]}])
+def test_records_with_damaged_states_are_none_or_make_photos_be_read(
+    with_photos: tuple[Path, Unit, UnitRecord], states: object
+) -> None:
+    root, unit, _ = with_photos
+    path = record_path(root, unit.key)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"photo_state": states}))
+    assert set(finished_units(root, [unit], root, False)) <= {unit.key}
 
 
 def test_numbering_closes_gaps_and_survives_interruption_at_every_rename(

@@ -14,7 +14,7 @@ import torch
 from fault_client import FaultServer, Job
 from small_rig import pair, write_rig
 
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_train.enhancer_file import load_enhancer, save_enhancer
 from dped_train.networks import Enhancer
 

@@ -8,12 +8,17 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
+import tifffile
 import torch
 from mutate import mutate_bytes, mutate_text
+from numpy.typing import NDArray
+from photo_files import profile_named, write_dng
 from PIL import ExifTags, Image
 
 sys.path.append(str(Path(__file__).parents[1] / "train"))  # the writer of TensorFlow checkpoints
@@ -31,13 +36,14 @@ from dped_data.inspection.previews import read_preview
 from dped_data.inspection.source import open_dataset, stored_captures
 from dped_data.inspection.verify import verify_dataset
 from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
-from dped_data.photos import read_header, read_photo
+from dped_data.photos import read_header
 from dped_data.records import Patches
 from dped_data.review_file import read_review
 from dped_data.rigs import load_build_settings
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.settings_machinery import digest_of, settings_dict
 from dped_data.shards import PatchStore, ShardCapture, open_shard, read_shard, write_shard
+from dped_data.study.clean_copy import clean_copy
 from dped_data.study.order import shown_questions
 from dped_data.study.records import Study, StudyGroup, StudyPhoto
 from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, study_digest, study_text
@@ -79,28 +85,18 @@ def all_targets(folder: Path) -> list[Target]:
     return [*_photos(folder), *_tables(folder), *_dataset(folder), *_models(folder)]
 
 
-def _encoded(kind: str, **options: object) -> bytes:
-    y, x = np.mgrid[:24, :32]
-    pixels = np.stack([x * 8, y * 10, (x + y) * 4], axis=-1).astype(np.uint8)
+_PIXELS = np.stack(
+    [np.mgrid[:24, :32][1] * 8, np.mgrid[:24, :32][0] * 10, np.mgrid[:24, :32].sum(0) * 4], axis=-1
+).astype(np.uint8)
+
+
+def _encoded(kind: str, **options: Any) -> bytes:
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, kind, **options)
+    Image.fromarray(_PIXELS).save(data, kind, **options)
     return data.getvalue()
 
 
 def _photos(folder: Path) -> list[Target]:
-    def read(suffix: str) -> Callable[[Path], object]:
-        def reader(place: Path) -> object:
-            path = place / f"photo{suffix}"
-            read_preview(path, 16)
-            carried_exif(path, (16, 12))
-            try:
-                read_header(path)
-            finally:
-                read_photo(path)
-            return None
-
-        return reader
-
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     exif[ExifTags.Base.Make] = "maker"
@@ -118,11 +114,74 @@ def _photos(folder: Path) -> list[Target]:
         return data[: start - 8] + (len(block) + 8).to_bytes(2, "big") + b"Exif\0\0" + block + data[start + length :]
 
     return [
-        Target("jpeg", "photo.jpg", jpegs, read(".jpg"), mutate_bytes),
-        Target("exif", "photo.jpg", jpegs, read(".jpg"), mutate_exif),
-        Target("png", "photo.png", pngs, read(".png"), mutate_bytes),
-        Target("tiff", "photo.tif", tiffs, read(".tif"), mutate_bytes),
+        Target("jpeg", "photo.jpg", jpegs, _read_photo(".jpg"), mutate_bytes),
+        Target("exif", "photo.jpg", jpegs, _read_photo(".jpg"), mutate_exif),
+        Target("png", "photo.png", pngs, _read_photo(".png"), mutate_bytes),
+        Target("tiff", "photo.tif", tiffs, _read_photo(".tif"), mutate_bytes),
+        *_odd_photos(blocks[0]),
+        *_photos_with_extras(folder, blocks[0]),
     ]
+
+
+def _odd_photos(exif: bytes) -> list[Target]:
+    """Kinds of photos that other code reads: two pictures in one file, colour profiles, tiles, 16 bits."""
+    profiles = [profile_named(name) for name in (b"Adobe RGB (1998)", b"\xe9cran")]
+    profiled = [_encoded(kind, icc_profile=profile) for kind, profile in zip(("JPEG", "PNG"), profiles, strict=True)]
+    second = Image.fromarray(_PIXELS[::2, ::2])
+    mpos = (_encoded("MPO", save_all=True, append_images=[second], exif=exif),)
+    tiled = tuple(_tiff(_PIXELS, tile=(16, 16), compression=kind, photometric="rgb") for kind in (None, "zlib"))
+    deep = _PIXELS.astype(np.uint16) * 257
+    deeps = (_tiff(deep, photometric="rgb"), _tiff(deep[..., 0], compression="zlib", photometric="minisblack"))
+
+    def mutate_profile(data: bytes, rng: Random) -> bytes:
+        with Image.open(io.BytesIO(data)) as image:
+            profile = mutate_bytes(image.info["icc_profile"], rng)[:60000]
+            return _encoded(str(image.format), icc_profile=profile or b"\0")
+
+    return [
+        Target("icc", "photo.jpg", tuple(profiled), _read_photo(".jpg"), mutate_profile),
+        Target("mpo", "photo.jpg", mpos, _read_photo(".jpg"), mutate_bytes),
+        Target("tiled", "photo.tif", tiled, _read_photo(".tif"), mutate_bytes),
+        Target("deep", "photo.tif", deeps, _read_photo(".tif"), mutate_bytes),
+    ]
+
+
+def _photos_with_extras(folder: Path, exif: bytes) -> list[Target]:
+    """Kinds of photos that need an extra of the project; none where it is not installed."""
+    targets = []
+    if find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        heics = (_encoded("HEIF", quality=90, exif=exif),)
+        targets.append(Target("heic", "photo.heic", heics, _read_photo(".heic"), mutate_bytes))
+    if find_spec("rawpy"):
+        path = folder / "sound.dng"
+        write_dng(path, 24, 32)
+        targets.append(Target("dng", "photo.dng", (path.read_bytes(),), _read_photo(".dng"), mutate_bytes))
+    return targets
+
+
+def _read_photo(suffix: str) -> Callable[[Path], object]:
+    """Read a photo in every way in which the program reads one."""
+
+    def reader(place: Path) -> object:
+        path = place / f"photo{suffix}"
+        read_preview(path, 16)
+        carried_exif(path, (16, 12))
+        try:
+            read_header(path)
+        finally:
+            clean_copy(path, place)
+        return None
+
+    return reader
+
+
+def _tiff(pixels: NDArray[np.generic], **options: Any) -> bytes:
+    data = io.BytesIO()
+    tifffile.imwrite(data, pixels, **options)
+    return data.getvalue()
 
 
 _TOML = b"""seed = 3
@@ -151,12 +210,15 @@ def _tables(folder: Path) -> list[Target]:
     place.mkdir(parents=True)
     write_captures(place, [row, CaptureRow("002", "p/2.jpg", "d/2.jpg", "val", "failed", "read", "phone photo: x")])
     (place / ".build").mkdir()
-    record = UnitRecord("k", 3, 100, "ab", {"p/1.jpg": "cd"}, (row,), {"p/1.jpg": 5})
+    record = UnitRecord("k", 3, 100, "ab", {"p/1.jpg": "cd"}, (row,), {"p/1.jpg": 5}, {"p/1.jpg": (9, 5, 1, 6)})
     write_record(place, record)
     text = (place / ".build/k.json").read_bytes()
     settings = json.dumps(settings_dict(BuildSettings())).encode()
     log = b'begin "a"\nend\nbegin "b"\nTimeout (0:00:01)!\nThread 0x01\nbegin "b"\n'
-    lines = b'{"photo": "a.jpg", "made": "0123:45"}\n{"photo": "b.jpg", "made": "begun:0123"}\n'
+    lines = (
+        b'{"photo": "a.jpg", "made": "0123:45"}\n'
+        b'{"photo": "b.jpg", "made": "begun:0123", "sha256": "ab", "state": [9, 5, 1, 6]}\n'
+    )
 
     def overwritten(place: Path) -> object:
         new = settings_dict(BuildSettings(seed=1))

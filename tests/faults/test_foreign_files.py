@@ -86,7 +86,7 @@ def _beside(path: Path) -> Path:
 def state(place: Path) -> dict[str, object]:
     """Everything below a folder: what files hold and where links lead."""
     return {
-        path.relative_to(place).as_posix(): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        path.relative_to(place).as_posix(): str(path.readlink()) if path.is_symlink() else path.read_bytes()
         for path in sorted(place.rglob("*"))
         if path.is_symlink() or path.is_file()
     }
@@ -136,7 +136,9 @@ def test_files_that_took_the_place_of_ours(bench: Bench, job: Job) -> None:
         for more in ((), *([("--overwrite",)] if job.overwrites else [])):
             ended = bench.server.run([*job.words(out), *more], out)
             assert "Traceback" not in ended.text and ended.status in (0, 1), (job.name, name, ended.text)
-            kept = [path for path in out.rglob("*") if path.is_file() and path.read_bytes() == STRANGERS + name.encode()]
+            kept = [
+                path for path in out.rglob("*") if path.is_file() and path.read_bytes() == STRANGERS + name.encode()
+            ]
             assert kept, (job.name, name, more, ended.text)
         for path in kept:
             path.unlink()

@@ -1,6 +1,8 @@
 """Enhancing files: every photo is enhanced, kept or fails by name; options, resuming, bad input."""
 
 import errno
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +10,17 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from no_waiting import no_waiting
 from numpy.typing import NDArray
 from PIL import Image
 
 import cli
 from dped_data.errors import InputError, UsageError
+from dped_data.files import sha256_of_file
 from dped_data.photos import read_photo
+from dped_data.settings_machinery import digest_of
 from dped_train import load_enhancer, save_enhancer
-from dped_train.enhance_photos import EnhanceReport, enhance
+from dped_train.enhance_photos import FORMAT_VERSION, EnhanceReport, _facts, enhance
 from dped_train.enhance_settings import EnhanceSettings
 from dped_train.networks import Enhancer, initialise
 
@@ -131,6 +136,87 @@ def test_a_record_cut_short_by_a_kill_is_no_obstacle(model: Path, tmp_path: Path
     (tmp_path / "out" / "1.png").unlink()
     assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "enhanced"]
     assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept"]
+
+
+def test_a_touched_photo_is_kept_and_a_replaced_one_noticed(model: Path, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "in")
+    enhance(model, photos, tmp_path / "out", EXACT)
+    record = tmp_path / "out" / "enhanced.jsonl"
+    os.utime(photos[0], ns=(5, 5))
+    assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept"]
+    noted = record.read_text()
+    assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept"]
+    assert record.read_text() == noted  # the new time stands there already
+    state, data = photos[1].stat(), bytearray(photos[1].read_bytes())
+    data[-1] ^= 1  # as long as before
+    (tmp_path / "other.png").write_bytes(data)
+    os.utime(tmp_path / "other.png", ns=(state.st_mtime_ns, state.st_mtime_ns))
+    (tmp_path / "other.png").replace(photos[1])
+    report = enhance(model, photos, tmp_path / "out", EXACT)
+    assert statuses(report) == ["kept", "failed"] and "was made otherwise" in report.photos[1].reason
+
+
+def test_records_of_earlier_versions_are_still_read(model: Path, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "in")
+    enhance(model, photos, tmp_path / "out", EXACT)
+    record = tmp_path / "out" / "enhanced.jsonl"
+    facts = _facts(sha256_of_file(model), EXACT, torch.float32)
+    lines = []
+    for index, photo in enumerate(photos):  # as the version before wrote them
+        state = photo.stat()
+        key = digest_of(facts | {"bytes": state.st_size, "modified": state.st_mtime_ns}, FORMAT_VERSION)
+        output = tmp_path / "out" / f"{index}.png"
+        made = f"{key}:{output.stat().st_size}" if index else f"begun:{key}"
+        lines.append(json.dumps({"photo": output.name, "made": made}) + "\n")
+    record.write_text("".join(lines))
+    assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["enhanced", "kept"]
+    rows = [json.loads(line) for line in record.read_text().splitlines()]
+    assert {row["photo"] for row in rows if "sha256" in row} == {"0.png", "1.png"}
+    os.utime(photos[1], ns=(5, 5))  # what is kept is known by its content now
+    assert statuses(enhance(model, photos, tmp_path / "out", EXACT)) == ["kept", "kept"]
+
+
+def test_its_own_output_and_hidden_files_are_no_photos(model: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "in"
+    make_photos(photos)
+    make_photos(photos / ".thumbnails", count=1)
+    (photos / "._0.png").write_bytes(b"what macOS leaves")
+    for out in (photos / "out", photos / "deep" / "er"):
+        for status in ("enhanced", "kept"):
+            report = enhance(model, photos, out, EXACT)
+            assert statuses(report)[-2:] == [status] * 2
+        made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+        assert made == (["0.png", "1.png"] if out.name == "out" else ["0.png", "1.png", "out/0.png", "out/1.png"])
+
+
+def test_a_folder_that_is_its_own_output_is_enhanced_once(model: Path, tmp_path: Path) -> None:
+    make_photos(tmp_path)
+    as_tiff = replace(EXACT, format="tiff")
+    assert statuses(enhance(model, tmp_path, tmp_path, as_tiff)) == ["enhanced"] * 2
+    assert statuses(enhance(model, tmp_path, tmp_path, as_tiff)) == ["kept"] * 2
+
+
+def test_no_photo_is_written_over_by_anothers_enhanced_version(model: Path, tmp_path: Path) -> None:
+    make_photos(tmp_path / "in", count=1)
+    make_photos(tmp_path / "in" / "in", count=1)
+    with pytest.raises(InputError, match=r"in/0\.png: would be written over by .*in/in/0\.png's enhanced version"):
+        enhance(model, tmp_path / "in", tmp_path, replace(EXACT, overwrite=True))
+
+
+def test_pipes_devices_and_misnamed_photos_fail_by_name(model: Path, tmp_path: Path) -> None:
+    (good,) = make_photos(tmp_path / "in", count=1)
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    (tmp_path / "in" / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "in" / os.fsdecode(b"caf\xe9.png")).write_bytes(good.read_bytes())
+    given = [tmp_path / "in", tmp_path / "in" / "pipe.png", tmp_path / "in" / "zero.png"]
+    with no_waiting():
+        report = enhance(model, given, tmp_path / "out", EXACT)
+    assert [(photo.source.name, photo.status, photo.reason) for photo in report.photos] == [
+        ("0.png", "enhanced", ""),
+        (r"caf\xe9.png", "failed", "its name is not UTF-8; rename it"),
+        ("pipe.png", "failed", "not a regular file"),
+        ("zero.png", "failed", "not a regular file"),
+    ]
 
 
 def test_bad_photos_fail_by_name_and_the_others_are_enhanced(model: Path, tmp_path: Path) -> None:

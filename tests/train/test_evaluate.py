@@ -15,7 +15,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from vgg16_files import seeded_linear, seeded_vgg16, write_linear, write_vgg16
 
 from dped_data.errors import InputError, UsageError
-from dped_data.photos import read_photo, write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import read_photo
 from dped_data.shards import PatchStore
 from dped_train.bootstrap import bootstrap
 from dped_train.enhancer_file import save_enhancer

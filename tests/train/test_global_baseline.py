@@ -10,7 +10,7 @@ from make_shards import make_dataset, make_pairs
 from skimage import data as samples
 
 from dped_data.errors import UsageError
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_data.shards import PatchStore
 from dped_train.capture_photos import capture_photos
 from dped_train.evaluate import evaluate

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dped_data.errors import InputError, UsageError
-from dped_data.photos import read_photo, write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import read_photo
 from dped_data.shards import PatchStore
 from dped_train.checkpoint import load_checkpoint
 from dped_train.compared_networks import Johnson, PhotoNetwork, Srcnn

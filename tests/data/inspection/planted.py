@@ -17,7 +17,7 @@ from scipy.ndimage import fourier_shift
 from dped_data.capture_table import CaptureRow, write_captures
 from dped_data.files import sha256_of_file
 from dped_data.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
-from dped_data.photos import write_photo
+from dped_data.photo_writing import write_photo
 from dped_data.records import SPLITS, WINDOW_REASONS, Patches
 from dped_data.resampling import sample_dslr
 from dped_data.settings import FORMAT_VERSION, BuildSettings

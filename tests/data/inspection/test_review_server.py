@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,15 @@ def test_photos_of_the_dataset_are_served_and_no_others(server: ReviewServer) ->
     assert ask(server, f"photos/{PHONE}/c000.png")[1] == b"a photo"
     assert ask(server, f"photos/{PHONE}/secret.png")[0] == 404
     assert ask(server, f"photos/{PHONE}/c001.png")[0] == 404  # named by the dataset, but not there
+
+
+def test_a_pipe_named_as_a_photo_is_not_waited_for(server: ReviewServer, inspected: tuple[InspectReport, Path]) -> None:
+    pipe = inspected[1] / "captures" / PHONE / "c001.png"
+    os.mkfifo(pipe)
+    try:
+        assert ask(server, f"photos/{PHONE}/c001.png")[0] == 404
+    finally:
+        pipe.unlink()
     assert ask(server, f"photos/{PHONE}/../{PHONE}/secret.png")[0] == 404
 
 

@@ -14,7 +14,8 @@ from planted import PHONE, make_dataset
 
 from dped_data.files import sha256_of_file
 from dped_data.inspection.verify import VerifyReport, verify_dataset, verify_text
-from dped_data.photos import read_photo, write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import read_photo
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,13 +15,14 @@ from small_rig import write_rig
 
 from dped_data.build import build_dataset
 from dped_data.errors import InputError, UsageError
-from dped_data.photos import read_photo, write_photo
+from dped_data.photo_writing import write_photo
+from dped_data.photos import read_photo
 from dped_data.released import import_dped
 from dped_data.rigs import load_build_settings
 from dped_data.shards import PatchStore
 from dped_train.evaluate import evaluate
 from dped_train.reproduction import reproduce, reproduction_text, tables
-from dped_train.reproduction.measure import weights_digest
+from dped_train.reproduction.measure import listing, weights_digest
 from dped_train.reproduction.run import ReproductionReport
 from dped_train.reproduction.scenes import scenes
 from dped_train.reproduction.settings import ReproduceSettings
@@ -229,3 +232,13 @@ def test_a_picture_or_a_model_that_has_gone_is_made_again(
     assert [row.psnr for row in again.ablation.rows] == [row.psnr for row in report.ablation.rows]
     assert [path.read_bytes() for path in gone] == before
     assert weights_digest(model) == weights
+
+
+def test_a_photo_replaced_under_its_size_and_time_is_measured_again(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"12")
+    before = listing(tmp_path)
+    assert listing(tmp_path) == before == json.loads(json.dumps(before))
+    time_ns = (tmp_path / "a.png").stat().st_mtime_ns
+    (tmp_path / "a.png").write_bytes(b"21")
+    os.utime(tmp_path / "a.png", ns=(time_ns, time_ns))
+    assert listing(tmp_path) != before
