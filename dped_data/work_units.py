@@ -45,6 +45,7 @@ class UnitRecord:
         photo_sha256: file -> sha256 of the photos as they were read; "" for one that could not be read.
         rows: the captures' rows, their split left empty.
         photo_mtime_ns: file -> time of its last change as in PhotoReader.
+        stored_tag: the store's own mark of the shard's object after it was sent; "" without a store.
     """
 
     key: str
@@ -54,6 +55,7 @@ class UnitRecord:
     photo_sha256: dict[str, str]
     rows: tuple[CaptureRow, ...]
     photo_mtime_ns: dict[str, int] = field(default_factory=dict)
+    stored_tag: str = ""
 
 
 def plan_units(

@@ -19,7 +19,7 @@ server = pytest.importorskip("moto.server", reason="needs moto[s3], flask and fl
 from dped_data import PatchStore, build_dataset, remote_dataset  # noqa: E402
 from dped_data.build import BuildReport  # noqa: E402
 from dped_data.errors import InputError, UsageError  # noqa: E402
-from dped_data.remote import RemoteFolder, _check_name, _opened  # noqa: E402
+from dped_data.remote import RemoteFolder, _opened, check_name  # noqa: E402
 from dped_data.remote_dataset import local_dataset  # noqa: E402
 from dped_data.remote_photos import header_mirror  # noqa: E402
 from dped_data.rigs import load_build_settings  # noqa: E402
@@ -87,11 +87,20 @@ def stored(url: str) -> dict[str, bytes]:
     return {name: folder.read(name) for name in names}
 
 
-def upload(captures: Path) -> str:
-    target = RemoteFolder(f"{BUCKET}/captures")
+def put(address: str, data: bytes) -> None:
+    """Write an object as anybody else would."""
+    _opened(BUCKET)[0].pipe_file(address, data)
+
+
+def drop(address: str) -> None:
+    """Remove an object as anybody else would."""
+    _opened(BUCKET)[0].rm_file(address)
+
+
+def upload(captures: Path, address: str = f"{BUCKET}/captures") -> str:
     for path in sorted(captures.rglob("*.jpg")):
-        target.send(path, path.relative_to(captures).as_posix())
-    return target.url
+        put(f"{address}/{path.relative_to(captures).as_posix()}", path.read_bytes())
+    return address
 
 
 def build(rig: tuple[Path, BuildSettings], captures: Path | str, out: Path | str) -> BuildReport:
@@ -130,7 +139,7 @@ def test_a_machine_that_dies_leaves_whole_units_to_the_next(
     names = target.files()
     assert "dataset.json" not in names and sum(".unit-" in name for name in names) == len(local) - 1
     record = next(name for name in names if name.startswith(".build/") and len(name) > 64)
-    target.remove(record)  # as if the machine had died after sending a shard, before its record
+    drop(f"{target.url}/{record}")  # as if the machine had died after sending a shard, before its record
     monkeypatch.setenv("DPED_CACHE", str(tmp_path / "second"))
     report = build(rig, rig[0], f"{BUCKET}/data")
     assert 0 < report.reused < CAPTURES
@@ -141,7 +150,7 @@ def test_new_and_changed_photos_and_other_settings(rig: tuple[Path, BuildSetting
     captures = upload(rig[0])
     build(rig, captures, f"{BUCKET}/data")
     for camera in ("pocket", "slr"):
-        RemoteFolder(captures).send(rig[0] / camera / "001.jpg", f"{camera}/004.jpg")
+        put(f"{captures}/{camera}/004.jpg", (rig[0] / camera / "001.jpg").read_bytes())
     report = build(rig, captures, f"{BUCKET}/data")
     assert 0 < report.reused < CAPTURES
     other = replace(rig[1], patches=replace(rig[1].patches, patch_size=40))
@@ -152,35 +161,32 @@ def test_new_and_changed_photos_and_other_settings(rig: tuple[Path, BuildSetting
     assert stored(f"{BUCKET}/data/pocket") == content(expected.folder)
 
 
-def test_headers_are_fetched_once_and_hold_no_pixels(rig: tuple[Path, BuildSettings], tmp_path: Path) -> None:
-    large = tmp_path / "large.jpg"
-    large.write_bytes((rig[0] / "slr/000.jpg").read_bytes() + bytes(10**6))
+def test_headers_are_fetched_once_and_hold_no_pixels(rig: tuple[Path, BuildSettings]) -> None:
+    large = (rig[0] / "slr/000.jpg").read_bytes() + bytes(10**6)
     source = RemoteFolder(f"{BUCKET}/captures")
-    source.send(large, "slr/000.jpg")
+    put(f"{source.url}/slr/000.jpg", large)
     mirror = header_mirror(source)
     photo = mirror / "slr/000.jpg"
-    assert photo.stat().st_size == large.stat().st_size
+    assert photo.stat().st_size == len(large)
     before = photo.stat().st_ino
     assert (header_mirror(source) / "slr/000.jpg").stat().st_ino == before
-    source.remove("slr/000.jpg")
-    source.send(large, "slr/001.jpg")
+    drop(f"{source.url}/slr/000.jpg")
+    put(f"{source.url}/slr/001.jpg", large)
     assert [path.name for path in sorted((header_mirror(source)).rglob("*.jpg"))] == ["001.jpg"]
 
 
 def test_a_shard_that_is_not_what_the_manifest_says_is_refused(
-    rig: tuple[Path, BuildSettings], local: dict[str, bytes], tmp_path: Path
+    rig: tuple[Path, BuildSettings], local: dict[str, bytes]
 ) -> None:
     build(rig, rig[0], f"{BUCKET}/data")
     target = RemoteFolder(f"{BUCKET}/data/pocket")
     name = next(name for name in local if name.endswith(".h5"))
-    (tmp_path / "bad").write_bytes(local[name][:-1] + b"?")
-    target.send(tmp_path / "bad", name)
+    put(f"{target.url}/{name}", local[name][:-1] + b"?")
     with pytest.raises(InputError, match=rf"{name}: not what dataset\.json says"):
         local_dataset(f"{BUCKET}/data", "pocket")
     document = json.loads(local["dataset.json"])
     document["splits"]["train"]["shards"][0]["file"] = "../../outside.h5"
-    (tmp_path / "bad").write_text(json.dumps(document))
-    target.send(tmp_path / "bad", "dataset.json")
+    put(f"{target.url}/dataset.json", json.dumps(document).encode())
     with pytest.raises(InputError, match="outside the dataset"):
         local_dataset(f"{BUCKET}/data", "pocket")
 
@@ -188,7 +194,7 @@ def test_a_shard_that_is_not_what_the_manifest_says_is_refused(
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "a\\..\\x", "a//b", "./x", "a\0b"])
 def test_objects_cannot_leave_the_cache(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leaves its folder"):
-        _check_name(name, BUCKET)
+        check_name(name, BUCKET)
     with pytest.raises(InputError, match="leaves its folder"):
         RemoteFolder(BUCKET).fetch(name, tmp_path / "x")
 
@@ -204,7 +210,7 @@ def test_what_is_wrong_is_told_with_the_address(
         build(rig, f"{BUCKET}/data", f"{BUCKET}/data/out")
     with pytest.raises(UsageError, match="nowhere"):
         local_dataset("nowhere://x", None)
-    RemoteFolder(f"{BUCKET}/captures").send(rig[0] / "slr/000.jpg", "slr/000.jpg")
+    put(f"{BUCKET}/captures/slr/000.jpg", (rig[0] / "slr/000.jpg").read_bytes())
     with pytest.raises(InputError, match=r"s3://photos/captures/pocket: no such folder"):
         build(rig, f"{BUCKET}/captures", tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
