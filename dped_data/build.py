@@ -30,7 +30,7 @@ from dped_data.plan import check_captures, plan_dataset
 from dped_data.progress import progress_bar
 from dped_data.records import AlignedCapture, Capture
 from dped_data.remote import RemoteFolder, remote_folder
-from dped_data.remote_dataset import begin_remote, fetch_dataset, publish, send_unit
+from dped_data.remote_dataset import begin_remote, fetch_dataset, fetch_under_lock, publish, send_unit
 from dped_data.remote_photos import header_mirror, named_as
 from dped_data.review_file import read_review
 from dped_data.reviewed import apply_review
@@ -261,9 +261,7 @@ def build_dataset(
     folder = cache_folder(target.url) / phone if target else Path(out) / phone
     if settings.shards.keep_aligned and settings.alignment == "paper":
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
-    if target:
-        with locked(folder):
-            fetch_dataset(target, folder)
+    own = fetch_under_lock(target, folder) if target else None
     photos = header_mirror(source) if source else Path(captures)
     with named_as(source, photos):
         plan = plan_dataset(photos, phone, settings, None if overwrite else folder)
@@ -274,8 +272,8 @@ def build_dataset(
         digest = prepare(folder, captures, settings_dict(settings), overwrite)
         units = plan_units(plan.pairing.captures, plan.splits, photos, digest, settings.shards.captures_per_shard)
         records = finished_units(folder, units, photos, retry_failed)
-        if target:
-            begin_remote(target, folder, units, records, settings.shards.keep_aligned)
+        if own:
+            begin_remote(own, folder, units, records, settings.shards.keep_aligned)
         reused = sum(len(unit.captures) for unit in units if unit.key in records)
         common = (*places, settings, digest, capture_timeout_s, target)
         calls = {unit.key: (unit, *common) for unit in units if unit.key not in records}

@@ -15,6 +15,7 @@ from dped_data.cache import cache_folder, discard, locked_cache
 from dped_data.capture_table import CAPTURES_NAME, UNPAIRED_NAME, read_captures
 from dped_data.card import CARD_NAME, NEW_CARD_NAME
 from dped_data.dataset_card import write_dataset_card
+from dped_data.dataset_folder import locked
 from dped_data.errors import InputError, UsageError
 from dped_data.files import TEMPORARY_PREFIX, sha256_of_file
 from dped_data.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -47,7 +48,13 @@ _FETCHED = ".unit-fetched-"
 _TABLES = (CAPTURES_NAME, UNPAIRED_NAME, MANIFEST_NAME)
 
 
-def fetch_dataset(target: RemoteFolder, folder: Path) -> None:
+def fetch_under_lock(target: RemoteFolder, folder: Path) -> OwnObjects:
+    """Call `fetch_dataset` under the lock of the copy."""
+    with locked(folder):
+        return fetch_dataset(target, folder)
+
+
+def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
     """Bring the copy in `folder` to the state of the store, so that a build can go on from there; under its lock.
 
     Finished units that the copy has and the store lacks stay: they were built here, and are sent with the next
@@ -76,6 +83,8 @@ def fetch_dataset(target: RemoteFolder, folder: Path) -> None:
         record = read_record(folder, keys[path]) if path in keys else None
         if record is None or record.sha256 != sha256_of_file(path):
             discard(path)
+    own.know_units(folder)
+    return own
 
 
 def _empty(folder: Path) -> None:
@@ -109,18 +118,17 @@ def _missing_shards(own: OwnObjects, folder: Path, files: Mapping[str, RemoteFil
 
 
 def begin_remote(
-    target: RemoteFolder, folder: Path, units: Sequence[Unit], done: Collection[str], keep_aligned: bool
+    own: OwnObjects, folder: Path, units: Sequence[Unit], done: Collection[str], keep_aligned: bool
 ) -> None:
     """Tell the store with which settings a build begins; an --overwrite removes the manifest of what it replaces.
 
     Args:
-        target, folder: the address, and its copy on this machine.
+        own, folder: the objects at the address, and its copy on this machine.
         units: of the whole dataset; `done`: keys of those that this build will not work on.
         keep_aligned: whether the build also writes whole aligned photos.
     Raises:
         InputError: an object that is not a build's work has a name that this build may need. Nothing is changed then.
     """
-    own = OwnObjects(target, folder)
     own.refuse_foreign(_needed(units, done, keep_aligned))
     settings = written(folder / SETTINGS_NAME)
     begun = own.holds(SETTINGS_NAME, settings)

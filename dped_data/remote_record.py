@@ -75,16 +75,20 @@ class OwnObjects:
         self.states: dict[str, set[Written]] = {}
         self._sha256: dict[str, str] = {}
         self._recorded: dict[str, list[list[Any]]] | None = None
-        numbered: list[str] = []
+        self._unexplained: list[str] = []
         if RECORD_NAME in self.files:
             self.states = self._read_record()
         elif not self._know_by_manifest():
-            numbered = [name for name in self.files if re.fullmatch(_NUMBERED, name)]
+            self._unexplained = [name for name in self.files if re.fullmatch(_NUMBERED, name)]
+        self.know_units(folder)
+
+    def know_units(self, folder: Path) -> None:
+        """Learn from the unit records in `folder` how the shards look that workers have sent."""
         for path in (folder / WORK_FOLDER).glob("*.json"):
             record = read_record(folder, path.stem) if len(path.stem) == _KEY_LENGTH else None
             if record is None or not record.patches:
                 continue
-            for name in (*_shard_names(record.key), *numbered):
+            for name in (*_shard_names(record.key), *self._unexplained):
                 self.states.setdefault(name, set()).add(Written(record.bytes, record.sha256, record.stored_tag))
 
     def proven(self, name: str) -> bool:

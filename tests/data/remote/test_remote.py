@@ -6,105 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import small_rig
+from remote_store import BUCKET, CAPTURES, build, content, drop, put, stored, upload
 
-pytest.importorskip("s3fs", reason="needs the extra dped[remote]")
-server = pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
-
-from dped_data import PatchStore, build_dataset, remote_dataset  # noqa: E402
-from dped_data.build import BuildReport  # noqa: E402
-from dped_data.errors import InputError, UsageError  # noqa: E402
-from dped_data.remote import RemoteFolder, _opened, check_name  # noqa: E402
-from dped_data.remote_dataset import local_dataset  # noqa: E402
-from dped_data.remote_photos import header_mirror  # noqa: E402
-from dped_data.rigs import load_build_settings  # noqa: E402
-from dped_data.settings import BuildSettings  # noqa: E402
-
-CAPTURES = 6
-BUCKET = "s3://photos"
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[dict[str, str]]:
-    """An S3 server on loopback; the environment that leads there."""
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    running.stop()
-
-
-@pytest.fixture(autouse=True)
-def environment(store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The store in this process's environment, a cache of its own, workers that know both, an empty bucket."""
-    from dped_data.guarded import _executor
-
-    for key, value in {**store, "DPED_CACHE": str(tmp_path / "cache")}.items():
-        monkeypatch.setenv(key, value)
-    _opened.cache_clear()
-    _executor.cache_clear()
-    system = _opened(BUCKET)[0]
-    if system.exists(BUCKET):
-        system.rm(BUCKET, recursive=True)
-    system.mkdir(BUCKET)
-    yield
-    _opened.cache_clear()
-    _executor.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildSettings]:
-    captures, toml = small_rig.write_rig(tmp_path_factory.mktemp("rig"), CAPTURES)
-    settings = load_build_settings(toml, {"patch_size": 48})
-    return captures, replace(settings, shards=replace(settings.shards, captures_per_shard=2))
-
-
-@pytest.fixture(scope="module")
-def local(rig: tuple[Path, BuildSettings], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return content(build_dataset(rig[0], tmp_path_factory.mktemp("out"), "pocket", rig[1], jobs=1).folder)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Shards and manifest of a dataset: everything that states no time."""
-    files = [*folder.glob("*/*.h5"), folder / "dataset.json"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def stored(url: str) -> dict[str, bytes]:
-    """The same of a dataset in the store, and nothing else may look like a shard there."""
-    folder = RemoteFolder(url)
-    names = [name for name in folder.files() if name.endswith(".h5") or name == "dataset.json"]
-    return {name: folder.read(name) for name in names}
-
-
-def put(address: str, data: bytes) -> None:
-    """Write an object as anybody else would."""
-    _opened(BUCKET)[0].pipe_file(address, data)
-
-
-def drop(address: str) -> None:
-    """Remove an object as anybody else would."""
-    _opened(BUCKET)[0].rm_file(address)
-
-
-def upload(captures: Path, address: str = f"{BUCKET}/captures") -> str:
-    for path in sorted(captures.rglob("*.jpg")):
-        put(f"{address}/{path.relative_to(captures).as_posix()}", path.read_bytes())
-    return address
-
-
-def build(rig: tuple[Path, BuildSettings], captures: Path | str, out: Path | str) -> BuildReport:
-    return build_dataset(captures, out, "pocket", rig[1], jobs=1)
+from dped_data import PatchStore, build_dataset, remote_dataset
+from dped_data.errors import InputError, UsageError
+from dped_data.remote import RemoteFolder, _opened, check_name
+from dped_data.remote_dataset import local_dataset
+from dped_data.remote_photos import header_mirror
+from dped_data.settings import BuildSettings
 
 
 def test_from_store_to_store_is_the_local_build(
