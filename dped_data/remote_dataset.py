@@ -1,7 +1,8 @@
 """A dataset in a remote store and its copy on this machine: fetch what is there, publish what was built (leaf).
 
 The copy in the cache is a dataset like any other. Objects are sent whole; dataset.json is removed first and sent last,
-so that it never describes shards that are not there.
+so that it never describes shards that are not there. Only objects that are proven to be a build's work are replaced or
+removed (OwnObjects); the card, which people complete, is brought here and up to date before it is sent back.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from dped_data.work_units import (
 
 _LOCK = f"{WORK_FOLDER}/lock"
 _FETCHED = ".unit-fetched-"
-_TABLES = (CAPTURES_NAME, UNPAIRED_NAME, MANIFEST_NAME)
+_TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
 
 
 def fetch_under_lock(target: RemoteFolder, folder: Path) -> OwnObjects:
