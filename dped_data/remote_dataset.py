@@ -61,6 +61,12 @@ def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
     Finished units that the copy has and the store lacks stay: they were built here, and are sent with the next
     publication. A copy that was built with other settings than the store's is thrown away. Fetched shards whose sha256
     is not the one in their record are thrown away as well, and built again.
+
+    Returns:
+        Which objects there are a build's work.
+
+    Raises:
+        InputError: the manifest, a table, the settings or the record there are not a build's work.
     """
     own = OwnObjects(target, folder)
     own.refuse_foreign((*_TABLES, SETTINGS_NAME, NEW_CARD_NAME))
@@ -102,9 +108,9 @@ def _is_newer(path: Path, file: RemoteFile) -> bool:
     return state.st_size == file.size and state.st_mtime_ns >= file.changed_ns
 
 
-def _missing_shards(own: OwnObjects, folder: Path, files: Mapping[str, RemoteFile]) -> list[str]:
+def _missing_shards(own: OwnObjects, folder: Path, files: Collection[str]) -> list[str]:
     """Name the objects that hold shards of recorded units of which the copy has none."""
-    names = {state.sha256: name for name, states in own.states.items() for state in states if name in files}
+    names = own.by_sha256()
     here = shards_by_key(folder)
     wanted: set[str] = set()
     for path in sorted((folder / WORK_FOLDER).glob("*.json")):

@@ -141,6 +141,16 @@ class OwnObjects:
         """Name the objects that may be ours: recorded, or called like a unit's."""
         return [name for name in self.files if name in self.states or re.fullmatch(_UNIT, name)]
 
+    def by_sha256(self) -> dict[str, str]:
+        """Return sha256 -> name of the object that has, or as far as is known may have, those bytes."""
+        known = [(state, name) for name, states in self.states.items() if name in self.files for state in states]
+        there = [
+            (state, name)
+            for state, name in sorted(known, key=lambda item: bool(item[0].tag))  # what the store vouches for wins
+            if state.size == self.files[name].size and state.tag in ("", self.files[name].tag)
+        ]
+        return {state.sha256: name for state, name in there}
+
     def is_tagged(self, name: str, what: Written) -> bool:
         """Tell whether the store's tag says that an object of ours has the bytes `what`."""
         return name in self.files and any(state.sha256 == what.sha256 for state in self._tagged(name))
