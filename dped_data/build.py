@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.aligned_files import remove_aligned, write_aligned
+from dped_data.cache import cache_folder
 from dped_data.capture_table import CaptureRow
 from dped_data.dask_cluster import Cluster
 from dped_data.dataset_folder import built_origin, check_place, finish, library_versions, locked, prepare
@@ -28,8 +29,8 @@ from dped_data.photos import decode_photo
 from dped_data.plan import check_captures, plan_dataset
 from dped_data.progress import progress_bar
 from dped_data.records import AlignedCapture, Capture
-from dped_data.remote import RemoteFolder, cache_folder, remote_folder
-from dped_data.remote_dataset import begin_remote, fetch_dataset, publish, send_unit
+from dped_data.remote import RemoteFolder, remote_folder
+from dped_data.remote_dataset import begin_remote, fetch_dataset, fetch_under_lock, publish, send_unit
 from dped_data.remote_photos import header_mirror, named_as
 from dped_data.review_file import read_review
 from dped_data.reviewed import apply_review
@@ -249,13 +250,11 @@ def build_dataset(
     settings = settings or BuildSettings()
     settings.rig.phone(phone)
     source, target = remote_folder(captures), remote_folder(out, phone)
+    check_place(target.url if target else Path(out) / phone, captures)
     folder = cache_folder(target.url) / phone if target else Path(out) / phone
-    check_place(target.url if target else folder, captures)
     if settings.shards.keep_aligned and settings.alignment == "paper":
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
-    if target:
-        with locked(folder):
-            fetch_dataset(target, folder)
+    own = fetch_under_lock(target, folder) if target else None
     photos = header_mirror(source) if source else Path(captures)
     with named_as(source, photos):
         plan = plan_dataset(photos, phone, settings, None if overwrite else folder)
@@ -264,10 +263,10 @@ def build_dataset(
     cluster = _cluster(scheduler, None if source else photos, None if target else folder) if scheduler else None
     with locked(folder):
         digest = prepare(folder, captures, settings_dict(settings), overwrite)
-        if target:
-            begin_remote(target, folder)
         units = plan_units(plan.pairing.captures, plan.splits, photos, digest, settings.shards.captures_per_shard)
         records = finished_units(folder, units, photos, retry_failed)
+        if own:
+            begin_remote(own, folder, units, records, settings.shards.keep_aligned)
         reused = sum(len(unit.captures) for unit in units if unit.key in records)
         common = (*places, settings, digest, capture_timeout_s, target)
         calls = {unit.key: (unit, *common) for unit in units if unit.key not in records}
@@ -277,9 +276,8 @@ def build_dataset(
             fetch_dataset(target, folder)
         rejected = read_review(review) if review else frozenset()
         reviewed = apply_review(folder, units, records, rejected, settings.shards.compression)
-        remove_aligned(
-            folder, {row.capture_id for record in reviewed.records.values() for row in record.rows if row.patches}
-        )
+        kept = {row.capture_id for record in reviewed.records.values() for row in record.rows if row.patches}
+        remove_aligned(folder, kept)
         manifest, rows = finish(
             folder,
             built_origin(phone, settings),

@@ -21,7 +21,7 @@ from dped_data.folder_lock import held
 from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
 from dped_data.ownership import keep_changed, remove
 from dped_data.records import CONTRAST_CLASSES, SPLITS, Unpaired
-from dped_data.remote import is_remote
+from dped_data.remote import is_remote, same_or_inside
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.settings_machinery import changed_settings, digest_of, settings_dict
 from dped_data.unit_watch import remove_watches
@@ -77,13 +77,21 @@ def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
 
 
 def check_place(folder: Path | str, captures: Path | str) -> None:
-    """Raise UsageError if the dataset would be written among the photos; both may be addresses in a store."""
-    if is_remote(folder) or is_remote(captures):
-        inside = f"{folder}/".startswith(f"{str(captures).rstrip('/')}/")
-    else:
-        inside = Path(folder).resolve().is_relative_to(Path(captures).resolve())
-    if inside:
+    """Raise UsageError if dataset and photos would share a folder; both may be addresses in a store."""
+    if _is_inside(folder, captures):
         raise UsageError(f"{folder}: the dataset would be written among the photos; choose an --out outside {captures}")
+    for name in (*SPLITS, ALIGNED_FOLDER, WORK_FOLDER):
+        if _is_inside(captures, f"{folder}/{name}"):
+            raise UsageError(
+                f"{captures}: the photos lie where the dataset keeps its own files ({folder}/{name}); "
+                "choose another --out, or move the photos"
+            )
+
+
+def _is_inside(place: Path | str, other: Path | str) -> bool:
+    if is_remote(place) or is_remote(other):
+        return is_remote(place) and is_remote(other) and same_or_inside(str(place), str(other))
+    return Path(place).resolve().is_relative_to(Path(other).resolve())
 
 
 def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrite: bool) -> str:

@@ -16,14 +16,13 @@ from dped_data.written_record import (
     ForeignFileError,
     Written,
     compact_record,
-    find_work_folder,
+    is_inside_work_folder,
     is_marked,
     is_of_the_dead,
     is_ours,
     note,
     process_token,
     real_path,
-    recorded_name,
     written_as,
 )
 
@@ -137,9 +136,7 @@ def publish_folder(temporary: Path, folder: Path) -> None:
 
 def remove_in_work(path: Path) -> None:
     """Delete a file or folder inside a work folder, links as links; whatever lies elsewhere is refused."""
-    real = real_path(path)
-    work = find_work_folder(real)
-    if work is None or recorded_name(work, real) is not None:
+    if not is_inside_work_folder(real_path(path)):
         raise _foreign(path)
     _delete(path)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +14,12 @@ from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_path
 
 _EXTRAS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+_SAME = {"s3a": "s3", "gcs": "gs"}
+"""Second names of protocols."""
 _CHANGED = ("LastModified", "mtime", "updated", "last_modified", "created")
 """What the stores call the time of an object's last change."""
+_TAGS = ("ETag", "generation", "etag", "md5Hash", "content_md5")
+"""What the stores call their own mark of an object's bytes, the most telling first."""
 
 
 def is_remote(place: Path | str) -> bool:
@@ -27,15 +29,30 @@ def is_remote(place: Path | str) -> bool:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """Size in bytes, and time of the last change, nanoseconds since 1970 (0 where the store does not say)."""
+    """The state of an object, as the store tells it.
+
+    Attributes:
+        size: bytes.
+        changed_ns: time of the last change, nanoseconds since 1970; 0 where the store does not say.
+        tag: the store's own mark of the bytes, such as S3's ETag, another one after any change; "" where it has none.
+    """
 
     size: int
     changed_ns: int
+    tag: str = ""
+
+    def is_same(self, other: RemoteFile) -> bool:
+        """Tell whether nothing was put in its place; by the time of its change where the store gives no tags."""
+        marks = (self.tag, other.tag) if self.tag or other.tag else (self.changed_ns, other.changed_ns)
+        return self.size == other.size and marks[0] == marks[1]
 
 
 @dataclass(frozen=True)
 class RemoteFolder:
     """A folder in a store, such as s3://bucket/folder. Credentials come from where the store's own tools take them.
+
+    What replaces or removes an object is told in which state it must be (`expected`: what the caller has proven to be
+    its own work; None: no object there). If it is in another one, nothing is changed: InputError.
 
     All methods raise InputError, with the address, when the store cannot be reached or refuses; UsageError when its
     package is not installed.
@@ -45,21 +62,31 @@ class RemoteFolder:
 
     def child(self, name: str) -> RemoteFolder:
         """The folder `name` in this one."""
+        check_name(name, self.url)
         return RemoteFolder(f"{self.url.rstrip('/')}/{name}")
 
     def files(self) -> dict[str, RemoteFile]:
-        """Return everything below the folder by its path in it; names that would leave a local folder are refused."""
+        """Return everything below the folder by its path in it, also what has a name that no local file could have."""
         with _told(self.url):
             system, root = _opened(self.url)
             system.invalidate_cache()
             found = system.find(root, detail=True)
-        files = {}
-        for path, info in sorted(found.items()):
-            name = path[len(root) :].lstrip("/")
-            if name and not name.endswith("/") and info.get("type") == "file":
-                _check_name(name, self.url)
-                files[name] = RemoteFile(int(info["size"] or 0), _changed_ns(info))
-        return files
+        inside = ((path[len(root) + 1 :], info) for path, info in sorted(found.items()) if path != root)
+        return {
+            name: _state(info)
+            for name, info in inside
+            if name and not name.endswith("/") and info.get("type") == "file"
+        }
+
+    def state(self, name: str) -> RemoteFile | None:
+        """Return the state of an object, None if there is no such object."""
+        with _told(self._url(name), missing=True):
+            system, root = _opened(self.url)
+            try:
+                info = system.info(f"{root}/{name}", refresh=True)
+            except FileNotFoundError:
+                return None
+            return _state(info) if info.get("type") == "file" else None
 
     def read(self, name: str, first_bytes: int | None = None) -> bytes:
         """Return an object's bytes, or the first of them; FileNotFoundError if there is no such object."""
@@ -76,32 +103,43 @@ class RemoteFolder:
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy an object to the local file `path`, which appears whole or not at all."""
-        _check_name(name, self.url)
+        check_name(name, self.url)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary, _told(self._url(name)):
             system, root = _opened(self.url)
             system.get_file(f"{root}/{name}", str(temporary))
 
-    def send(self, path: Path, name: str) -> None:
-        """Copy a local file to the store; the object appears whole or not at all."""
+    def send(self, path: Path, name: str, expected: RemoteFile | None) -> RemoteFile:
+        """Copy a local file to the store and return its state; the object appears whole or not at all."""
         with _told(self._url(name)):
+            self._check_state(name, expected)
             system, root = _opened(self.url)
             system.put_file(str(path), f"{root}/{name}")
+            return _state(system.info(f"{root}/{name}", refresh=True))
 
-    def copy(self, name: str, to: str) -> None:
-        """Copy an object inside the store."""
-        with _told(self._url(name)):
+    def copy(self, name: str, to: str, source: RemoteFile, expected: RemoteFile | None) -> RemoteFile:
+        """Copy an object in the state `source` inside the store and return the state of the copy."""
+        with _told(self._url(to)):
+            self._check_state(name, source)
+            self._check_state(to, expected)
             system, root = _opened(self.url)
             system.cp_file(f"{root}/{name}", f"{root}/{to}")
+            return _state(system.info(f"{root}/{to}", refresh=True))
 
-    def remove(self, name: str) -> None:
-        """Remove an object if it is there."""
-        with _told(self._url(name), missing=True):
+    def remove(self, name: str, expected: RemoteFile) -> None:
+        """Remove an object."""
+        with _told(self._url(name)):
+            self._check_state(name, expected)
             system, root = _opened(self.url)
-            try:
-                system.rm_file(f"{root}/{name}")
-            except FileNotFoundError:
-                return
+            system.rm_file(f"{root}/{name}")
+
+    def _check_state(self, name: str, expected: RemoteFile | None) -> None:
+        now = self.state(name)
+        if (now is None) != (expected is None) or (now and expected and not now.is_same(expected)):
+            raise InputError(
+                f"{self._url(name)}: somebody else changed it during the build, so it is left as it is; "
+                "see who else writes there, then run the same command again"
+            )
 
     def _url(self, name: str) -> str:
         return f"{self.url.rstrip('/')}/{name}"
@@ -109,21 +147,39 @@ class RemoteFolder:
 
 def remote_folder(place: Path | str, *below: str) -> RemoteFolder | None:
     """Return `place` with the folders `below` it if it is an address, else None."""
-    return RemoteFolder("/".join([str(place).rstrip("/"), *below])) if is_remote(place) else None
+    if not is_remote(place):
+        return None
+    folder = RemoteFolder(str(place).rstrip("/"))
+    for name in below:
+        folder = folder.child(name)
+    return folder
 
 
-def cache_folder(url: str, cache: Path | None = None) -> Path:
-    """Where what lies at `url` is kept on this machine: below `cache`, $DPED_CACHE, or the user's cache folder."""
-    given = cache or os.environ.get("DPED_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(given) if given else Path(home) / "dped"
-    return root / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+def same_or_inside(address: str, other: str) -> bool:
+    """Tell whether an address is `other` or lies in it, whichever of its names the protocol goes by."""
+    plain = [
+        f"{_SAME.get(protocol, protocol)}://{path.rstrip('/')}/"
+        for protocol, _, path in (place.partition("://") for place in (address, other))
+    ]
+    return plain[0].startswith(plain[1])
 
 
-def _check_name(name: str, url: str) -> None:
+def is_plain(name: str) -> bool:
+    """Tell whether an object's name can be that of a file below a folder and be shown to a person."""
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or str(pure) != name:
-        raise InputError(f"{url}: the object '{name}' has a name that leaves its folder; rename it")
+    leaves = pure.is_absolute() or ".." in pure.parts or "\\" in name or str(pure) != name
+    return name.isprintable() and not leaves
+
+
+def check_name(name: str, url: str) -> None:
+    """Raise InputError unless `is_plain`; call before anything of that name is written on this machine."""
+    if not is_plain(name):
+        raise InputError(f"{url}: the object {name!r} has a name that leaves its folder or cannot be shown; rename it")
+
+
+def _state(info: Mapping[str, Any]) -> RemoteFile:
+    tag = next((str(info[key]) for key in _TAGS if info.get(key)), "")
+    return RemoteFile(int(info["size"] or 0), _changed_ns(info), tag)
 
 
 def _changed_ns(info: Mapping[str, Any]) -> int:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from dped_data.cache import cache_folder, locked_cache
 from dped_data.errors import InputError, PhotoError
 from dped_data.files import atomic_path
+from dped_data.ownership import remove_in_work
 from dped_data.photos import PHOTO_SUFFIXES, read_header
 from dped_data.progress import progress
-from dped_data.remote import RemoteFile, RemoteFolder, cache_folder
+from dped_data.remote import RemoteFile, RemoteFolder, check_name, is_plain
 
 _HEADER_BYTES = 2**18
 """Ours: where a JPEG's metadata and size end, embedded preview included; 1 to 5 % of a camera's photo."""
@@ -28,20 +30,22 @@ def header_mirror(captures: RemoteFolder, cache: Path | None = None) -> Path:
     call fetched is used again.
 
     Raises:
-        InputError: the store cannot be reached, or holds nothing there.
+        InputError: the store cannot be reached, or holds nothing there; a photo whose name no file here could have.
     """
-    mirror = cache_folder(captures.url, cache) / "headers"
-    files = captures.files()
+    files = {name: file for name, file in captures.files().items() if _is_wanted(name, captures.url)}
     if not files:
         raise InputError(f"{captures.url}: nothing there; it must hold one folder of photos per camera")
-    mirror.mkdir(parents=True, exist_ok=True)
-    for path in sorted(mirror.rglob("*")):
-        if path.is_file() and path.relative_to(mirror).as_posix() not in files:
-            path.unlink()
-    wanted = [(name, file) for name, file in files.items() if not _is_current(mirror / name, file)]
-    with ThreadPoolExecutor(_READERS) as readers:
-        done = readers.map(lambda item: _fetch_header(captures, mirror, *item), wanted)
-        list(progress(done, total=len(wanted), label=f"headers from {captures.url}", unit="photo"))
+    cache = cache_folder(captures.url, cache)
+    mirror = cache / "headers"
+    with locked_cache(cache, mirror.name):
+        mirror.mkdir(exist_ok=True)
+        for path in sorted(mirror.rglob("*")):
+            if (path.is_symlink() or path.is_file()) and path.relative_to(mirror).as_posix() not in files:
+                remove_in_work(path)
+        wanted = [(name, file) for name, file in files.items() if not _is_current(mirror / name, file)]
+        with ThreadPoolExecutor(_READERS) as readers:
+            done = readers.map(lambda item: _fetch_header(captures, mirror, *item), wanted)
+            list(progress(done, total=len(wanted), label=f"headers from {captures.url}", unit="photo"))
     return mirror
 
 
@@ -54,6 +58,13 @@ def named_as(captures: RemoteFolder | None, mirror: Path) -> Iterator[None]:
         if captures is None:
             raise
         raise type(error)(*(str(part).replace(str(mirror), captures.url) for part in error.args)) from None
+
+
+def _is_wanted(name: str, url: str) -> bool:
+    """Whether an object is mirrored: all but those with odd names that are no photos; InputError for odd photos."""
+    if not is_plain(name) and PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES:
+        check_name(name, url)
+    return is_plain(name)
 
 
 def _is_current(path: Path, file: RemoteFile) -> bool:

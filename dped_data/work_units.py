@@ -50,6 +50,7 @@ class UnitRecord:
         rows: the captures' rows, their split left empty.
         photo_mtime_ns: file -> time of its last change as in PhotoReader.
         photo_state: file -> its state as in PhotoReader; none in records of earlier versions.
+        stored_tag: the store's own mark of the shard's object after it was sent; "" without a store.
     """
 
     key: str
@@ -60,6 +61,7 @@ class UnitRecord:
     rows: tuple[CaptureRow, ...]
     photo_mtime_ns: dict[str, int] = field(default_factory=dict)
     photo_state: dict[str, FileState] = field(default_factory=dict)
+    stored_tag: str = ""
 
 
 def plan_units(

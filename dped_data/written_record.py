@@ -61,6 +61,10 @@ class _Record:
 
 
 _records: dict[Path, _Record] = {}
+_inside: dict[Path, Path] = {}
+"""Folder -> the work folder around it."""
+_found: dict[Path, Path] = {}
+"""Folder -> the work folder that answers for the files in it, as far as it was looked for."""
 
 
 def is_marked(work: Path) -> bool:
@@ -99,14 +103,15 @@ def make_work_folder(work: Path, *, whole_folder: bool, known: bool = False) -> 
     temporary = work / f"{MARK_NAME}-{process_token()}"
     temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(work / MARK_NAME)
+    _found.clear()  # it may be nearer to some files than what was found before
 
 
 def _holds_anything(work: Path) -> bool:
-    """Whether a folder without a mark holds more than a killed or older run of ours may have left: an empty lock."""
+    """Whether a folder without a mark holds more than a killed or older run of ours may have left there."""
     if not work.is_dir():
         return True
-    files = list(work.iterdir())
-    return not all(file.name == "lock" and file.is_file() and not file.stat().st_size for file in files)
+    others = [file for file in work.iterdir() if not file.name.startswith(f"{MARK_NAME}-")]
+    return not all(file.name == "lock" and file.is_file() and not file.stat().st_size for file in others)
 
 
 def real_path(path: Path) -> Path:
@@ -116,8 +121,17 @@ def real_path(path: Path) -> Path:
 
 def find_work_folder(path: Path) -> Path | None:
     """The work folder that answers for a file (as `real_path` has it): the nearest one; None where there is none."""
+    found = _found.get(path.parent)
+    if found is None or not is_marked(found):
+        found = _search_work_folder(path)
+        if found is not None:
+            _found[path.parent] = found
+    return found
+
+
+def _search_work_folder(path: Path) -> Path | None:
     for folder in path.parents:
-        if folder.name in (WORK_FOLDER, DATASET_WORK_FOLDER) and is_marked(folder):
+        if is_marked(folder):
             return folder
         for name in (WORK_FOLDER, DATASET_WORK_FOLDER):
             mark = _mark(folder / name)
@@ -178,8 +192,19 @@ def note(path: Path, written: Written) -> None:
 
 
 def recorded_name(work: Path, path: Path) -> str | None:
-    """The name of a file (as `real_path` has it) in a record; None for one inside the work folder: it needs no line."""
-    return None if path.is_relative_to(work) else path.relative_to(work.parent).as_posix()
+    """The name of a file (as `real_path` has it) in a record; None for one inside a work folder: it needs no line."""
+    return None if is_inside_work_folder(path) else path.relative_to(work.parent).as_posix()
+
+
+def is_inside_work_folder(path: Path) -> bool:
+    """Tell whether a file (as `real_path` has it) lies in a work folder, at any depth: all that is in one is ours."""
+    around = _inside.get(path.parent)
+    if around is None or not is_marked(around):
+        around = next((folder for folder in path.parents if is_marked(folder)), None)
+        if around is None:
+            return False
+        _inside[path.parent] = around
+    return True
 
 
 def _record_of(work: Path) -> _Record:

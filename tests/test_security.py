@@ -161,3 +161,40 @@ def test_the_lock_has_the_versions_of_the_constraints() -> None:
     assert "torch" not in locked and len(locked) > 100
     known = {re.sub(r"[-_.]+", "-", name): version for name, version in pinned.items()}
     assert {name: known.get(name, version) for name, version in locked.items()} == locked
+
+
+STORE_CHANGES = {
+    *("rm", "_rm", "rm_file", "_rm_file", "rmdir", "delete", "bulk_delete", "delete_object", "delete_objects"),
+    *("put", "_put", "put_file", "_put_file", "pipe", "pipe_file", "_pipe_file", "cp_file", "_cp_file", "upload"),
+    *("upload_file", "put_object", "copy_object", "mv", "mv_file", "move", "setxattr", "sign"),
+}
+STORE_LIBRARIES = {"fsspec", "s3fs", "gcsfs", "adlfs", "boto3", "botocore", "aiobotocore", "google"}
+
+
+def store_changes(source: str) -> list[str]:
+    """Where code can change a store: functions that use the libraries for them, and what those call to change it."""
+    return sorted(
+        f"{outer.name}: {ast.unparse(node)}"
+        for outer in ast.walk(ast.parse(source))
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(outer)
+        if isinstance(node, ast.Attribute) and node.attr in STORE_CHANGES
+    )
+
+
+def test_objects_of_a_store_are_replaced_and_removed_in_one_place() -> None:
+    """There the state is checked that the object must be in; see RemoteFolder."""
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        used = {name.split(".")[0] for name in names} & STORE_LIBRARIES
+        remote = path == ROOT / "dped_data/remote.py"
+        assert remote or not used, f"{path}: {used}"
+        changes = [change for change in store_changes(path.read_text()) if remote or "system." in change]
+        expected = ["copy: system.cp_file", "remove: system.rm_file", "send: system.put_file"]
+        assert changes == (expected if remote else []), path
+
+
+def test_the_rule_sees_changes_of_a_store() -> None:
+    assert store_changes("def f(fs):\n    change = fs.rm\n    change('x')\n") == ["f: fs.rm"]

@@ -6,96 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import small_rig
+from remote_store import BUCKET, CAPTURES, build, content, drop, put, stored, upload
 
-pytest.importorskip("s3fs", reason="needs the extra dped[remote]")
-server = pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
-
-from dped_data import PatchStore, build_dataset, remote_dataset  # noqa: E402
-from dped_data.build import BuildReport  # noqa: E402
-from dped_data.errors import InputError, UsageError  # noqa: E402
-from dped_data.remote import RemoteFolder, _check_name, _opened  # noqa: E402
-from dped_data.remote_dataset import local_dataset  # noqa: E402
-from dped_data.remote_photos import header_mirror  # noqa: E402
-from dped_data.rigs import load_build_settings  # noqa: E402
-from dped_data.settings import BuildSettings  # noqa: E402
-
-CAPTURES = 6
-BUCKET = "s3://photos"
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[dict[str, str]]:
-    """An S3 server on loopback; the environment that leads there."""
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    running.stop()
-
-
-@pytest.fixture(autouse=True)
-def environment(store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The store in this process's environment, a cache of its own, workers that know both, an empty bucket."""
-    from dped_data.guarded import _executor
-
-    for key, value in {**store, "DPED_CACHE": str(tmp_path / "cache")}.items():
-        monkeypatch.setenv(key, value)
-    _opened.cache_clear()
-    _executor.cache_clear()
-    system = _opened(BUCKET)[0]
-    if system.exists(BUCKET):
-        system.rm(BUCKET, recursive=True)
-    system.mkdir(BUCKET)
-    yield
-    _opened.cache_clear()
-    _executor.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildSettings]:
-    captures, toml = small_rig.write_rig(tmp_path_factory.mktemp("rig"), CAPTURES)
-    settings = load_build_settings(toml, {"patch_size": 48})
-    return captures, replace(settings, shards=replace(settings.shards, captures_per_shard=2))
-
-
-@pytest.fixture(scope="module")
-def local(rig: tuple[Path, BuildSettings], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return content(build_dataset(rig[0], tmp_path_factory.mktemp("out"), "pocket", rig[1], jobs=1).folder)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Shards and manifest of a dataset: everything that states no time."""
-    files = [*folder.glob("*/*.h5"), folder / "dataset.json"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def stored(url: str) -> dict[str, bytes]:
-    """The same of a dataset in the store, and nothing else may look like a shard there."""
-    folder = RemoteFolder(url)
-    names = [name for name in folder.files() if name.endswith(".h5") or name == "dataset.json"]
-    return {name: folder.read(name) for name in names}
-
-
-def upload(captures: Path) -> str:
-    target = RemoteFolder(f"{BUCKET}/captures")
-    for path in sorted(captures.rglob("*.jpg")):
-        target.send(path, path.relative_to(captures).as_posix())
-    return target.url
-
-
-def build(rig: tuple[Path, BuildSettings], captures: Path | str, out: Path | str) -> BuildReport:
-    return build_dataset(captures, out, "pocket", rig[1], jobs=1)
+from dped_data import PatchStore, build_dataset, remote_dataset
+from dped_data.errors import InputError, UsageError
+from dped_data.remote import RemoteFolder, _opened, check_name
+from dped_data.remote_dataset import local_dataset
+from dped_data.remote_photos import header_mirror
+from dped_data.settings import BuildSettings
 
 
 def test_from_store_to_store_is_the_local_build(
@@ -130,7 +52,7 @@ def test_a_machine_that_dies_leaves_whole_units_to_the_next(
     names = target.files()
     assert "dataset.json" not in names and sum(".unit-" in name for name in names) == len(local) - 1
     record = next(name for name in names if name.startswith(".build/") and len(name) > 64)
-    target.remove(record)  # as if the machine had died after sending a shard, before its record
+    drop(f"{target.url}/{record}")  # as if the machine had died after sending a shard, before its record
     monkeypatch.setenv("DPED_CACHE", str(tmp_path / "second"))
     report = build(rig, rig[0], f"{BUCKET}/data")
     assert 0 < report.reused < CAPTURES
@@ -141,7 +63,7 @@ def test_new_and_changed_photos_and_other_settings(rig: tuple[Path, BuildSetting
     captures = upload(rig[0])
     build(rig, captures, f"{BUCKET}/data")
     for camera in ("pocket", "slr"):
-        RemoteFolder(captures).send(rig[0] / camera / "001.jpg", f"{camera}/004.jpg")
+        put(f"{captures}/{camera}/004.jpg", (rig[0] / camera / "001.jpg").read_bytes())
     report = build(rig, captures, f"{BUCKET}/data")
     assert 0 < report.reused < CAPTURES
     other = replace(rig[1], patches=replace(rig[1].patches, patch_size=40))
@@ -152,35 +74,32 @@ def test_new_and_changed_photos_and_other_settings(rig: tuple[Path, BuildSetting
     assert stored(f"{BUCKET}/data/pocket") == content(expected.folder)
 
 
-def test_headers_are_fetched_once_and_hold_no_pixels(rig: tuple[Path, BuildSettings], tmp_path: Path) -> None:
-    large = tmp_path / "large.jpg"
-    large.write_bytes((rig[0] / "slr/000.jpg").read_bytes() + bytes(10**6))
+def test_headers_are_fetched_once_and_hold_no_pixels(rig: tuple[Path, BuildSettings]) -> None:
+    large = (rig[0] / "slr/000.jpg").read_bytes() + bytes(10**6)
     source = RemoteFolder(f"{BUCKET}/captures")
-    source.send(large, "slr/000.jpg")
+    put(f"{source.url}/slr/000.jpg", large)
     mirror = header_mirror(source)
     photo = mirror / "slr/000.jpg"
-    assert photo.stat().st_size == large.stat().st_size
+    assert photo.stat().st_size == len(large)
     before = photo.stat().st_ino
     assert (header_mirror(source) / "slr/000.jpg").stat().st_ino == before
-    source.remove("slr/000.jpg")
-    source.send(large, "slr/001.jpg")
+    drop(f"{source.url}/slr/000.jpg")
+    put(f"{source.url}/slr/001.jpg", large)
     assert [path.name for path in sorted((header_mirror(source)).rglob("*.jpg"))] == ["001.jpg"]
 
 
 def test_a_shard_that_is_not_what_the_manifest_says_is_refused(
-    rig: tuple[Path, BuildSettings], local: dict[str, bytes], tmp_path: Path
+    rig: tuple[Path, BuildSettings], local: dict[str, bytes]
 ) -> None:
     build(rig, rig[0], f"{BUCKET}/data")
     target = RemoteFolder(f"{BUCKET}/data/pocket")
     name = next(name for name in local if name.endswith(".h5"))
-    (tmp_path / "bad").write_bytes(local[name][:-1] + b"?")
-    target.send(tmp_path / "bad", name)
+    put(f"{target.url}/{name}", local[name][:-1] + b"?")
     with pytest.raises(InputError, match=rf"{name}: not what dataset\.json says"):
         local_dataset(f"{BUCKET}/data", "pocket")
     document = json.loads(local["dataset.json"])
     document["splits"]["train"]["shards"][0]["file"] = "../../outside.h5"
-    (tmp_path / "bad").write_text(json.dumps(document))
-    target.send(tmp_path / "bad", "dataset.json")
+    put(f"{target.url}/dataset.json", json.dumps(document).encode())
     with pytest.raises(InputError, match="outside the dataset"):
         local_dataset(f"{BUCKET}/data", "pocket")
 
@@ -188,7 +107,7 @@ def test_a_shard_that_is_not_what_the_manifest_says_is_refused(
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "a\\..\\x", "a//b", "./x", "a\0b"])
 def test_objects_cannot_leave_the_cache(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leaves its folder"):
-        _check_name(name, BUCKET)
+        check_name(name, BUCKET)
     with pytest.raises(InputError, match="leaves its folder"):
         RemoteFolder(BUCKET).fetch(name, tmp_path / "x")
 
@@ -204,7 +123,7 @@ def test_what_is_wrong_is_told_with_the_address(
         build(rig, f"{BUCKET}/data", f"{BUCKET}/data/out")
     with pytest.raises(UsageError, match="nowhere"):
         local_dataset("nowhere://x", None)
-    RemoteFolder(f"{BUCKET}/captures").send(rig[0] / "slr/000.jpg", "slr/000.jpg")
+    put(f"{BUCKET}/captures/slr/000.jpg", (rig[0] / "slr/000.jpg").read_bytes())
     with pytest.raises(InputError, match=r"s3://photos/captures/pocket: no such folder"):
         build(rig, f"{BUCKET}/captures", tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -1,0 +1,80 @@
+"""The cache on this machine of what lies in stores: one folder per address, all of it a work folder of ours (leaf)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from dped_data.errors import InputError
+from dped_data.files import atomic_write_text
+from dped_data.written_record import ForeignFileError, make_work_folder
+
+TAG_NAME = "CACHEDIR.TAG"
+_TAG = """Signature: 8a477f597d28d172789f06886806bc55
+# dped keeps copies of what lies in a store here, and replaces and deletes them as it needs.
+# Keep nothing of your own in this folder; see https://bford.info/cachedir/ for what this file tells backup programs.
+"""
+
+
+def cache_folder(url: str, cache: Path | None = None) -> Path:
+    """Return where what lies at `url` is kept: below `cache`, $DPED_CACHE, or the user's cache folder.
+
+    The folder is made and marked; everything in a marked folder is ours.
+
+    Raises:
+        InputError: it cannot be written, or holds something and has no mark.
+    """
+    folder = _root(cache) / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+    with _told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            make_work_folder(folder, whole_folder=True)
+        except ForeignFileError:
+            raise ForeignFileError(
+                f"{folder}: holds files and is not marked as a cache of dped's; if an earlier version made it, remove "
+                "it, else let DPED_CACHE name another folder"
+            ) from None
+        if not (folder / TAG_NAME).exists():
+            atomic_write_text(folder / TAG_NAME, _TAG)
+    return folder
+
+
+@contextmanager
+def locked_cache(folder: Path, what: str) -> Iterator[None]:
+    """Wait until no other process of this machine fetches `what` into the folder, and keep them waiting in turn."""
+    with _told(folder):
+        lock = FileLock(folder / f"{what}.lock")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _root(cache: Path | None) -> Path:
+    given = cache or os.environ.get("DPED_CACHE")
+    if given:
+        return Path(given)
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(home or Path.home() / ".cache") / "dped"
+    except RuntimeError:
+        raise InputError(
+            "no home folder to keep a cache in; let DPED_CACHE name a folder that can be written"
+        ) from None
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the cache cannot be used ({error.strerror or error}); "
+            "let DPED_CACHE name a folder that can be written"
+        ) from None
