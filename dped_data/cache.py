@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_text
-from dped_data.written_record import ForeignFileError, make_work_folder
+from dped_data.work_folder import ForeignFileError, make_work_folder
 
 TAG_NAME = "CACHEDIR.TAG"
 _TAG = """Signature: 8a477f597d28d172789f06886806bc55

@@ -21,7 +21,7 @@ from pathlib import Path
 from dped_data.files import atomic_write_text
 from dped_data.ownership import remove
 from dped_data.progress import note
-from dped_data.written_record import ForeignFileError
+from dped_data.work_folder import ForeignFileError
 
 CARD_NAME = "README.md"
 NEW_CARD_NAME = "README.new.md"

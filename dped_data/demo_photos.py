@@ -10,7 +10,8 @@ from dped_data.errors import InputError
 from dped_data.files import atomic_write_bytes
 from dped_data.folder_lock import held
 from dped_data.ownership import remove_if_empty, remove_recorded, remove_work_folder
-from dped_data.written_record import DATASET_WORK_FOLDER, WORK_FOLDER, is_marked, recorded_files
+from dped_data.work_folder import DATASET_WORK_FOLDER, WORK_FOLDER, is_marked
+from dped_data.written_record import recorded_files
 
 _NAMES = (  # photographs with texture; the rest of the package's pictures are drawings, scans or micrographs
     "astronaut.png",

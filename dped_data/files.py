@@ -13,7 +13,8 @@ from pathlib import Path
 
 from dped_data.errors import InputError
 from dped_data.ownership import put, remove_in_work, temporary_path
-from dped_data.written_record import Written, work_folder_of
+from dped_data.work_folder import work_folder_of
+from dped_data.written_record import Written
 
 
 @contextmanager

@@ -14,17 +14,15 @@ from filelock import FileLock, Timeout
 
 from dped_data.errors import InputError
 from dped_data.ownership import check_names, remove_if_empty, remove_work_folder, tidy
-from dped_data.written_record import (
+from dped_data.work_folder import (
     MARK_NAME,
     TEMPORARY_FOLDER,
     WORK_FOLDER,
     ForeignFileError,
-    Written,
     is_marked,
     make_work_folder,
-    note,
-    recorded_files,
 )
+from dped_data.written_record import Written, note, recorded_files
 
 LOCK_NAME = "lock"
 _HOLDER_NAME = "holder.json"

@@ -11,20 +11,16 @@ from itertools import count
 from pathlib import Path
 
 from dped_data.progress import note as tell
-from dped_data.written_record import (
+from dped_data.work_folder import (
     TEMPORARY_FOLDER,
     ForeignFileError,
-    Written,
-    compact_record,
     is_inside_work_folder,
     is_marked,
     is_of_the_dead,
-    is_ours,
-    note,
     process_token,
     real_path,
-    written_as,
 )
+from dped_data.written_record import Written, compact_record, is_ours, note, written_as
 
 _numbers = count()
 _tidied: set[Path] = set()

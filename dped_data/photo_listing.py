@@ -13,7 +13,7 @@ from dped_data.errors import InputError
 from dped_data.photo_files import NOT_REGULAR
 from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.records import SPLITS, Split, Unpaired
-from dped_data.written_record import WORK_FOLDER
+from dped_data.work_folder import WORK_FOLDER
 
 _SUFFIXES_SHOWN = 5
 _CONTROLS = {"Cc", "Zl", "Zp"}

@@ -35,6 +35,7 @@ from dped_data.remote_record import (
     is_unit_object,
     written,
 )
+from dped_data.work_folder import MARK_NAME
 from dped_data.work_units import (
     WORK_FOLDER,
     Unit,
@@ -45,7 +46,6 @@ from dped_data.work_units import (
     unfinished_path,
     write_record,
 )
-from dped_data.written_record import MARK_NAME
 
 _STAYS = (MARK_NAME, LOCK_NAME)
 """Of the work folder of a copy that is thrown away."""

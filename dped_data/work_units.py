@@ -22,7 +22,8 @@ from dped_data.files import atomic_write_text
 from dped_data.ownership import check_free, move, remove
 from dped_data.photo_files import MTIME, FileState, file_state, sha256_of_photo
 from dped_data.records import SPLITS, Capture, Split
-from dped_data.written_record import DATASET_WORK_FOLDER, Written
+from dped_data.work_folder import DATASET_WORK_FOLDER
+from dped_data.written_record import Written
 
 WORK_FOLDER = DATASET_WORK_FOLDER
 _UNFINISHED = ".unit-"

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from dped_data.photo_files import FileState, file_state, sha256_of_photo
-from dped_data.written_record import ForeignFileError
+from dped_data.work_folder import ForeignFileError
 
 RECORD_NAME = "enhanced.jsonl"
 _BEGUN = "begun:"

@@ -28,6 +28,7 @@ OPEN_TO_TRAINER = {
     "photo_writing",
     "ownership",
     "written_record",
+    "work_folder",
     "folder_lock",
     "progress",
     "records",

@@ -53,12 +53,12 @@ def faults(call: ast.Call, names: dict[str, str]) -> Iterator[str]:
         yield "torch.load without weights_only=True"
 
 
-WRITERS = {"dped_data/ownership.py", "dped_data/written_record.py"}
+WRITERS = {"dped_data/ownership.py", "dped_data/work_folder.py", "dped_data/written_record.py"}
 """Where files may be deleted and replaced: after they were held against the record."""
 STORE_WRITERS = {"dped_data/remote.py"}
 DELETING = {
     *("unlink", "rmdir", "removedirs", "rmtree", "rename", "renames", "move", "rm", "rm_file", "rm_files", "_rm"),
-    *("delete", "delete_object", "delete_objects", "remove_file", "truncate", "ftruncate"),
+    *("delete", "delete_object", "delete_objects", "remove_file"),
 }
 DELETING_OF_MODULES = {f"{module}.{name}" for module in ("os", "shutil") for name in (*DELETING, "remove", "replace")}
 

@@ -19,7 +19,8 @@ from dped_data.study.clean_copy import CleanCopy, clean_copy
 from dped_data.study.records import Study, StudyGroup, StudyPhoto
 from dped_data.study.store import check_unanswered, forget_study
 from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, study_text
-from dped_data.written_record import WORK_FOLDER, Written, is_marked, recorded_files
+from dped_data.work_folder import WORK_FOLDER, is_marked
+from dped_data.written_record import Written, recorded_files
 
 _NAMES_SHOWN = 3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dped_data.files import atomic_path, atomic_write_text, sha256_of_file, write_bytes
-from dped_data.written_record import WORK_FOLDER
+from dped_data.work_folder import WORK_FOLDER
 
 
 def names(folder: Path) -> list[str]:

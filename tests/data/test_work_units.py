@@ -17,6 +17,7 @@ from dped_data.files import atomic_path, written_state
 from dped_data.photo_files import FileState, sha256_of_photo
 from dped_data.photo_reader import PhotoReader
 from dped_data.records import Capture, Split
+from dped_data.work_folder import ForeignFileError, make_work_folder
 from dped_data.work_units import (
     WORK_FOLDER,
     Unit,
@@ -32,7 +33,7 @@ from dped_data.work_units import (
     unfinished_path,
     write_record,
 )
-from dped_data.written_record import ForeignFileError, Written, make_work_folder
+from dped_data.written_record import Written
 
 
 def captures(names: list[str]) -> list[Capture]:

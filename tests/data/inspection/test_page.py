@@ -15,7 +15,7 @@ from dped_data.inspection.capture_page import FILES
 from dped_data.inspection.inspect import as_json, inspect_pairs
 from dped_data.inspection.page import write_page
 from dped_data.inspection.source import open_dataset
-from dped_data.written_record import _host
+from dped_data.work_folder import _host
 
 
 def script_data(path: Path) -> dict:  # type: ignore[type-arg]

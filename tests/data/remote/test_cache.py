@@ -15,7 +15,7 @@ from dped_data.ownership import remove_in_work
 from dped_data.remote import RemoteFolder
 from dped_data.remote_dataset import local_dataset
 from dped_data.remote_photos import header_mirror
-from dped_data.written_record import MARK_NAME
+from dped_data.work_folder import MARK_NAME
 
 URL = f"{BUCKET}/data/pocket"
 
