@@ -5,11 +5,17 @@ Heavy imports (torch, OpenCV) stay inside the commands, so that `dped --help` an
 
 from __future__ import annotations
 
+import sys
+
+from dped_data.interruption import interruptible, take_over
+
+if __name__ == "__main__" or sys.argv[0].endswith("dped"):  # as a program: imports included, from here on
+    take_over()
+
 import dataclasses
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,8 +53,13 @@ def main() -> None:
     """Run the command line: one line on stderr for an error; status 0 done, 1 bad input or verdict, 2 wrong usage."""
     # Threads of torch that wait shall sleep: by default they spin for milliseconds, on cores that others need.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(interruptible(_run))
+
+
+def _run() -> int:
+    """Run the command; return its exit status."""
     try:
-        sys.exit(dped.main(standalone_mode=False) or 0)
+        return int(dped.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "dped"
@@ -57,8 +68,8 @@ def main() -> None:
         _fail(str(error), 2)
     except InputError as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        _fail("interrupted; run the same command again to go on", 1)
+    except click.exceptions.Abort:  # click's word for Ctrl-C
+        raise KeyboardInterrupt from None
     except BrokenPipeError:  # the reader of a pipe has left
         sys.stderr.close()
         sys.exit(1)

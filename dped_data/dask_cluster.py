@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from dped_data.errors import InputError, UsageError
 from dped_data.files import TEMPORARY_PREFIX
+from dped_data.interruption import interrupts_held
+from dped_data.worker_pool import start_trackers
 
 R = TypeVar("R")
 
@@ -93,7 +95,15 @@ def dask_client(count: int, cluster: Cluster | None) -> Iterator[Any]:
 
 def _client(kind: Any, count: int, cluster: Cluster | None) -> Any:
     if cluster is None:
-        return kind(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
+        start_trackers()
+        with interrupts_held():
+            return kind(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
     try:
         return kind(cluster.scheduler, timeout=_ANSWER_S)
     except (OSError, ValueError, TypeError) as error:

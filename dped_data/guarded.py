@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dped_data.dask_cluster import Cluster
 from dped_data.errors import InputError
-from dped_data.parallel import THREAD_VARIABLES, Backend, process_count, run_parallel, single_threaded
+from dped_data.parallel import Backend, process_count, run_parallel, single_threaded
 from dped_data.progress import note
 from dped_data.unit_watch import read_watch, watch_path
+from dped_data.worker_pool import hand_out, worker_pool
 
 R = TypeVar("R")
 
 _DEATHS_WITHOUT_A_CAPTURE = 3
 """Ours: workers that die in a row while no capture is at work end the run: it is not the photos that kill them."""
-_IDLE_S = 60
-_ORPHANED_S = 0.5
 
 
 def run_units(
@@ -118,30 +112,25 @@ def _run(
     """Yield the results that come before a worker dies; return the keys of their calls."""
     if backend != "loky":
         return (yield from _run_elsewhere(function, calls, count, cluster))
-    executor = _executor(count)
     finished: set[str] = set()
-    broken = False
-    try:
+    with worker_pool(count) as pool:
+        if pool is None:
+            for key, call in calls.items():
+                result = single_threaded(function, call)
+                finished.add(key)
+                yield result
+            return finished
         keys: dict[Future[R], str] = {}
         with suppress(BrokenProcessPool):  # a worker may die while calls are still being handed out
             for key, call in calls.items():
-                keys[executor.submit(single_threaded, function, call)] = key
-        broken = len(keys) < len(calls)
+                keys[hand_out(pool, single_threaded, function, call)] = key
         for future in as_completed(keys):
             try:
                 result = future.result()
             except BrokenProcessPool:
-                broken = True
                 continue
             finished.add(keys[future])
             yield result
-    except BaseException:
-        broken = True
-        raise
-    finally:
-        if broken:
-            executor.shutdown(wait=True, kill_workers=True)
-            _executor.cache_clear()
     return finished
 
 
@@ -151,25 +140,3 @@ def _run_elsewhere(
     """`_run` on a cluster, which replaces dead workers and hands out their calls again by itself."""
     yield from run_parallel(function, list(calls.values()), count, "dask", cluster)
     return {*calls}
-
-
-@lru_cache(maxsize=1)
-def _executor(count: int) -> Any:
-    """Return a pool of `count` worker processes, one thread each; the one of the last run is used again."""
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    environment = dict.fromkeys(THREAD_VARIABLES, "1")
-    return ProcessPoolExecutor(count, timeout=_IDLE_S, initializer=_begin_worker, env=environment)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers, and end when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_when_orphaned, daemon=True).start()
-
-
-def _end_when_orphaned() -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(_ORPHANED_S)
-    os._exit(1)
