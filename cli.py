@@ -18,12 +18,13 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.settings import InspectSettings
+from dped_data.memory import refusals_told
 from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import SettingField, load_settings, setting_fields
 from dped_data.simulation.settings import SimulationSettings
@@ -59,7 +60,10 @@ def main() -> None:
 def _run() -> int:
     """Run the command; return its exit status."""
     try:
-        return int(dped.main(standalone_mode=False) or 0)
+        with refusals_told():
+            return int(dped.main(standalone_mode=False) or 0)
+    except MemoryError as error:
+        _fail(str(error), 1)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "dped"
@@ -79,7 +83,7 @@ def _run() -> int:
         _fail(_missing_library(error), 1)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int) -> NoReturn:
     click.echo(f"dped: {' '.join(message.split())}", err=True)
     sys.exit(status)
 

@@ -23,6 +23,8 @@ _ANSWER_S = 10
 """Ours: how long a scheduler may take to answer."""
 _FIRST_WORKER_S = 10
 """Ours: how long its first worker may take to be there."""
+_RETRIES = 2
+"""As often as a capture may be refused memory before its unit sets it aside (unit_watch.py)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def run_on_dask(
             or gave a piece of work up that killed worker after worker. Whatever else a call raises is raised here.
     """
     with dask_client(count, cluster) as client:
-        futures = deque(client.map(function, calls, pure=False))
+        futures = deque(client.map(function, calls, pure=False, retries=_RETRIES))
         while futures:
             yield futures.popleft().result()
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.files import remove_temporaries, sha256_of_file
+from dped_data.memory import refusals_told
 from dped_data.photos import PHOTO_SUFFIXES, read_photo
 from dped_data.progress import progress
 from dped_data.settings_machinery import digest_of, settings_dict
@@ -203,10 +204,13 @@ def _done(task: _Task, record: EnhanceRecord, key: str, overwrite: bool) -> Enha
 def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings) -> EnhancedPhoto:
     start = perf_counter()
     try:
-        photo = read_photo(task.source)
-        pixels = _pixels(photo, enhancer, settings)
-        exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
-        write_enhanced(task.output, pixels, settings.quality, exif)
+        with refusals_told():
+            photo = read_photo(task.source)
+            pixels = _pixels(photo, enhancer, settings)
+            exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
+            write_enhanced(task.output, pixels, settings.quality, exif)
+    except MemoryError as error:
+        return EnhancedPhoto(task.source, task.output, "failed", str(error))
     except (PhotoError, OSError) as error:
         if os.strerror(errno.ENOSPC) in str(error):
             raise InputError(
