@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import cache
 
 _LOOKED_EVERY_S = 0.2
 
@@ -16,6 +17,13 @@ def end_with_parent(parent: int | None = None) -> None:
     """
     known = os.getppid() if parent is None else parent
     threading.Thread(target=_end_when_orphaned, args=(known,), daemon=True).start()
+
+
+@cache
+def end_with_agent() -> None:
+    """End this process, if `torchrun` started it, soon after its agent is gone: nobody else would."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        end_with_parent()
 
 
 def _end_when_orphaned(parent: int) -> None:

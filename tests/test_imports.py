@@ -21,6 +21,7 @@ OPEN_TO_TRAINER = {
     "files",
     "lazy",
     "memory",
+    "parent",
     "photos",
     "progress",
     "records",
