@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numba
@@ -14,7 +11,10 @@ import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 
-from dped_data.progress import note
+from dped_data.code_cache import find_place
+
+if temporary := find_place():
+    numba.config.CACHE_DIR = temporary.name
 
 FAST_MATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
 """Freedoms of the compiler's arithmetic. Not "nnan" and "ninf": they let it drop every test for NaN, and a NaN that
@@ -44,40 +44,18 @@ class _Cache(FunctionCache):
 
 
 def njit(**options: Any) -> Callable[[Any], Any]:
-    """`numba.njit`; with `cache=True` the code is kept, in a temporary folder where there is no other place for it."""
+    """`numba.njit`; with `cache=True` what is compiled is kept, if there is a place for it (code_cache.py)."""
     kept = options.pop("cache", False)
     decorate = numba.njit(**options)
 
     def decorated(function: Any) -> Any:
         dispatcher = decorate(function)
         if kept and isinstance(dispatcher, Dispatcher):  # a plain function where the compiler is switched off
-            _keep(dispatcher)
+            with suppress(RuntimeError):  # no place at all
+                dispatcher._cache = _Cache(dispatcher.py_func)
         return dispatcher
 
     return decorated
-
-
-def _keep(dispatcher: Any) -> None:
-    try:
-        dispatcher._cache = _Cache(dispatcher.py_func)
-    except RuntimeError:  # neither the installation nor the home folder can be written to
-        if folder := _temporary_folder():
-            # Worker processes inherit the variable.
-            numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"] = folder.name
-            dispatcher._cache = _Cache(dispatcher.py_func)
-
-
-@cache
-def _temporary_folder() -> TemporaryDirectory[str] | None:
-    """A folder for this run, which nobody else can have put code into; None where there can be none."""
-    note(
-        "compiled code cannot be kept, neither beside the program nor in a home folder: every run compiles it anew, "
-        "for a minute; name a folder of your own for it: NUMBA_CACHE_DIR=DIR"
-    )
-    try:
-        return TemporaryDirectory(prefix="dped-compiled-", ignore_cleanup_errors=True)
-    except OSError:
-        return None
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from multiprocessing import resource_tracker
 from typing import Any
 
+from dped_data.code_cache import find_place
 from dped_data.interruption import interrupts_held
 from dped_data.parent import end_with_parent
 from dped_data.progress import note
@@ -47,6 +48,7 @@ def hand_out(executor: Any, *call: Any) -> Any:
 def _executor(count: int) -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
 
+    find_place()
     environment = dict.fromkeys(THREAD_VARIABLES, "1")
     try:
         start_trackers()
