@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,9 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-import joblib
+with warnings.catch_warnings():  # of missing shared memory: worker_pool.py says what that means
+    warnings.simplefilter("ignore")
+    import joblib
 from threadpoolctl import threadpool_limits
 
 from dped_data.dask_cluster import Cluster, run_on_dask

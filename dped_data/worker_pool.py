@@ -71,7 +71,7 @@ def start_trackers() -> None:
     """Start the processes that remove semaphores when this one is gone; that some are left then is no news."""
     from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
-    silence = "ignore:resource_tracker"
+    silence = "ignore::UserWarning"
     sys.warnoptions.append(silence)
     try:
         with interrupts_held():
