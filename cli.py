@@ -14,6 +14,7 @@ if __name__ == "__main__" or sys.argv[0].endswith("dped"):  # as a program: impo
 
 import dataclasses
 import json
+import logging
 import os
 import shlex
 from collections.abc import Callable
@@ -53,9 +54,11 @@ PLACE = _Place()
 
 
 def main() -> None:
-    """Run the command line: one line on stderr for an error; status 0 done, 1 bad input or verdict, 2 wrong usage."""
+    """Run the command line: one line on stderr for an error; status 0, 1 bad input or verdict, 2 usage, 130 Ctrl-C."""
     # Threads of torch that wait shall sleep: by default they spin for milliseconds, on cores that others need.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Without a home folder matplotlib makes a temporary one and says so at length.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     sys.exit(interruptible(_run))
 
 
