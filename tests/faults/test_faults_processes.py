@@ -74,11 +74,27 @@ def start(words: list[str], folder: Path) -> Session:
     )
 
 
+def during_imports(session: Session, out: Path) -> bool:
+    return "multiarray" in Path(f"/proc/{session.process.pid}/maps").read_text()
+
+
+def workers_start(session: Session, out: Path) -> bool:
+    return session.workers() > 0
+
+
+def work_begins(session: Session, out: Path) -> bool:
+    return session.workers() > 0 and any(out.glob("*/.build/*.log"))  # an earlier run may have left one
+
+
+def a_unit_is_done(session: Session, out: Path) -> bool:
+    return session.workers() > 0 and any(out.glob("*/.build/" + "?" * 64 + ".json"))
+
+
 MOMENTS: dict[str, Callable[[Session, Path], bool]] = {
-    "imports": lambda session, out: "multiarray" in Path(f"/proc/{session.process.pid}/maps").read_text(),
-    "workers start": lambda session, out: session.workers() > 0,
-    "work begins": lambda session, out: any(out.glob("*/.build/*.log")),
-    "a unit is done": lambda session, out: any(out.glob("*/.build/" + "?" * 64 + ".json")),
+    "imports": during_imports,
+    "workers start": workers_start,
+    "work begins": work_begins,
+    "a unit is done": a_unit_is_done,
 }
 
 
