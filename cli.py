@@ -5,19 +5,29 @@ Heavy imports (torch, OpenCV) stay inside the commands, so that `dped --help` an
 
 from __future__ import annotations
 
+import sys
+
+from dped_data.interruption import interruptible, take_over
+
+if __name__ == "__main__" or sys.argv[0].endswith("dped"):  # as a program: imports included, from here on
+    take_over()
+
 import dataclasses
 import json
+import logging
 import os
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.settings import InspectSettings
+from dped_data.memory import refusals_told
+from dped_data.parent import end_with_agent
+from dped_data.progress import printable
 from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import SettingField, load_settings, setting_fields
 from dped_data.simulation.settings import SimulationSettings
@@ -44,11 +54,21 @@ PLACE = _Place()
 
 
 def main() -> None:
-    """Run the command line: one line on stderr for an error; status 0 done, 1 bad input or verdict, 2 wrong usage."""
+    """Run the command line: one line on stderr for an error; status 0, 1 bad input or verdict, 2 usage, 130 Ctrl-C."""
     # Threads of torch that wait shall sleep: by default they spin for milliseconds, on cores that others need.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Without a home folder matplotlib makes a temporary one and says so at length.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    sys.exit(interruptible(_run))
+
+
+def _run() -> int:
+    """Run the command; return its exit status."""
     try:
-        sys.exit(dped.main(standalone_mode=False) or 0)
+        with refusals_told():
+            return int(dped.main(standalone_mode=False) or 0)
+    except MemoryError as error:
+        _fail(str(error), 1)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "dped"
@@ -57,8 +77,8 @@ def main() -> None:
         _fail(str(error), 2)
     except InputError as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        _fail("interrupted; run the same command again to go on", 1)
+    except click.exceptions.Abort:  # click's word for Ctrl-C
+        raise KeyboardInterrupt from None
     except BrokenPipeError:  # the reader of a pipe has left
         sys.stderr.close()
         sys.exit(1)
@@ -68,8 +88,8 @@ def main() -> None:
         _fail(_missing_library(error), 1)
 
 
-def _fail(message: str, status: int) -> None:
-    click.echo(f"dped: {' '.join(message.split())}", err=True)
+def _fail(message: str, status: int) -> NoReturn:
+    _echo(f"dped: {' '.join(message.split())}", err=True)
     sys.exit(status)
 
 
@@ -106,8 +126,13 @@ def settings_options(cls: type) -> Callable[[Callable[..., Any]], Callable[..., 
     return decorate
 
 
+def _echo(text: str, err: bool = False) -> None:
+    """Print; names in `text` cannot steer the terminal."""
+    click.echo(printable(text, sys.stderr if err else sys.stdout), err=err)
+
+
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(dataclasses.asdict(value), indent=1, default=str))
+    _echo(json.dumps(dataclasses.asdict(value), indent=1, default=str))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -181,7 +206,7 @@ def build_dataset_command(
         if as_json:
             _print_json(plan)
         else:
-            click.echo(pairing_table(plan.pairing, plan.splits))
+            _echo(pairing_table(plan.pairing, plan.splits))
         planning.check_captures(plan, photos, phone, settings.rig.dslr)
         return
     report = build_dataset(
@@ -200,7 +225,7 @@ def build_dataset_command(
     if as_json:
         _print_json(report)
     else:
-        click.echo(
+        _echo(
             build_text(
                 f"{out}/{phone}" if is_remote(out) else str(report.folder),
                 report.manifest,
@@ -244,7 +269,7 @@ def simulate_rig_command(
         if as_json:
             _print_json(result)
         else:
-            click.echo(simulation.score_table(result))
+            _echo(simulation.score_table(result))
         return
     if photos is None or out is None:
         raise UsageError("simulate-rig needs --photos and --out (or --score and --rig)")
@@ -257,11 +282,11 @@ def simulate_rig_command(
         f"{name} {width}x{height}"
         for name, (width, height) in ((report.phone, report.phone_wh), (report.dslr, report.dslr_wh))
     ]
-    click.echo(f"{out}: {report.captures} captures of {report.photos} photos ({', '.join(sizes)})")
+    _echo(f"{out}: {report.captures} captures of {report.photos} photos ({', '.join(sizes)})")
     median, largest = report.magnification
-    click.echo(f"  scene pixels cover {median:.1f} DSLR pixels, {largest:.1f} at most; {report.walls} scenes are walls")
-    click.echo(f"  build it with: dped build-dataset --captures {out / 'captures'}")
-    click.echo(f"  score it with: dped simulate-rig --score dataset --rig {out}")
+    _echo(f"  scene pixels cover {median:.1f} DSLR pixels, {largest:.1f} at most; {report.walls} scenes are walls")
+    _echo(f"  build it with: dped build-dataset --captures {out / 'captures'}")
+    _echo(f"  score it with: dped simulate-rig --score dataset --rig {out}")
 
 
 @dped.command("inspect-pairs")
@@ -299,16 +324,16 @@ def inspect_pairs_command(
     if verify:
         verified = inspection.verify_dataset(folder.parent, folder.name, captures=captures, jobs=jobs)
         text = json.dumps(dataclasses.asdict(verified), indent=1) if as_json else inspection.verify_text(verified)
-        click.echo(text)
+        _echo(text)
         return verified.exit_status
     report = inspection.inspect_pairs(folder.parent, folder.name, out, settings, captures=captures, jobs=jobs)
     if as_json:
-        click.echo(json.dumps(inspection.as_json(report), indent=1))
+        _echo(json.dumps(inspection.as_json(report), indent=1))
     else:
-        click.echo(inspection.terminal_text(report, worst))
+        _echo(inspection.terminal_text(report, worst))
     if review:
         server = inspection.ReviewServer(report, out)
-        click.echo(f"review at {server.address}  (Ctrl-C ends)\ndecisions go to {server.review}", err=as_json)
+        _echo(f"review at {server.address}  (Ctrl-C ends)\ndecisions go to {server.review}", err=as_json)
         server.serve()
     return report.exit_status
 
@@ -321,6 +346,7 @@ def inspect_pairs_command(
 @settings_options(TrainSettings)
 def train_command(phone: str | None, data: Path | str, out: Path, resume: bool, **flags: Any) -> None:
     """Train the enhancer on a dataset; run under torchrun for several GPUs or machines."""
+    end_with_agent()  # before torch is there, which takes a while
     from dped_data.remote_dataset import local_dataset
     from dped_train.train import train
 
@@ -328,10 +354,10 @@ def train_command(phone: str | None, data: Path | str, out: Path, resume: bool, 
     report = train(local_dataset(data, phone), phone, out, settings, resume=resume)
     if os.environ.get("RANK", "0") != "0":  # one of several processes speaks
         return
-    click.echo(f"{report.model}: {report.steps} steps, {report.patches_per_s:.1f} patches/s")
+    _echo(f"{report.model}: {report.steps} steps, {report.patches_per_s:.1f} patches/s")
     if report.val_psnr is not None and report.phone_psnr is not None:
-        click.echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
-    click.echo(f"  test it with: dped evaluate --model {report.model}")
+        _echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
+    _echo(f"  test it with: dped evaluate --model {report.model}")
 
 
 @dped.command("evaluate")
@@ -390,7 +416,7 @@ def evaluate_command(
     if as_json:
         _print_json(report)
     else:
-        click.echo(evaluation_text(report))
+        _echo(evaluation_text(report))
 
 
 @dped.command("reproduce")
@@ -423,7 +449,7 @@ def reproduce_command(
     if as_json:
         _print_json(report)
     else:
-        click.echo(reproduction_text(report))
+        _echo(reproduction_text(report))
 
 
 @dped.command("enhance")
@@ -441,9 +467,9 @@ def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bo
         _print_json(report)
     else:
         done, kept = report.of("enhanced"), report.of("kept")
-        click.echo(f"{out}: {len(done)} enhanced, {len(kept)} there already, {len(report.of('failed'))} failed")
+        _echo(f"{out}: {len(done)} enhanced, {len(kept)} there already, {len(report.of('failed'))} failed")
     for photo in report.of("failed"):
-        click.echo(f"dped: {photo.source}: {photo.reason}", err=True)
+        _echo(f"dped: {photo.source}: {photo.reason}", err=True)
     return report.exit_status
 
 
@@ -471,7 +497,7 @@ def study_create_command(
     if as_json:
         _print_json(made)
     else:
-        click.echo(study.creation_text(made))
+        _echo(study.creation_text(made))
 
 
 @study_group.command("serve")
@@ -484,8 +510,8 @@ def study_serve_command(folder: Path, host: str, port: int) -> None:
 
     server = study.StudyServer(folder, host, port)
     if not server.is_local:
-        click.echo(study.open_host_warning(server.address), err=True)
-    click.echo(f"study at {server.address}  (Ctrl-C ends)\nanswers go to {server.store.path}")
+        _echo(study.open_host_warning(server.address), err=True)
+    _echo(f"study at {server.address}  (Ctrl-C ends)\nanswers go to {server.store.path}")
     server.serve()
 
 
@@ -503,8 +529,8 @@ def study_report_command(folder: Path, out: Path | None, complete_only: bool, as
     if as_json:
         _print_json(report)
     else:
-        click.echo(study.report_text(report))
-        click.echo(f"{written}: comparisons, classes, scenes, subjects and answers (.csv), bars.png, bars.svg")
+        _echo(study.report_text(report))
+        _echo(f"{written}: comparisons, classes, scenes, subjects and answers (.csv), bars.png, bars.svg")
 
 
 @dped.command("import-dped")
@@ -520,7 +546,7 @@ def import_dped_command(folder: Path, phone: str, out: Path, jobs: int, overwrit
     from dped_data.released import import_dped
 
     report = import_dped(folder, phone, out, jobs, overwrite=overwrite, retry_failed=retry_failed)
-    click.echo(build_text(str(report.folder), report.manifest, report.reused, report.seconds))
+    _echo(build_text(str(report.folder), report.manifest, report.reused, report.seconds))
 
 
 @dped.command("export-dped")
@@ -535,7 +561,7 @@ def export_dped_command(phone: str | None, data: Path, out: Path, layout: Any, i
     from dped_data.released import export_dped
 
     report = export_dped(data, phone, out, layout, image_format=image_format, jobs=jobs)
-    click.echo(f"{report.folder}: {sum(report.pairs.values()):,} pairs of patches")
+    _echo(f"{report.folder}: {sum(report.pairs.values()):,} pairs of patches")
 
 
 @dped.command("import-checkpoint")
@@ -546,7 +572,7 @@ def import_checkpoint_command(prefix: Path, out: Path) -> None:
     from dped_train.tensorflow_bundle import import_checkpoint
 
     import_checkpoint(prefix, out)
-    click.echo(f"{out}: written")
+    _echo(f"{out}: written")
 
 
 @dped.command("export-onnx")
@@ -562,7 +588,7 @@ def export_onnx_command(model: str, out: Path, size: str | None) -> None:
     report = export_enhancer(model_file, out, parse_size(size) if size else None)
     sizes = "any size" if report.size_wh is None else f"{report.size_wh[0]}x{report.size_wh[1]} only"
     checked = "too large to be compared" if report.difference is None else f"within {report.difference:.1g} of torch"
-    click.echo(f"{out}: {report.format}, {report.bytes / 1e6:.1f} MB, photos of {sizes}, {checked}")
+    _echo(f"{out}: {report.format}, {report.bytes / 1e6:.1f} MB, photos of {sizes}, {checked}")
 
 
 @dped.command("demo")
@@ -589,13 +615,11 @@ def demo_command(out: Path, steps: int) -> None:
     ]
     with demo_folder(out):
         for command in commands:
-            click.echo(f"\n$ dped {command}")
+            _echo(f"\n$ dped {command}")
             dped.main(shlex.split(command), standalone_mode=False)
-    click.echo(f"\nDone. Open {(out / 'report/index.html').resolve().as_uri()} to look at the pairs.")
-    click.echo(
-        f"{out}/phone_enhanced_dslr.png shows test patches (phone | enhanced | DSLR), {out}/enhanced a whole photo."
-    )
-    click.echo(f"The dataset is in {out}/dataset/sony, the model in {model}.")
+    _echo(f"\nDone. Open {(out / 'report/index.html').resolve().as_uri()} to look at the pairs.")
+    _echo(f"{out}/phone_enhanced_dslr.png shows test patches (phone | enhanced | DSLR), {out}/enhanced a whole photo.")
+    _echo(f"The dataset is in {out}/dataset/sony, the model in {model}.")
 
 
 if __name__ == "__main__":

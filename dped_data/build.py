@@ -23,6 +23,7 @@ from dped_data.errors import CaptureRejected, PhotoError, UsageError
 from dped_data.files import sha256_of_file
 from dped_data.guarded import run_units
 from dped_data.manifest import Manifest
+from dped_data.memory import refusals_told
 from dped_data.parallel import Backend
 from dped_data.photo_reader import PhotoReader
 from dped_data.photos import decode_photo
@@ -112,7 +113,8 @@ def align_capture(
 def _read(photos: PhotoReader, file: str, camera: str) -> NDArray[np.uint8]:
     """Return the decoded photo; PhotoError says which camera's photo is at fault."""
     try:
-        return decode_photo(photos.read(file), Path(file).name)
+        with refusals_told():
+            return decode_photo(photos.read(file), Path(file).name)
     except PhotoError as error:
         raise PhotoError(file, f"{camera} photo: {error.fault}") from None
 
@@ -143,11 +145,9 @@ def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
         phone_clipped=tones.phone_clipped,
         dslr_clipped=tones.dslr_clipped,
     )
-    return (
-        row
-        if kept
-        else replace(row, status="rejected", stage="patches", reason="no window passed", measured=0, limit=1)
-    )
+    if kept:
+        return row
+    return replace(row, status="rejected", stage="patches", reason="no window passed", measured=0, limit=1)
 
 
 def _align_watched(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.compiled import njit
 from dped_data.records import CONTRAST_CLASSES, CONTRAST_LIMITS, ContrastCounts
 
 

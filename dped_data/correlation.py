@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dped_data.errors import InputError, UsageError
+from dped_data.interruption import interrupts_held
+from dped_data.memory import memory_was_refused
 from dped_data.ownership import remove_in_work, temporary_path
+from dped_data.worker_pool import start_trackers
 
 R = TypeVar("R")
 
@@ -20,6 +23,8 @@ _ANSWER_S = 10
 """Ours: how long a scheduler may take to answer."""
 _FIRST_WORKER_S = 10
 """Ours: how long its first worker may take to be there."""
+_RETRIES = 2
+"""As often as a capture may be refused memory before its unit sets it aside (unit_watch.py)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def run_on_dask(
             or gave a piece of work up that killed worker after worker. Whatever else a call raises is raised here.
     """
     with dask_client(count, cluster) as client:
-        futures = deque(client.map(function, calls, pure=False))
+        futures = deque(client.map(function, calls, pure=False, retries=_RETRIES))
         while futures:
             yield futures.popleft().result()
 
@@ -92,13 +97,31 @@ def dask_client(count: int, cluster: Cluster | None) -> Iterator[Any]:
 
 def _client(kind: Any, count: int, cluster: Cluster | None) -> Any:
     if cluster is None:
-        return kind(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
+        return _own_cluster(kind, count)
     try:
         return kind(cluster.scheduler, timeout=_ANSWER_S)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"--scheduler {cluster.scheduler}: no Dask scheduler answers there ({type(error).__name__}); start one "
             "with 'dask scheduler' and pass the address that it prints, such as tcp://10.0.0.1:8786"
+        ) from None
+
+
+def _own_cluster(kind: Any, count: int) -> Any:
+    start_trackers()
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    try:
+        with interrupts_held():
+            return kind(n_workers=count, silence_logs=logging.CRITICAL, **options)
+    except (RuntimeError, OSError) as error:
+        if memory_was_refused(error):
+            raise
+        cause: BaseException = error
+        while deeper := cause.__cause__ or cause.__context__:
+            cause = deeper
+        raise InputError(
+            f"no Dask cluster can be started on this machine ({cause}); its workers need shared memory (/dev/shm) and "
+            "a free port: make room for both, or work without --backend dask"
         ) from None
 
 

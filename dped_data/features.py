@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.compiled import njit
 from dped_data.errors import CaptureRejected
 from dped_data.records import Features, Matches
 from dped_data.settings import FeatureSettings

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 
 OFFSET_SD_PX, SLOPE_SD = 20.0, 0.003
 """Another surface's displacement against the smooth map, pixels, and its slope, pixels per pixel. Ours."""

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 from dped_data.records import FieldPrior
 
 STUDENT_DEGREES = 4.0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.bilinear import VECTOR, move_map, sample_window
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 
 TEXTURE_MISMATCH = 0.03
 """Share of a cell's variance that counts as noise: two lenses never draw an edge alike. Ours."""

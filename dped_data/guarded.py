@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dped_data.dask_cluster import Cluster
 from dped_data.errors import InputError
+from dped_data.memory import memory_was_refused
 from dped_data.ownership import remove
-from dped_data.parallel import THREAD_VARIABLES, Backend, process_count, run_parallel, single_threaded
+from dped_data.parallel import Backend, process_count, run_parallel, single_threaded
 from dped_data.progress import note
 from dped_data.unit_watch import read_watch, watch_path
+from dped_data.worker_pool import hand_out, worker_pool
 
 R = TypeVar("R")
 
 _DEATHS_WITHOUT_A_CAPTURE = 3
 """Ours: workers that die in a row while no capture is at work end the run: it is not the photos that kill them."""
-_IDLE_S = 60
-_ORPHANED_S = 0.5
 
 
 def run_units(
@@ -40,9 +36,9 @@ def run_units(
     """Yield function(*call) for every unit, as they finish, from `jobs` worker processes (-1: one per core).
 
     Every call runs in a process of its own, also with one job, so that this process survives whatever happens there.
-    When a worker dies, those units whose captures may be the reason wait until all others are done; then they run
-    alone, one after another, so that it is certain which capture kills its worker. The function sets that one aside
-    (unit_watch.py). The results are thus the same for any number of jobs.
+    When a worker dies, or is refused memory, those units whose captures may be the reason wait until all others are
+    done; then they run alone, one after another, so that it is certain which capture kills its worker. The function
+    sets that one aside (unit_watch.py). The results are thus the same for any number of jobs.
 
     Args:
         function: works on one unit and keeps a UnitWatch of it.
@@ -89,20 +85,25 @@ def _tell(folder: Path, unfinished: Collection[str]) -> None:
     """Say that a worker died, and what it was at."""
     logs = [read_watch(watch_path(folder, key)) for key in unfinished]
     at_work = ", ".join(sorted(log.dead for log in logs if log.dead)) or "none"
-    why = "took too long and was ended" if any(log.dead in log.timed_out for log in logs) else "was killed"
+    why = "was killed"
+    if any(log.dead in log.timed_out for log in logs):
+        why = "took too long and was ended"
+    elif any(log.dead in log.refused for log in logs):
+        why = "was refused memory"
     note(f"a worker process {why}; captures at work: {at_work}; they are tried again, the rest goes on")
 
 
 def _suspects(folder: Path, unfinished: Mapping[str, tuple[Any, ...]]) -> list[str]:
     """Return the units whose captures may have killed a worker; the logs of the innocent are removed.
 
-    All workers end when one dies. It is certain whose death it was when only one capture was at work, or when the time
-    limit ended it; else all that were at work may be the reason, and none of the deaths counts.
+    All workers end when one dies. It is certain whose death it was when only one capture was at work, when the time
+    limit ended it or when it was refused memory; else all that were at work may be the reason, and none of the deaths
+    counts.
     """
     logs = {key: read_watch(watch_path(folder, key)) for key in unfinished}
     at_work = [key for key, log in logs.items() if log.dead is not None]
-    timed_out = [key for key in at_work if logs[key].dead in logs[key].timed_out]
-    certain = timed_out or (at_work if len(at_work) == 1 else [])
+    known = [key for key in at_work if logs[key].dead in logs[key].timed_out | logs[key].refused]
+    certain = known or (at_work if len(at_work) == 1 else [])
     for key in at_work:
         if key not in certain:
             remove(watch_path(folder, key))
@@ -119,31 +120,35 @@ def _run(
     """Yield the results that come before a worker dies; return the keys of their calls."""
     if backend != "loky":
         return (yield from _run_elsewhere(function, calls, count, cluster))
-    executor = _executor(count)
     finished: set[str] = set()
-    broken = False
-    try:
-        keys: dict[Future[R], str] = {}
-        with suppress(BrokenProcessPool):  # a worker may die while calls are still being handed out
-            for key, call in calls.items():
-                keys[executor.submit(single_threaded, function, call)] = key
-        broken = len(keys) < len(calls)
-        for future in as_completed(keys):
+    with worker_pool(count) as pool:
+        for key, result in _results(pool, function, calls):
             try:
-                result = future.result()
+                value = result()
             except BrokenProcessPool:
-                broken = True
                 continue
-            finished.add(keys[future])
-            yield result
-    except BaseException:
-        broken = True
-        raise
-    finally:
-        if broken:
-            executor.shutdown(wait=True, kill_workers=True)
-            _executor.cache_clear()
+            except Exception as error:
+                if not memory_was_refused(error):
+                    raise
+                continue
+            finished.add(key)
+            yield value
     return finished
+
+
+def _results(
+    pool: Any, function: Callable[..., R], calls: Mapping[str, tuple[Any, ...]]
+) -> Iterator[tuple[str, Callable[[], R]]]:
+    """Yield, as they finish, the key of every call and a function that returns or raises what came of it."""
+    if pool is None:
+        yield from ((key, partial(single_threaded, function, call)) for key, call in calls.items())
+        return
+    keys: dict[Future[R], str] = {}
+    with suppress(BrokenProcessPool):  # a worker may die while calls are still being handed out
+        for key, call in calls.items():
+            keys[hand_out(pool, single_threaded, function, call)] = key
+    for future in as_completed(keys):
+        yield keys[future], future.result
 
 
 def _run_elsewhere(
@@ -152,25 +157,3 @@ def _run_elsewhere(
     """`_run` on a cluster, which replaces dead workers and hands out their calls again by itself."""
     yield from run_parallel(function, list(calls.values()), count, "dask", cluster)
     return {*calls}
-
-
-@lru_cache(maxsize=1)
-def _executor(count: int) -> Any:
-    """Return a pool of `count` worker processes, one thread each; the one of the last run is used again."""
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    environment = dict.fromkeys(THREAD_VARIABLES, "1")
-    return ProcessPoolExecutor(count, timeout=_IDLE_S, initializer=_begin_worker, env=environment)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers, and end when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_when_orphaned, daemon=True).start()
-
-
-def _end_when_orphaned() -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(_ORPHANED_S)
-    os._exit(1)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.cholesky import backward, factor, forward
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 from dped_data.field_covariance import OFFSET_SD_PX, SLOPE_SD, correlations, shared_with
 from dped_data.field_prior import STUDENT_DEGREES
 from dped_data.records import FieldPrior

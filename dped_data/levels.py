@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dped_data.compiled import njit
 
 PIXEL_RATIO = 0.95
 """Least DSLR level pixels per phone level pixel: the DSLR level is never coarser than the phone's."""

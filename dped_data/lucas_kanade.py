@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.bilinear import VECTOR, move_map, sample_window
 from dped_data.cholesky import backward, factor, forward
-from dped_data.compiled import FAST_MATH, dot
+from dped_data.compiled import FAST_MATH, dot, njit
 
 MIN_GAIN = 0.02
 """Floor of the contrast ratio. Ours: the prior is divided by it, and a window of pure noise has none."""

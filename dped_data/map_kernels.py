@@ -6,10 +6,9 @@ Points lie side by side along the last axis, so that loops run over several at a
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from dped_data.cholesky import backward, factor, forward
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 
 TOGETHER = 128
 """Points that are worked on at a time: what is known of them stays in the processor's first cache."""

@@ -1,12 +1,26 @@
-"""One setting of the C library that decides a third of a training step and a sixth of a capture's time (leaf)."""
+"""Memory: a setting of the C library that decides a third of a training step, and what it is to be refused (leaf)."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
 _LARGEST_INT = 2**31 - 1
+_REFUSED = re.compile(
+    r"bad_alloc|memory allocation fail|failed to map segment|can't start new thread"
+    r"|(insufficient|not enough|out of|(can't|cannot|could not|unable to|failed to) allocate).{0,20}\bmemory",
+    re.IGNORECASE,
+)
+"""The words of those that have no error of their own for it: torch, HDF5, OpenCV, the loader, threads."""
+REFUSED = (
+    "memory was refused: there is no more free, or this process may not have more (ulimit -v); free or allow some, or "
+    "ask for less (--jobs, --batch-size, --at-once, --memory-mb), and run the same command again"
+)
 
 
 def keep_freed_memory() -> None:
@@ -18,3 +32,40 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_INT)
         library.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
+
+
+def memory_was_refused(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised for, says that the system or a limit refused memory."""
+    seen: set[int] = set()
+    chain: BaseException | None = error
+    while chain is not None and id(chain) not in seen:
+        if _says_refused(chain):
+            return True
+        seen.add(id(chain))
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """Raise MemoryError, with one line that says what to do, for every error by which memory was refused.
+
+    The new error is plain: not every library's own gets from process to process.
+    """
+    try:
+        yield
+    except Exception as error:
+        if memory_was_refused(error):
+            raise MemoryError(REFUSED) from None
+        raise
+
+
+def _says_refused(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):  # numpy's too, and std::bad_alloc where bindings translate it
+        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno == errno.ENOMEM or isinstance(error, BlockingIOError)  # the latter when forking
+    foreign = type(error).__module__.startswith(("cv2", "torch"))
+    return (foreign or isinstance(error, RuntimeError | OSError | ImportError | SystemError)) and bool(
+        _REFUSED.search(str(error))
+    )

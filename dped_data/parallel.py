@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+with warnings.catch_warnings():  # of missing shared memory: worker_pool.py says what that means
+    warnings.simplefilter("ignore")
+    import joblib
 from threadpoolctl import threadpool_limits
 
 from dped_data.dask_cluster import Cluster, run_on_dask
 from dped_data.errors import InputError, UsageError
 from dped_data.memory import keep_freed_memory
+from dped_data.worker_pool import THREAD_VARIABLES, hand_out, worker_pool
 
 R = TypeVar("R")
 Backend = Literal["loky", "dask"]
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def run_parallel(
@@ -44,15 +48,20 @@ def run_parallel(
     if backend == "dask":
         yield from run_on_dask(partial(single_threaded, function), calls, count, cluster)
         return
-    tasks = (joblib.delayed(single_threaded)(function, call) for call in calls)
-    try:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            yield from joblib.Parallel(n_jobs=min(count, max(1, len(calls))), return_as="generator")(tasks)
-    except TerminatedWorkerError:
-        raise InputError(
-            "a worker process was killed, most likely for want of memory; run the same command again to go on, "
-            f"with fewer processes than the {count} of this run (--jobs)"
-        ) from None
+    count = min(count, max(1, len(calls)))
+    with worker_pool(count) if count > 1 else nullcontext() as pool:
+        if pool is None:
+            yield from (single_threaded(function, call) for call in calls)
+            return
+        try:
+            futures = deque(hand_out(pool, single_threaded, function, call) for call in calls)
+            while futures:
+                yield futures.popleft().result()
+        except BrokenProcessPool:
+            raise InputError(
+                "a worker process was killed, most likely for want of memory; run the same command again to go on, "
+                f"with fewer processes than the {count} of this run (--jobs)"
+            ) from None
 
 
 def process_count(jobs: int) -> int:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from dped_data.compiled import njit
 from dped_data.levels import Level
 from dped_data.lucas_kanade import Tracks, TrackSettings, quadratic_maps, track_windows
 from dped_data.smooth_map import SmoothMap

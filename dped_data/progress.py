@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -9,6 +10,9 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but line feed and tab, marks of direction and of new lines, bytes that are not UTF-8."""
 
 
 def progress(items: Iterable[T], *, total: int | None = None, label: str, unit: str) -> Iterable[T]:
@@ -23,4 +27,19 @@ def progress_bar(total: int | None, *, label: str, unit: str) -> Any:
 
 def note(text: str) -> None:
     """Tell the person at once, above a bar if there is one: a line on stderr."""
-    tqdm.write(f"dped: {text}", file=sys.stderr)
+    tqdm.write(printable(f"dped: {text}", sys.stderr), file=sys.stderr)
+
+
+def printable(text: str, stream: Any = None) -> str:
+    """Return `text` with everything that would steer a terminal, or that `stream` cannot show, as an escape.
+
+    Names of files may hold control characters, marks that turn the direction of writing, and bytes that are not UTF-8.
+    """
+    shown = _STEERING.sub(lambda found: _escaped(found.group()), text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

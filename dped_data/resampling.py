@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from dped_data.compiled import njit
 from dped_data.pixel_sums import LANES, weighted_pixel
 
 NODES = 5

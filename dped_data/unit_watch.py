@@ -2,7 +2,8 @@
 
 Every unit has a log in the work folder while it is being worked on: a line when a capture begins, a line when it ends.
 A capture that began and did not end has killed its worker: the system was short of memory, a library crashed, or the
-time limit ended it. The log tells the next worker, whatever process or machine that is.
+time limit ended it. One that was refused memory counts the same, though its worker lives. The log tells the next
+worker, whatever process or machine that is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from dped_data.capture_table import CaptureRow
+from dped_data.memory import refusals_told
 from dped_data.ownership import remove
 from dped_data.records import Capture
 from dped_data.work_units import WORK_FOLDER
@@ -27,6 +29,7 @@ CAPTURE_TIMEOUT_S = 600.0
 """Ours: a hundred times what a pair of 50-megapixel photos takes; a suspended laptop is forgiven once."""
 _SUFFIX = ".log"
 _TIMED_OUT = "Timeout ("  # how faulthandler's text begins
+_REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,13 @@ class WatchLog:
     Attributes:
         deaths: capture (its id as JSON) -> times it began and did not end.
         timed_out: captures whose last death was the time limit's.
+        refused: captures whose last death was that memory was refused.
         dead: the capture that was at work when the log ends, None if none was.
     """
 
     deaths: Counter[str]
     timed_out: frozenset[str]
+    refused: frozenset[str]
     dead: str | None
 
 
@@ -57,6 +62,7 @@ def read_watch(path: Path) -> WatchLog:
         lines = []
     deaths: Counter[str] = Counter()
     timed_out: set[str] = set()
+    refused: set[str] = set()
     dead: str | None = None
     for line in lines:
         event, _, value = line.partition(" ")
@@ -67,11 +73,14 @@ def read_watch(path: Path) -> WatchLog:
         if event == "begin":
             dead = value
             timed_out.discard(dead)
+            refused.discard(dead)
         elif line.startswith(_TIMED_OUT) and dead is not None:
             timed_out.add(dead)
+        elif event == _REFUSED and dead is not None:
+            refused.add(dead)
     if dead is not None:
         deaths[dead] += 1
-    return WatchLog(deaths, frozenset(timed_out), dead)
+    return WatchLog(deaths, frozenset(timed_out), frozenset(refused), dead)
 
 
 def remove_watches(folder: Path) -> None:
@@ -102,6 +111,8 @@ class UnitWatch:
             return None
         if name in self._earlier.timed_out:
             return f"took longer than {self.limit_s:g} s, twice"
+        if name in self._earlier.refused:
+            return "memory was refused, twice"
         return "its worker process was killed, twice"
 
     @contextmanager
@@ -109,17 +120,25 @@ class UnitWatch:
         """Note that the capture is at work, and end this process when that takes longer than the limit.
 
         A timer outside Python ends it, since compiled code cannot be interrupted; where it stood is in the log.
+
+        Raises:
+            MemoryError: memory was refused, whatever library says so in its own words.
         """
         if self._log is None:
             self._log = self.path.open("a", encoding="utf-8", buffering=1)
         self._log.write(f"begin {json.dumps(capture_id)}\n")
         if self.limit_s:
             faulthandler.dump_traceback_later(self.limit_s, exit=True, file=self._log)
+        ended = "end"
         try:
-            yield
+            with refusals_told():
+                yield
+        except MemoryError:
+            ended = _REFUSED
+            raise
         finally:
             faulthandler.cancel_dump_traceback_later()
-            self._log.write("end\n")
+            self._log.write(f"{ended}\n")
 
     def finish(self) -> None:
         """Forget the unit's log. Call when its record has been written."""

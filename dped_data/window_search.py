@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dped_data.bilinear import VECTOR, sample_window
-from dped_data.compiled import FAST_MATH, dot
+from dped_data.compiled import FAST_MATH, dot, njit
 
 MIN_VARIANCE = np.float32(0.01)
 """Variance below which a window counts as flat, grey levels squared. Ours: rounding to whole levels makes 0.08."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed import nn as differentiable
 
 from dped_data.errors import UsageError
+from dped_data.parent import end_with_agent
 from dped_train.networks import BatchNorm
 
 
@@ -43,6 +44,7 @@ def joined_processes(device: str) -> Iterator[Process]:
     Raises:
         UsageError: no such device here.
     """
+    end_with_agent()
     rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     chosen = chosen_device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
     if count == 1:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.files import sha256_of_file, written_state
 from dped_data.folder_lock import held
+from dped_data.memory import refusals_told
 from dped_data.photo_files import MTIME
 from dped_data.photo_listing import fault_of_name, list_folder, shown_name
 from dped_data.photos import PHOTO_SUFFIXES, read_photo
@@ -225,10 +226,13 @@ def _done(task: _Task, record: EnhanceRecord, keys: tuple[str, ...], overwrite: 
 def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings) -> EnhancedPhoto:
     start = perf_counter()
     try:
-        photo = read_photo(task.source)
-        pixels = _pixels(photo, enhancer, settings)
-        exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
-        write_enhanced(task.output, pixels, settings.quality, exif)
+        with refusals_told():
+            photo = read_photo(task.source)
+            pixels = _pixels(photo, enhancer, settings)
+            exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
+            write_enhanced(task.output, pixels, settings.quality, exif)
+    except MemoryError as error:
+        return EnhancedPhoto(task.source, task.output, "failed", str(error))
     except (PhotoError, OSError) as error:
         if os.strerror(errno.ENOSPC) in str(error):
             raise InputError(

@@ -10,9 +10,8 @@ vectorise nor stay in single precision.
 """
 
 import numpy as np
-from numba import njit
 
-from dped_data.compiled import FAST_MATH
+from dped_data.compiled import FAST_MATH, njit
 
 A, B = np.float32(2 / 3), np.float32(3 / 2)  # winograd.POINT and its reciprocal, so that A B = 1
 A2, A3, B2, B3 = np.float32(4 / 9), np.float32(8 / 27), np.float32(9 / 4), np.float32(27 / 8)

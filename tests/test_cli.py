@@ -140,3 +140,9 @@ def test_missing_system_library_says_what_to_install(
         cli.main()
     line = capsys.readouterr().err
     assert "libGL.so.1 is missing" in line and "apt-get install libgl1" in line and line.count("\n") == 1
+
+
+def test_names_do_not_steer_the_terminal_and_need_not_be_utf_8(tmp_path: Path) -> None:
+    result = run("build-dataset", "--captures", os.fsdecode(b"caf\xe9\x1b[2J\r"), cwd=tmp_path)
+    assert result.returncode == 1
+    assert r"caf\udce9\x1b[2J" in one_line(result) and "\x1b" not in result.stderr

@@ -24,6 +24,7 @@ OPEN_TO_TRAINER = {
     "memory",
     "photo_files",
     "photo_listing",
+    "parent",
     "photos",
     "photo_writing",
     "ownership",

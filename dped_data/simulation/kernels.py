@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from dped_data.compiled import njit
 
 PHONE, DSLR, HOMOGRAPHY, WAVES, RAMP, OBJECTS = 0, 4, 8, 17, 25, 28
 OBJECT = 13

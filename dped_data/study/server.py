@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
@@ -13,6 +12,7 @@ from typing import Any
 
 from dped_data.errors import InputError
 from dped_data.folder_lock import held
+from dped_data.progress import note
 from dped_data.study.records import ShownQuestion
 from dped_data.study.store import AnswerStore
 from dped_data.study.study_file import PHOTOS_FOLDER, read_study
@@ -192,7 +192,7 @@ def _storage() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        sys.stderr.write(f"dped: {error}\n")
+        note(str(error))
         words = "answers cannot be stored now; please tell the person who runs this study"
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, words) from None
 

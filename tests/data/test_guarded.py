@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from small_rig import write_rig
 
@@ -23,7 +25,7 @@ from dped_data.rigs import load_build_settings
 from dped_data.unit_watch import UnitWatch, read_watch, watch_path
 from dped_data.work_units import WORK_FOLDER, all_shards
 
-DEADLY, STUCK, ONCE = "deadly", "stuck", "once"
+DEADLY, STUCK, ONCE, HUNGRY, HUNGRY_ONCE = "deadly", "stuck", "once", "hungry", "unlucky"
 
 
 def work(folder: Path, key: str, captures: tuple[str, ...], limit_s: float = 0) -> tuple[str, dict[str, str]]:
@@ -42,9 +44,25 @@ def work(folder: Path, key: str, captures: tuple[str, ...], limit_s: float = 0) 
             if capture.startswith(ONCE) and not (folder / capture).exists():
                 (folder / capture).touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+            if capture.startswith(HUNGRY):
+                refuse_memory()
+            if capture.startswith(HUNGRY_ONCE) and not (folder / capture).exists():
+                (folder / capture).touch()
+                np.empty(1 << 50)
             outcome[capture] = "done"
     watch.finish()
     return key, outcome
+
+
+def refuse_memory() -> None:
+    """As OpenCV does when the system refuses it memory."""
+    raise cv2.error("alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 10000000000 bytes")
+
+
+def refused_between_captures(key: str) -> str:
+    if key == "b":
+        raise OSError("Can't synchronously write data (memory allocation failed for chunk)")
+    return key
 
 
 def die_between_captures() -> None:
@@ -68,6 +86,11 @@ def run(folder: Path, units: dict[str, tuple[str, ...]], jobs: int, limit_s: flo
     return {name: text for outcome in done.values() for name, text in outcome.items()}
 
 
+def no_executor(count: int) -> None:
+    return None
+
+
+REFUSED = "memory was refused, twice"
 KILLED, TOO_LONG = "its worker process was killed, twice", "took longer than 0.5 s, twice"
 
 
@@ -83,6 +106,33 @@ def test_a_stuck_capture_is_ended_at_the_limit(tmp_path: Path, jobs: int) -> Non
     units = {"a": ("1", "stuck2"), "b": ("3", "4"), "c": ("5",)}
     outcome = run(tmp_path / "work", units, jobs, limit_s=0.5)
     assert outcome == {name: TOO_LONG if name.startswith(STUCK) else "done" for part in units.values() for name in part}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_refused_memory_twice_is_set_aside_and_the_rest_is_done(tmp_path: Path, jobs: int) -> None:
+    units = {"a": ("1", "hungry2", "3"), "b": ("4", "unlucky5"), "c": ("6", "hungry7", "hungry8"), "d": ("9",)}
+    outcome = run(tmp_path / "work", units, jobs)
+    assert outcome == {n: REFUSED if n.startswith(HUNGRY) else "done" for part in units.values() for n in part}
+
+
+def test_without_worker_processes_memory_that_is_refused_costs_the_capture_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no shared memory, the work is done in this process."""
+    monkeypatch.setattr("dped_data.worker_pool._executor", no_executor)
+    assert run(tmp_path / "work", {"a": ("1", "hungry2"), "b": ("3",)}, 2) == {
+        "1": "done",
+        "hungry2": REFUSED,
+        "3": "done",
+    }
+    assert 'a worker process was refused memory; captures at work: "hungry2"' in capfd.readouterr().err
+
+
+def test_memory_refused_between_captures_lets_the_rest_finish(tmp_path: Path) -> None:
+    done = []
+    with pytest.raises(InputError, match="killed again and again, most likely for want of memory"):
+        done.extend(run_units(refused_between_captures, {"b": ("b",), "a": ("a",)}, tmp_path, 1))
+    assert done == ["a"]
 
 
 def test_the_person_is_told_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
@@ -9,6 +10,7 @@ import cv2
 import pytest
 from threadpoolctl import threadpool_info
 
+from dped_data import worker_pool
 from dped_data.errors import InputError, UsageError
 from dped_data.parallel import run_parallel
 
@@ -56,3 +58,33 @@ def test_no_jobs_is_wrong_usage() -> None:
 def test_dask_gives_the_same() -> None:
     pytest.importorskip("distributed", reason="needs the extra dped[dask]")
     assert list(run_parallel(square, [(n,) for n in range(6)], 2, "dask")) == [0, 1, 4, 9, 16, 25]
+
+
+def no_semaphores(*_: object, **__: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_without_shared_memory_the_work_is_done_here_and_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    worker_pool._executor.cache_clear()
+    monkeypatch.setattr("joblib.externals.loky.ProcessPoolExecutor", no_semaphores)
+    assert list(run_parallel(os.getpid, [(), ()], 2)) == [os.getpid()] * 2
+    worker_pool._executor.cache_clear()
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1 and "no worker processes" in lines[0] and "Read-only file system" in lines[0]
+    assert "mount /dev/shm" in lines[0]
+
+
+def test_a_dask_cluster_that_cannot_start_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="needs the extra dped[dask]")
+
+    def start(**_: object) -> None:
+        try:
+            no_semaphores()
+        except OSError as error:
+            raise RuntimeError("Nanny failed to start.") from error
+
+    monkeypatch.setattr("distributed.Client", start)
+    with pytest.raises(InputError, match=r"no Dask cluster can be started .*Read-only file system.*--backend dask"):
+        list(run_parallel(square, [(1,)], 2, "dask"))

@@ -23,7 +23,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -93,29 +92,11 @@ class Faults:
             Path(self.plan["by"]).replace(path)
 
 
-class Inline:
-    """Stands in for the pool of worker processes: works in this process, at once."""
+class NoPool:
+    """Stands in for worker_pool._executor."""
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, **_: Any) -> None:
-        pass
-
-
-class InlinePool:
-    """Stands in for guarded._executor."""
-
-    def __call__(self, count: int) -> Inline:
-        return Inline()
-
-    def cache_clear(self) -> None:
-        pass
+    def __call__(self, count: int) -> None:
+        return None
 
 
 def prepare() -> None:
@@ -130,20 +111,20 @@ def prepare() -> None:
     import dped_data.build
     import dped_data.build_report
     import dped_data.captures_report
-    import dped_data.guarded
     import dped_data.inspection
     import dped_data.photos
     import dped_data.released
     import dped_data.rigs
     import dped_data.shards
     import dped_data.whole_photo
+    import dped_data.worker_pool
     import dped_train.enhance_photos
     import dped_train.train  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what they start in the background ignore it
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    dped_data.guarded._executor = InlinePool()  # type: ignore[assignment]
+    dped_data.worker_pool._executor = NoPool()  # type: ignore[assignment]
     dped_data.align.align_photos = _remembered(dped_data.align.align_photos)
     _point_before(dped_data.shards, "_write_column")
     os.fsync = _fsync

@@ -35,7 +35,7 @@ def test_interrupted_at_a_point(trial: Trial) -> None:
     for at in sample(trial, 2):
         plan, out = {"kind": "interrupt", "at": at}, trial.fresh()
         outcome = trial.disturb(out, plan)
-        assert outcome.status == 1 and outcome.text.strip().endswith("run the same command again to go on")
+        assert outcome.status == 130 and outcome.text.strip().endswith("run the same command again to go on")
         trial.finish(out, plan)
 
 

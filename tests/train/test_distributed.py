@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,42 @@ def test_batch_norm_over_two_processes_is_that_of_the_whole_batch(tmp_path: Path
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+TRAINER = """
+import os, pathlib, sys, time
+from dped_train.distributed import joined_processes
+
+with joined_processes("cpu"):
+    pathlib.Path(sys.argv[1], os.environ["RANK"]).write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+def test_trainers_end_when_their_agent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "trainer.py"
+    script.write_text(TRAINER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    agent = subprocess.Popen([*command, str(tmp_path)], env=environment, stderr=subprocess.DEVNULL)
+    notes = [tmp_path / "0", tmp_path / "1"]
+    until = time.monotonic() + 300
+    while not all(note.exists() and note.read_text() for note in notes):
+        assert agent.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    agent.kill()
+    agent.wait()
+    until = time.monotonic() + 60
+    while any(map(is_running, [int(note.read_text()) for note in notes])):
+        assert time.monotonic() < until, "trainers go on without their agent"
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_sharing_keeps_names_and_weights() -> None:
