@@ -18,6 +18,7 @@ from dped_data.capture_table import CAPTURES_NAME, UNPAIRED_NAME, CaptureRow, wr
 from dped_data.dataset_card import write_dataset_card
 from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_write_text
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json
 from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
 from dped_data.records import CONTRAST_CLASSES, SPLITS, Unpaired
 from dped_data.remote import is_remote
@@ -90,11 +91,11 @@ def _settings_of(folder: Path) -> dict[str, Any] | None:
     """Settings that the folder's content was built with; None for an empty or foreign folder."""
     for path, key in ((folder / WORK_FOLDER / _SETTINGS_NAME, None), (folder / MANIFEST_NAME, "settings")):
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            table = read_json(path, MOST_LIST_BYTES)
             settings = table[key] if key else table
             if isinstance(settings, dict):
                 return settings
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import shutil
@@ -19,6 +18,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from dped_data.csv_tables import Formatted, csv_text
 from dped_data.errors import InputError, UsageError
 from dped_data.files import TEMPORARY_PREFIX
 from dped_data.manifest import Manifest, find_dataset, read_manifest
@@ -222,11 +222,11 @@ def _json(row: ExportedPatch) -> str:
 
 
 def _patch_table(rows: list[ExportedPatch]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "name", "capture_id", "x", "y", "ncc", "error_px"])
-    writer.writerows([r.split, r.name, r.capture_id, r.x, r.y, f"{r.ncc:.6f}", f"{r.error_px:.6f}"] for r in rows)
-    return text.getvalue()
+    header = ["split", "name", "capture_id", "x", "y", "ncc", "error_px"]
+    figures = [(Formatted(f"{r.ncc:.6f}"), Formatted(f"{r.error_px:.6f}")) for r in rows]
+    return csv_text(
+        header, ([r.split, r.name, r.capture_id, r.x, r.y, *known] for r, known in zip(rows, figures, strict=True))
+    )
 
 
 def _link_authors_dslr(temporary: Path, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_text, remove_temporaries
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.settings_machinery import changed_settings
 from dped_data.simulation.truth import CAPTURES_FOLDER, TRUTH_FOLDER, Truth, read_truth, truth_path
 
@@ -23,11 +24,10 @@ def begin(out: Path, asked: Mapping[str, Any], cameras: tuple[str, str]) -> None
     """
     path = out / DESCRIPTION_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        before = document["asked"]
+        before = typed(dict[str, Any], read_json(path, MOST_LIST_BYTES)["asked"])
     except FileNotFoundError:
         before = None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); remove {out} or choose another --out") from None
     folders = [out / CAPTURES_FOLDER / camera for camera in cameras] + [out / TRUTH_FOLDER]
     if before is None:

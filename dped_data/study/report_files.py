@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import astuple, fields
 from pathlib import Path
 
+from dped_data.csv_tables import csv_text
 from dped_data.files import atomic_write_bytes, atomic_write_text
 from dped_data.study.bars import draw_bars
 from dped_data.study.records import Question
@@ -18,11 +17,7 @@ def write_report(report: StudyReport, out: Path) -> Path:
     """Write the CSV tables (comparisons, classes, scenes, subjects, answers), bars.png and bars.svg; return `out`."""
     out.mkdir(parents=True, exist_ok=True)
     for name, header, rows in _tables(report):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-        atomic_write_text(out / f"{name}.csv", text.getvalue())
+        atomic_write_text(out / f"{name}.csv", csv_text(header, rows))
     for suffix in ("png", "svg"):
         atomic_write_bytes(out / f"bars.{suffix}", draw_bars(report, suffix))
     return out
