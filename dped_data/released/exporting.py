@@ -26,7 +26,7 @@ from dped_data.parallel import Backend, run_parallel
 from dped_data.progress import progress_bar
 from dped_data.records import SPLITS, Split
 from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS
-from dped_data.shards import PatchStore, open_shard
+from dped_data.shards import PatchStore
 
 Layout = Literal["dped", "folders", "webdataset"]
 ImageFormat = Literal["jpg", "png"]
@@ -167,7 +167,7 @@ def export_shard(
     """Write the pairs of one shard, numbered from `first`; the work of one worker process."""
     store = PatchStore(source, split)
     entry = store.shards[number]
-    rows = _described(source / entry.file, split, first, as_)
+    rows = _described(store, number, first, as_)
     pixels = _encoded(store, range(first, first + entry.patches), form)
     if as_ == "webdataset":
         with tarfile.open(temporary / f"{split}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
@@ -183,14 +183,14 @@ def export_shard(
     return rows
 
 
-def _described(shard: Path, split: Split, first: int, as_: Layout) -> list[ExportedPatch]:
-    with open_shard(shard) as file:
+def _described(store: PatchStore, number: int, first: int, as_: Layout) -> list[ExportedPatch]:
+    with store.opened(store.shards[number]) as file:
         names = file["captures"].asstr()[:]
         columns = (file["capture"][:], file["phone_xy"][:], file["ncc"][:], file["error_px"][:])
     rows: list[ExportedPatch] = []
     for index, (capture, (x, y), ncc, error) in enumerate(zip(*columns, strict=True), start=first):
         name = str(index) if as_ == "dped" else f"{index:08d}"
-        rows.append(ExportedPatch(split, name, str(names[capture]), int(x), int(y), float(ncc), float(error)))
+        rows.append(ExportedPatch(store.split, name, str(names[capture]), int(x), int(y), float(ncc), float(error)))
     return rows
 
 

@@ -99,6 +99,7 @@ def added_row(text: str) -> Candidate:
     name, equals, path = text.partition("=")
     if not equals or not name or not Path(path).exists():
         raise UsageError(f"--row {text}: must be NAME=FILE (a model) or NAME=DIR (enhanced photos), and be there")
+    plain_name(f"row-{name}.json", "--row", UsageError)
     safe = "".join(c if c.isalnum() else "-" for c in name.lower())
     place = Path(path)
     if place.is_dir():
