@@ -24,11 +24,11 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return "".join(csv_line(row) for row in (header, *rows))
 
 
-def csv_line(cells: Iterable[object], *, quoted: bool = True) -> str:
-    """Return one row as text; not `quoted`: as earlier versions wrote it, to go on in such a table."""
+def csv_line(cells: Iterable[object], *, escaped: bool = True) -> str:
+    """Return one row as text; not `escaped`: to go on in a table of an earlier version."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL, lineterminator="\n")
-    writer.writerow([_escape(cell) if quoted else cell for cell in cells])
+    row = [_escape(cell) if escaped else cell for cell in cells]
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(row)
     return text.getvalue()
 
 
@@ -43,9 +43,9 @@ def _escape(cell: object) -> object:
     return f"'{cell}" if escaped else cell
 
 
-def is_quoted(text: str) -> bool:
-    """Whether a table was written by this module, by its first byte."""
-    return text.removeprefix(MARK).startswith('"')
+def is_escaped(text: str) -> bool:
+    """Whether the text of a table is escaped, by its first byte; one that is yet to be begun will be."""
+    return not text or text.removeprefix(MARK).startswith('"')
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,17 @@ def read_table(text: str, *, strict: bool = True) -> Table:
             whole or not at all.
     """
     reader = csv.reader(io.StringIO(text.removeprefix(MARK), newline=""), strict=strict)
-    columns = _next(reader) or ()
+    escaped = is_escaped(text)
+    columns = tuple(_read_cell(cell, escaped) for cell in _next(reader) or ())
     if len(columns) != len({*columns}):
         raise ValueError("line 1: a column stands twice")
-    return Table(columns, _rows(reader, columns, is_quoted(text)))
+    return Table(columns, _rows(reader, columns, escaped))
 
 
 def _rows(reader: Any, columns: tuple[str, ...], escaped: bool) -> Iterator[tuple[int, Mapping[str, str | None]]]:
     while (cells := _next(reader)) is not None:
         if cells:
-            values = [cell[1:] if escaped and _is_escaped(cell) else cell for cell in cells]
+            values = [_read_cell(cell, escaped) for cell in cells]
             yield reader.line_num, dict(zip_longest(columns, values[: len(columns)]))
 
 
@@ -88,5 +89,5 @@ def _next(reader: Any) -> tuple[str, ...] | None:
         raise ValueError(f"line {reader.line_num}: {error}") from None
 
 
-def _is_escaped(cell: str) -> bool:
-    return cell.startswith("'") and cell[1:].startswith(_ESCAPED)
+def _read_cell(cell: str, escaped: bool) -> str:
+    return cell[1:] if escaped and cell.startswith("'") and cell[1:].startswith(_ESCAPED) else cell

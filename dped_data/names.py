@@ -47,7 +47,7 @@ def path_inside(text: Any, where: str) -> str:
             fault = f"{len(text.encode())} bytes, at most {_MOST_PATH_BYTES} are allowed"
     if fault:
         raise InputError(
-            f"{where} {shown(text)} is no path inside its folder ({fault}); the file was made up or damaged"
+            f"{where} {shown(text)} leads out of its folder or is no path ({fault}); use the file as it was written"
         )
     return str(text)
 

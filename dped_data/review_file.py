@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dped_data.csv_tables import csv_line, is_quoted, read_table
+from dped_data.csv_tables import csv_line, is_escaped, read_table
 from dped_data.errors import InputError
 from dped_data.files import sync_folder
 from dped_data.foreign_files import read_limited
@@ -53,7 +53,8 @@ def read_review(path: Path) -> frozenset[str]:
 def read_decisions(path: Path) -> list[Decision]:
     """Return all decisions in the order in which they were made; InputError as in `read_review`.
 
-    A last line that lacks both its newline and some of its cells is what a cut-off write leaves behind, and is ignored.
+    A last line that lacks its newline and some of its cells, or ends within one, is what a cut-off write leaves behind,
+    and is ignored.
     """
     try:
         text = read_limited(path, _MOST_BYTES).decode()
@@ -71,7 +72,7 @@ def read_decisions(path: Path) -> list[Decision]:
 
 
 def _is_cut_off(text: str, last: Mapping[str, str | None]) -> bool:
-    return None in last.values() and (not text.endswith("\n") or text.count('"') % 2 == 1)
+    return text.count('"') % 2 == 1 or (None in last.values() and not text.endswith("\n"))
 
 
 def latest(decisions: Iterable[Decision]) -> Mapping[str, Decision]:
@@ -92,8 +93,8 @@ def append_decision(path: Path, decision: Decision) -> None:
         whole = _without_cut_off(before)
         if whole != before:
             os.ftruncate(descriptor, len(whole.encode("utf-8", "surrogateescape")))
-        quoted = is_quoted(whole) or not whole
-        line = csv_line((decision.time, decision.capture_id, decision.verdict, one_line(decision.note)), quoted=quoted)
+        fields = (decision.time, decision.capture_id, decision.verdict, one_line(decision.note))
+        line = csv_line(fields, escaped=is_escaped(whole))
         head = "" if whole.endswith("\n") else "\n" if whole else csv_line(COLUMNS)
         data = (head + line).encode()
         if os.write(descriptor, data) < len(data):
