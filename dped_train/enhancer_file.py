@@ -25,6 +25,7 @@ SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
 FORMAT_VERSION = "1"
 _MOST_HEAD = 2**22
 """Ours: bytes of names, shapes and metadata; a checkpoint's take a fortieth of it."""
+_MOST_TOLD = 200
 _RESERVED = ("architecture", "format_version", "normalisation", "sha256")
 
 
@@ -99,7 +100,8 @@ def read_safetensors(path: Path, what: str, cure: str) -> tuple[dict[str, str], 
         with safe_open(path, framework="pt", device="cpu") as whole:
             return whole.metadata() or {}, {name: whole.get_tensor(name) for name in whole.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise InputError(f"{path}: not a whole {what} ({error}); {cure}") from error
+        told = " ".join(str(error).split())[:_MOST_TOLD]
+        raise InputError(f"{path}: not a whole {what} ({told}); {cure}") from error
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
@@ -240,13 +241,13 @@ def mutate_json(data: bytes, rng: Random) -> bytes:
             case 0 if isinstance(parent, dict):
                 del parent[key]
             case 1 if isinstance(parent, list):
-                parent[key:key] = [parent[key]] * rng.choice((1, 50))
+                parent[key:key] = copy.deepcopy([parent[key]] * rng.choice((1, 50)))
             case 2 if isinstance(parent, dict):
-                parent[rng.choice(("x", "", "../x", "phone", "a" * 300))] = parent[key]
+                parent[rng.choice(("x", "", "../x", "phone", "a" * 300))] = copy.deepcopy(parent[key])
             case 3 if (other := _place(document, rng)) is not None:
                 parent[key] = json.loads(json.dumps(other[0][other[1]]))
             case _:
-                parent[key] = rng.choice(_VALUES)
+                parent[key] = copy.deepcopy(rng.choice(_VALUES))  # it may be changed in turn
     return json.dumps(document).encode()
 
 

@@ -29,6 +29,7 @@ from dped_train.record import RunRecord, _rows_until, recorded_seconds
 from dped_train.reproduction.kept import kept
 from dped_train.reproduction.shift_loss import ShiftLosses
 from dped_train.run_folder import run_facts
+from dped_train.settings import TrainSettings
 
 PHONE_WH, DSLR_WH = (64, 48), (90, 60)
 
@@ -65,7 +66,7 @@ def _train(place: Path) -> object:
     store = open_pairs(place, "train")
     pairs = PatchPairs(store, batch_size=4, seed=0, flips=True)
     batch = pairs.read(0, 0)
-    return pairs.patch_ids(batch.indices), json.dumps(run_facts(None, store))  # type: ignore[arg-type]
+    return pairs.patch_ids(batch.indices), json.dumps(run_facts(TrainSettings(), store))
 
 
 def _export(place: Path) -> object:
