@@ -191,7 +191,16 @@ def mutate_shard(data: bytes, rng: Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2))):
         try:
             data = edited(data, _random_edit(rng))
-        except (KeyError, ValueError, TypeError, OSError, OverflowError):
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            OSError,
+            ArithmeticError,
+            AttributeError,
+            RuntimeError,
+            MemoryError,
+        ):
             continue  # what h5py does not write
     return data
 
