@@ -89,7 +89,10 @@ def read_captures(folder: Path) -> list[CaptureRow]:
     types = get_type_hints(CaptureRow)
     rows: dict[str, CaptureRow] = {}
     try:
-        for line, cells in read_table(read_limited(path, _MOST_BYTES).decode()).rows:
+        table = read_table(read_limited(path, _MOST_BYTES).decode())
+        if not {"capture_id", "status"} <= {*table.columns}:
+            raise ValueError("line 1: no column capture_id or status")
+        for line, cells in table.rows:
             try:
                 row = CaptureRow(**{name: _parse(name, cells.get(name) or "", kind) for name, kind in types.items()})
                 row = checked_row(row)

@@ -22,6 +22,8 @@ _PAIR = np.dtype([("x", np.int32), ("y", np.int32)])
 _EXTREME = (-1, 0, 1, 7, 255, 2**31 - 1, -(2**31), np.nan, np.inf, -1e308, 1e308)
 _NAMES = ("", ".", "..", "../x", "/etc/passwd", "a/../../x", "a\0b", "a" * 5000, "\x1b[2Ja", "é\r\n", "=1+1")
 _TEXT = h5py.string_dtype("utf-8")
+_NOT_WRITTEN = (LookupError, ValueError, TypeError, OSError, ArithmeticError, AttributeError, RuntimeError, MemoryError)
+"""What h5py raises where it does not write what is asked for."""
 _ATTRIBUTES = ("format", "format_version", "digest", "unit", "settings", "alignment")
 
 
