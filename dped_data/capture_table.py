@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from dped_data.csv_tables import Formatted, csv_text, read_table
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_text
-from dped_data.records import Unpaired
+from dped_data.foreign_files import read_limited
+from dped_data.names import path_inside, shown
+from dped_data.records import SPLITS, Unpaired
 
 CAPTURES_NAME = "captures.csv"
 UNPAIRED_NAME = "unpaired.csv"
+STATES = ("kept", "rejected", "failed")
+_MOST_BYTES = 2**28
+"""Ours: of captures.csv; a million captures."""
+_MOST_COUNT, _MOST_FIGURE = 2**53, 1e15
+"""Ours: what a count and a figure may be; far above any that is measured."""
 
 
 @dataclass(frozen=True)
@@ -68,54 +75,81 @@ class CaptureRow:
 def write_captures(folder: Path, rows: Iterable[CaptureRow]) -> None:
     """Write FOLDER/captures.csv, whole or not at all."""
     names = [f.name for f in fields(CaptureRow)]
-    atomic_write_text(folder / CAPTURES_NAME, _csv(names, ([_cell(getattr(r, n)) for n in names] for r in rows)))
+    atomic_write_text(folder / CAPTURES_NAME, csv_text(names, ([_cell(getattr(r, n)) for n in names] for r in rows)))
 
 
 def write_unpaired(folder: Path, unpaired: Iterable[Unpaired]) -> None:
     """Write FOLDER/unpaired.csv: file, reason."""
-    atomic_write_text(folder / UNPAIRED_NAME, _csv(["file", "reason"], ([u.file, u.reason] for u in unpaired)))
+    atomic_write_text(folder / UNPAIRED_NAME, csv_text(["file", "reason"], ([u.file, u.reason] for u in unpaired)))
 
 
 def read_captures(folder: Path) -> list[CaptureRow]:
-    """Read FOLDER/captures.csv, ignoring unknown columns; InputError when it is missing or damaged."""
+    """Read FOLDER/captures.csv, ignoring unknown columns; InputError when it is missing or damaged, with the line."""
     path = folder / CAPTURES_NAME
     types = get_type_hints(CaptureRow)
+    rows: dict[str, CaptureRow] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                CaptureRow(**{name: _parse(row.get(name) or "", kind) for name, kind in types.items()})
-                for row in csv.DictReader(file)
-            ]
+        table = read_table(read_limited(path, _MOST_BYTES).decode())
+        if not {"capture_id", "status"} <= {*table.columns}:
+            raise ValueError("line 1: no column capture_id or status")
+        for line, cells in table.rows:
+            try:
+                row = CaptureRow(**{name: _parse(name, cells.get(name) or "", kind) for name, kind in types.items()})
+                row = checked_row(row)
+                if row.capture_id in rows:
+                    raise ValueError(f"capture {shown(row.capture_id)} stands twice")
+            except (ValueError, InputError) as error:
+                raise ValueError(f"line {line}: {error}") from None
+            rows[row.capture_id] = row
     except FileNotFoundError:
         raise InputError(f"{path}: missing; run dped build-dataset again, it writes what is missing") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: damaged table ({error}); run dped build-dataset again") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged table ({error}); run dped build-dataset again, it writes it anew") from None
+    return [*rows.values()]
 
 
-def row_from_json(table: Mapping[str, Any]) -> CaptureRow:
-    """Return the row that `dataclasses.asdict` made the table from; TypeError if it has other fields."""
-    return CaptureRow(**table)
+def row_for_json(row: CaptureRow) -> dict[str, Any]:
+    """Return a row as a table for JSON, which has no NaN: None where a figure is unknown."""
+    return {name: _known(value) for name, value in vars(row).items()}
 
 
-def _csv(names: list[str], rows: Iterable[list[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue()
+def checked_row(row: CaptureRow) -> CaptureRow:
+    """Return a row of somebody's file; InputError or ValueError where it cannot be true."""
+    path_inside(row.capture_id, "capture_id")
+    for name in ("phone_file", "dslr_file"):
+        if file := getattr(row, name):
+            path_inside(file, name)
+    if row.status not in STATES:
+        raise ValueError(f"status {shown(row.status)} is not one of {', '.join(STATES)}")
+    if row.split not in ("", *SPLITS):
+        raise ValueError(f"split {shown(row.split)} is not one of {', '.join(SPLITS)}")
+    for name, value in vars(row).items():
+        if isinstance(value, int) and not 0 <= value <= _MOST_COUNT and name not in ("measured", "limit"):
+            raise ValueError(f"{name} {value} is no count")
+        if isinstance(value, float) and not abs(value) <= _MOST_FIGURE:
+            raise ValueError(f"{name} {value:g} is beyond {_MOST_FIGURE:g}")
+    return row
 
 
-def _cell(value: str | float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _parse(text: str, kind: Any) -> Any:
+def _cell(value: Any) -> object:
+    known = _known(value)
+    return Formatted(f"{known:.6g}") if isinstance(known, float) else known
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
     if kind is str:
         return text
     if text == "":
         return 0 if kind is int else None
-    if kind in (int, int | None):
-        return int(text)
-    return float(text) if kind == (float | None) else text
+    if kind not in (int, int | None, float | None):
+        return text
+    if text in ("nan", "inf", "-inf"):  # as earlier versions wrote what is unknown
+        return None
+    try:
+        return float(text) if kind == (float | None) else int(text)
+    except ValueError:
+        raise ValueError(f"{name} {shown(text)} is not a number") from None

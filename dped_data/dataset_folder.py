@@ -18,6 +18,7 @@ from dped_data.dataset_card import write_dataset_card
 from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_write_text, written_state
 from dped_data.folder_lock import held
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json
 from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
 from dped_data.ownership import keep_changed, remove
 from dped_data.records import CONTRAST_CLASSES, SPLITS, Unpaired
@@ -129,9 +130,9 @@ def _settings_of(folder: Path) -> dict[str, Any] | None:
 
 def _settings_in(path: Path, key: str | None) -> dict[str, Any] | None:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = read_json(path, MOST_LIST_BYTES)
         settings = table[key] if key else table
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return settings if isinstance(settings, dict) else None
 

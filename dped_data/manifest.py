@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_write_text
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.names import path_inside, plain_name, shown
 from dped_data.records import SPLITS
-from dped_data.settings import FORMAT_VERSION
+from dped_data.settings import FORMAT_VERSION, Rig
 
 MANIFEST_NAME = "dataset.json"
 FORMAT_NAME = "dped-dataset"
+_MOST_SIDE, _MOST_PATCHES, _MOST_BYTES = 2**13, 2**31, 2**50
+"""Ours: pixels of a patch's side, patches and bytes of a shard; a count of anything is not larger either."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,9 @@ class Manifest:
     rejections: Mapping[str, int]
 
 
+_FIELDS = frozenset(field.name for field in fields(Manifest))
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write FOLDER/dataset.json, whole or not at all; the same manifest gives the same bytes."""
     document = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(manifest)}
@@ -81,7 +88,7 @@ def find_dataset(data: Path, phone: str | None) -> Path:
     itself = (data / MANIFEST_NAME).is_file()
     data = data if data.name else data.resolve()  # the folder's name is used
     if phone is not None:
-        folder = data / phone
+        folder = data / plain_name(phone, "--phone", UsageError)
         if not (folder / MANIFEST_NAME).is_file():
             if itself and read_manifest(data).phone == phone:
                 return data
@@ -109,86 +116,84 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     document = _read_document(path)
-    real: dict[Path, Path] = {}
+    known = {name: value for name, value in document.items() if name in _FIELDS}
     try:
-        splits: dict[str, SplitEntry] = {name: _split(document["splits"][name], path, real) for name in SPLITS}
-        manifest = Manifest(
-            phone=_typed(document, "phone", str),
-            dslr=_typed(document, "dslr", str),
-            patch_size=_typed(document, "patch_size", int),
-            source=_typed(document, "source", str),
-            alignment=_typed(document, "alignment", str),
-            digest=_typed(document, "digest", str),
-            settings=_typed(document, "settings", dict),
-            versions=_typed(document, "versions", dict),
-            splits=splits,
-            totals=_typed(document, "totals", dict),
-            rejections=_typed(document, "rejections", dict),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        manifest = _checked(typed(Manifest, known))
+    except ValueError as error:
         raise InputError(f"{path}: damaged manifest ({error}); build the dataset again with --overwrite") from None
+    for name in ("phone", "dslr"):
+        plain_name(getattr(manifest, name), f"{path}: {name}")
+    real: dict[Path, Path] = {}
+    for split in SPLITS:
+        for shard in manifest.splits[split].shards:
+            _inside(shard.file, path, real)
     return manifest
 
 
 def _read_document(path: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, MOST_LIST_BYTES)
     except FileNotFoundError:
         raise InputError(
             f"{path.parent}: no dataset here ({path.name} is missing); "
             "run dped build-dataset first, or name the dataset with --data and --phone"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: damaged manifest ({error}); build the dataset again with --overwrite") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT_NAME:
         raise InputError(f"{path}: not the manifest of a dped dataset")
     version = document.get("format_version")
     if version != FORMAT_VERSION:
         raise InputError(
-            f"{path}: format version {version}, this program reads version {FORMAT_VERSION}; "
+            f"{path}: format version {shown(version)}, this program reads version {FORMAT_VERSION}; "
             "build the dataset again or use the release of dped that wrote it"
         )
     return document
 
 
-def _typed(table: Mapping[str, Any], key: str, kind: type) -> Any:
-    value = table[key]
-    if type(value) is not kind:
-        raise TypeError(f"'{key}' is {type(value).__name__}, expected {kind.__name__}")
-    return value
+def _checked(manifest: Manifest) -> Manifest:
+    """Return a manifest whose numbers can be true; ValueError says which one cannot."""
+    if not 1 <= manifest.patch_size <= _MOST_SIDE:
+        raise ValueError(f"patch_size {manifest.patch_size}, 1 to {_MOST_SIDE} are allowed")
+    if missing := sorted({*SPLITS} ^ {*manifest.splits}):
+        raise ValueError(f"splits: {shown(missing[0])} is missing or unknown")
+    counts = {**manifest.totals, **manifest.rejections}
+    for split, entry in manifest.splits.items():
+        counts |= {f"{split}: captures": entry.captures, f"{split}: patches": entry.patches}
+        for shard in entry.shards:
+            if not (0 <= shard.patches <= _MOST_PATCHES and 0 <= shard.bytes <= _MOST_BYTES):
+                raise ValueError(f"{shown(shard.file)} with {shard.patches} patches in {shard.bytes} bytes")
+    for name, count in counts.items():
+        if not 0 <= count <= _MOST_BYTES:
+            raise ValueError(f"{shown(name)} {count} is no count")
+    if "rig" in manifest.settings and manifest.source == "built":
+        typed(Rig, manifest.settings["rig"])
+    patches = manifest.settings.get("patches", {})
+    stride = patches.get("stride", 0) if isinstance(patches, dict) else None
+    if type(stride) is not int or not 0 <= stride <= _MOST_SIDE:
+        raise ValueError(f"settings: patches.stride {shown(stride)}, 0 to {_MOST_SIDE} are allowed")
+    return manifest
 
 
-def _split(table: Mapping[str, Any], path: Path, real: dict[Path, Path]) -> SplitEntry:
-    shards = tuple(
-        ShardEntry(
-            _inside(_typed(s, "file", str), path, real),
-            _typed(s, "patches", int),
-            _typed(s, "bytes", int),
-            _typed(s, "sha256", str),
-        )
-        for s in _typed(table, "shards", list)
-    )
-    return SplitEntry(_typed(table, "captures", int), _typed(table, "patches", int), shards)
-
-
-def _inside(file: str, manifest: Path, real: dict[Path, Path]) -> str:
-    """Return `file` if it stays inside the dataset's folder, links included; else raise InputError.
+def _inside(file: str, manifest: Path, real: dict[Path, Path]) -> None:
+    """Raise InputError unless `file` stays inside the dataset's folder, links included.
 
     `real` remembers the folders' places without links: with thousands of shards these look-ups would be what takes
     time.
     """
-    pure = PurePosixPath(file)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in file or "\0" in file:
+    if "\\" in file:
         raise _tampered(file, manifest)
-    path, folder = manifest.parent / pure, manifest.parent
+    try:
+        path, folder = manifest.parent / path_inside(file, "shard"), manifest.parent
+    except InputError:
+        raise _tampered(file, manifest) from None
     for place in (folder, path.parent):
         if place not in real:
             real[place] = place.resolve()
     place = path.resolve() if path.is_symlink() else real[path.parent]
     if not place.is_relative_to(real[folder]):
         raise _tampered(file, manifest)
-    return file
 
 
 def _tampered(file: str, manifest: Path) -> InputError:
-    return InputError(f"{manifest}: shard '{file}' lies outside the dataset; the manifest was tampered with")
+    return InputError(f"{manifest}: shard {shown(file)} lies outside the dataset; the manifest was tampered with")

@@ -71,7 +71,7 @@ def file_state(path: Path) -> FileState:
 
 
 def _state(state: os.stat_result) -> FileState:
-    return state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns
+    return state.st_size, state.st_mtime_ns, state.st_ino % 2**63, state.st_ctime_ns
 
 
 def _check_regular(path: Path, state: os.stat_result) -> None:

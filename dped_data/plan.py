@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dped_data.capture_table import CAPTURES_NAME, read_captures
@@ -12,6 +12,7 @@ from dped_data.photo_listing import has_camera
 from dped_data.records import SPLITS, Pairing, Split
 from dped_data.settings import BuildSettings, Rig
 from dped_data.split import assign_splits
+from dped_data.work_units import splits_on_disk
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def choose_phone(captures: Path, rig: Rig) -> str:
 def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Path | None = None) -> Plan:
     """Pair the photos below `captures` and assign the splits; reads headers only.
 
-    Captures of the dataset in `folder`, if there is one, keep the split that its captures.csv states.
+    Captures of the dataset in `folder`, if there is one, keep the split that its captures.csv states. Where that is
+    damaged, they keep the split in which their shards lie; a note says so.
 
     Raises:
         UsageError: the rig has no such phone.
@@ -57,8 +59,14 @@ def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Pa
     """
     settings.rig.phone(phone)
     pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing)
-    known = read_captures(folder) if folder and (folder / CAPTURES_NAME).exists() else []
-    earlier = {row.capture_id: split for row in known for split in SPLITS if row.split == split}
+    earlier: dict[str, Split] = {}
+    if folder and (folder / CAPTURES_NAME).exists():
+        try:
+            earlier = {row.capture_id: split for row in read_captures(folder) for split in SPLITS if row.split == split}
+        except InputError as error:
+            earlier = splits_on_disk(folder)
+            told = f"{error}; until then the splits of {len(earlier)} captures are taken from their shards"
+            pairing = replace(pairing, notes=(*pairing.notes, told))
     return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
 
 

@@ -21,6 +21,7 @@ from dped_data.errors import InputError, UsageError
 from dped_data.files import sha256_of_file
 from dped_data.folder_lock import LOCK_NAME
 from dped_data.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dped_data.names import plain_name
 from dped_data.ownership import remove_in_work
 from dped_data.progress import progress
 from dped_data.records import SPLITS
@@ -271,7 +272,7 @@ def local_dataset(data: Path | str, phone: str | None, cache: Path | None = None
         if len(phones) > 1:
             raise UsageError(f"{data}: datasets of several phones ({', '.join(phones)}); choose one with --phone NAME")
         phone = phones[0] if phones else ""
-    source = source.child(phone) if phone else source
+    source = source.child(plain_name(phone, "--phone", UsageError)) if phone else source
     files = source.files()
     if MANIFEST_NAME not in files:
         raise InputError(f"{source.url}: no dataset there ({MANIFEST_NAME} is missing); `dped build-dataset` makes one")

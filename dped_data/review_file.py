@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import errno
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dped_data.csv_tables import csv_line, is_escaped, read_table
 from dped_data.errors import InputError
 from dped_data.files import sync_folder
+from dped_data.foreign_files import read_limited
+from dped_data.names import path_inside, shown
 
 Verdict = Literal["accept", "reject", "clear"]
 VERDICTS: tuple[Verdict, ...] = ("accept", "reject", "clear")
 COLUMNS = ("time", "capture_id", "verdict", "note")
 MAX_NOTE = 2000
+_MOST_BYTES = 2**26
+"""Ours: of a review; some 30,000 decisions with the longest notes."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +53,26 @@ def read_review(path: Path) -> frozenset[str]:
 def read_decisions(path: Path) -> list[Decision]:
     """Return all decisions in the order in which they were made; InputError as in `read_review`.
 
-    A last line that lacks both its newline and some of its cells is what a cut-off write leaves behind, and is ignored.
+    A last line that lacks its newline and some of its cells, or ends within one, is what a cut-off write leaves behind,
+    and is ignored.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # spreadsheet programs write the mark
+        text = read_limited(path, _MOST_BYTES).decode()
+        table = read_table(text, strict=False)
+        rows = [*table.rows]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; dped inspect-pairs --review writes it") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a review in UTF-8") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"capture_id", "verdict"} <= {*(reader.fieldnames or ())}:
+    if not {"capture_id", "verdict"} <= {*table.columns}:
         raise InputError(f"{path}: not a review; its first line must be {','.join(COLUMNS)}")
-    rows = [(reader.line_num, row) for row in reader]
-    if rows and not text.endswith("\n") and None in rows[-1][1].values():
+    if rows and _is_cut_off(text, rows[-1][1]):
         rows.pop()
     return [_decision(row, path, line) for line, row in rows]
+
+
+def _is_cut_off(text: str, last: Mapping[str, str | None]) -> bool:
+    return text.count('"') % 2 == 1 or (None in last.values() and not text.endswith("\n"))
 
 
 def latest(decisions: Iterable[Decision]) -> Mapping[str, Decision]:
@@ -74,20 +84,37 @@ def append_decision(path: Path, decision: Decision) -> None:
     """Add a decision to a review, made durable before this returns; the file is begun if it is missing.
 
     One write of a whole line in append mode: a reader never sees half a decision that counts, and an older decision is
-    never touched. A cut-off line of an earlier crash is ended first.
+    never touched. What an earlier crash left of a line is taken away first. A review of an earlier version, without
+    quotation marks, goes on as it was begun.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        size = os.fstat(descriptor).st_size
-        head = _line(COLUMNS) if size == 0 else ""
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            head = "\n"
+        before = os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "surrogateescape")
+        whole = _without_cut_off(before)
+        if whole != before:
+            os.ftruncate(descriptor, len(whole.encode("utf-8", "surrogateescape")))
         fields = (decision.time, decision.capture_id, decision.verdict, one_line(decision.note))
-        os.write(descriptor, (head + _line(fields)).encode())
+        line = csv_line(fields, escaped=is_escaped(whole))
+        head = "" if whole.endswith("\n") else "\n" if whole else csv_line(COLUMNS)
+        data = (head + line).encode()
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     sync_folder(path.parent)
+
+
+def _without_cut_off(text: str) -> str:
+    """Return a review without the line that a crash cut off."""
+    try:
+        rows = [(1, {}), *read_table(text, strict=False).rows]
+    except ValueError:
+        return text
+    if len(rows) == 1 or not _is_cut_off(text, rows[-1][1]):
+        return "" if csv_line(COLUMNS).startswith(text) and not text.endswith("\n") else text
+    lines = [*io.StringIO(text, newline="")]
+    return "".join(lines[: rows[-2][0]])
 
 
 def one_line(note: str) -> str:
@@ -95,17 +122,12 @@ def one_line(note: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in note).split())[:MAX_NOTE]
 
 
-def _line(cells: Iterable[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
-
-
 def _decision(row: Mapping[str, str | None], path: Path, line: int) -> Decision:
     name, verdict = row.get("capture_id") or "", (row.get("verdict") or "").strip()
-    for known in VERDICTS:
-        if verdict == known and name:
-            return Decision(row.get("time") or "", name, known, row.get("note") or "")
     if not name:
         raise InputError(f"{path}, line {line}: no capture_id")
-    raise InputError(f"{path}, line {line}: verdict '{verdict}' is not one of {', '.join(VERDICTS)}")
+    path_inside(name, f"{path}, line {line}: capture_id")
+    for known in VERDICTS:
+        if verdict == known:
+            return Decision(row.get("time") or "", name, known, row.get("note") or "")
+    raise InputError(f"{path}, line {line}: verdict {shown(verdict)} is not one of {', '.join(VERDICTS)}")

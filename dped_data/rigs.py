@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dped_data.errors import UsageError
+from dped_data.names import shown
 from dped_data.settings import BuildSettings, Camera, Rig
 from dped_data.settings_machinery import load_settings, read_toml
 
-_CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")
 
 
@@ -39,22 +40,24 @@ def parse_rig(table: Any, source: str) -> Rig:
         raise UsageError(f"{source}: 'rig' must be a table: [rig] with name, dslr and [rig.cameras]")
     unknown = sorted({*table} - {"name", "dslr", "cameras"})
     if unknown:
-        raise UsageError(f"{source}: unknown setting 'rig.{unknown[0]}'; a rig has name, dslr and cameras")
+        raise UsageError(f"{source}: unknown setting {shown(f'rig.{unknown[0]}')}; a rig has name, dslr and cameras")
     cameras = table.get("cameras")
     if not isinstance(cameras, Mapping) or len(cameras) < 2:
         raise UsageError(f'{source}: rig.cameras must list at least two cameras, each as name = "WIDTHxHEIGHT"')
     dslr, name = table.get("dslr"), table.get("name", "rig")
     if not isinstance(name, str):
-        raise UsageError(f"{source}: rig.name = {name!r} is {type(name).__name__}, expected str")
+        raise UsageError(f"{source}: rig.name = {shown(name)} is {type(name).__name__}, expected str")
     if not isinstance(dslr, str) or dslr not in cameras:
-        raise UsageError(f"{source}: rig.dslr = {dslr!r} must name one of the cameras: {', '.join(cameras)}")
+        raise UsageError(f"{source}: rig.dslr = {shown(dslr)} must name one of the cameras: {', '.join(cameras)}")
     return Rig(name, dslr, tuple(_parse_camera(key, size, source) for key, size in cameras.items()))
 
 
 def _parse_camera(name: str, size: Any, source: str) -> Camera:
     if not _CAMERA_NAME.fullmatch(name):  # it becomes a folder name
-        raise UsageError(f"{source}: camera name '{name}' may hold only letters, digits, '.', '_' and '-'")
+        raise UsageError(
+            f"{source}: camera name {shown(name)} may hold only letters, digits, '.', '_' and '-', 100 at most"
+        )
     match = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if match is None or not (int(match[1]) and int(match[2])):
-        raise UsageError(f'{source}: rig.cameras.{name} = {size!r} must be a size such as "2592x1944"')
+        raise UsageError(f'{source}: rig.cameras.{name} = {shown(size)} must be a size such as "2592x1944"')
     return Camera(name, int(match[1]), int(match[2]))

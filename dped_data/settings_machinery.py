@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from dped_data.errors import UsageError
+from dped_data.foreign_files import read_limited
+from dped_data.names import shown
 
 S = TypeVar("S")
+
+_MOST_TOML_BYTES, _MOST_TOML_LINE = 2**16, 1000
+"""Ours: a file of all settings with their help takes 8 KB. The parser's time and memory grow with the square of a key's
+dots, so that it is the line that is bounded."""
+_MOST_INTEGER = 2**63 - 1
 
 
 def setting(default: Any, help: str, *, minimum: float | None = None, maximum: float | None = None) -> Any:
@@ -55,16 +63,22 @@ class SettingField:
 
     def check(self, value: Any, where: str) -> Any:
         """Return `value` as this setting's type; UsageError names `where`, the key, the value and what is allowed."""
+        if type(value) is int and abs(value) > _MOST_INTEGER:
+            raise UsageError(f"{where}: {self.key} is an integer of more than 64 bits; give a smaller one")
         value = float(value) if self.type is float and type(value) is int else value
         if self.choices:
             if value not in self.choices:
-                raise UsageError(f"{where}: {self.key} = {value!r} is not one of {', '.join(self.choices)}")
+                raise UsageError(f"{where}: {self.key} = {shown(value)} is not one of {', '.join(self.choices)}")
         elif type(value) is not self.type:
-            raise UsageError(f"{where}: {self.key} = {value!r} is {type(value).__name__}, expected {self.type_name}")
+            raise UsageError(
+                f"{where}: {self.key} = {shown(value)} is {type(value).__name__}, expected {self.type_name}"
+            )
         if self.minimum is not None and not value >= self.minimum:
             raise UsageError(f"{where}: {self.key} = {value} is below the least allowed {self.minimum:g}")
         if self.maximum is not None and not value <= self.maximum:
             raise UsageError(f"{where}: {self.key} = {value} is above the most allowed {self.maximum:g}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{where}: {self.key} = {value} is not a number; give a finite one")
         return value
 
 
@@ -89,7 +103,10 @@ def _is_section(hint: Any) -> bool:
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; UsageError names the file and the fault."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_limited(path, _MOST_TOML_BYTES).decode()
+        if (longest := max(map(len, text.splitlines()), default=0)) > _MOST_TOML_LINE:
+            raise ValueError(f"a line of {longest} characters, at most {_MOST_TOML_LINE} are allowed")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; pass an existing TOML file") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -112,7 +129,7 @@ def load_settings(base: S, table: Mapping[str, Any], source: str, flags: Mapping
     values: dict[str, Any] = {}
     for key, value in _flatten(table, {f.section for f in known.values()}):
         if key not in known:
-            raise UsageError(f"{source}: unknown setting '{key}'{_nearest(key, known)}")
+            raise UsageError(f"{source}: unknown setting {shown(key)}{_nearest(key, known)}")
         values[key] = known[key].check(value, source)
     for name, value in flags.items():
         if value is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,12 @@ from dped_data.manifest import Manifest, ShardEntry, read_manifest
 from dped_data.open_shards import OpenShards
 from dped_data.records import Patches, Split
 from dped_data.settings import FORMAT_VERSION
-from dped_data.shard_layout import PATCH_COLUMNS, open_shard
+from dped_data.shard_check import PATCH_COLUMNS, check_size
+from dped_data.shard_layout import open_shard
 
 __all__ = ["PATCH_COLUMNS", "PatchStore", "ShardCapture", "open_shard", "read_shard", "write_shard"]
 
+_ATTRIBUTES = ("digest", "settings", "unit", "alignment")
 _CAPTURE_TEXTS = ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256")
 
 _WRITTEN_AT_ONCE = 2**24
@@ -63,7 +66,7 @@ def write_shard(
     Args:
         path: final file; its folder exists.
         captures: the shard's captures in order, at least one patch among them.
-        attributes: text stored on the file (digest, settings as JSON, phone, dslr, unit, alignment).
+        attributes: text stored on the file (digest, settings as JSON, unit, alignment).
         compression: "none" leaves `phone` and `dslr` contiguous, so that readers can map them into memory.
     Raises:
         OSError: the file cannot be written, for example for want of space.
@@ -148,7 +151,8 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
                     **{key: str(texts[key][index]) for key in _CAPTURE_TEXTS},
                 )
             )
-        attributes = {key: value for key, value in file.attrs.items() if isinstance(value, str) and key != "format"}
+        texts_on_file = {key: file.attrs.get(key) for key in _ATTRIBUTES}
+        attributes = {key: value for key, value in texts_on_file.items() if isinstance(value, str)}
     return captures, attributes
 
 
@@ -166,12 +170,18 @@ class PatchStore:
     """
 
     def __init__(self, folder: Path | str, split: Split) -> None:
-        """Open a split; reads only dataset.json. InputError if there is no such dataset or it is damaged."""
+        """Open a split; reads only dataset.json. InputError if there is no such dataset or it is damaged.
+
+        A shard that is too short for the patches that the manifest says it has is refused here already: nobody plans
+        for patches that cannot be there.
+        """
         self.folder = Path(folder)
         self.split = split
         self.manifest: Manifest = read_manifest(self.folder)
         self.patch_size = self.manifest.patch_size
         self.shards: tuple[ShardEntry, ...] = self.manifest.splits[split].shards
+        for entry in self.shards:
+            check_size(self.folder / entry.file, entry.patches, self.patch_size)
         self._starts = np.cumsum([0, *(entry.patches for entry in self.shards)])
         self._reset()
 
@@ -220,11 +230,15 @@ class PatchStore:
                 raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
         return phone, dslr
 
+    def opened(self, entry: ShardEntry) -> AbstractContextManager[h5py.File]:
+        """Open a shard of the split as `open_shard` does; InputError also where the manifest says otherwise."""
+        return open_shard(self.folder / entry.file, (entry.patches, self.patch_size))
+
     def column(self, name: str) -> NDArray[Any]:
         """Return a per-patch dataset of the whole split, such as "ncc" or "phone_xy", in the order of the indices."""
         parts = []
         for entry in self.shards:
-            with open_shard(self.folder / entry.file) as file:
+            with self.opened(entry) as file:
                 parts.append(file[name][:])
         if not parts:
             return np.empty((0,))
@@ -234,7 +248,7 @@ class PatchStore:
         """Return for every patch the id of the capture it was cut from."""
         ids: list[str] = []
         for entry in self.shards:
-            with open_shard(self.folder / entry.file) as file:
+            with self.opened(entry) as file:
                 names = file["captures"].asstr()[:]
                 ids += [str(name) for name in names[file["capture"][:]]]
         return ids
@@ -244,7 +258,7 @@ class PatchStore:
         shard = int(np.searchsorted(self._starts, index, side="right") - 1)
         row = index - int(self._starts[shard])
         entry = self.shards[shard]
-        with open_shard(self.folder / entry.file) as file:
+        with self.opened(entry) as file:
             capture = file["captures"].asstr()[int(file["capture"][row])]
             x, y = file["phone_xy"][row]
         return f"{entry.file}:{row} capture {capture} at x={x} y={y}"

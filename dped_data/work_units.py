@@ -14,14 +14,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import h5py
-
-from dped_data.capture_table import CaptureRow, row_from_json
-from dped_data.errors import PhotoError
+from dped_data.capture_table import CaptureRow, checked_row, row_for_json
+from dped_data.errors import InputError, PhotoError
 from dped_data.files import atomic_write_text
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.names import path_inside
 from dped_data.ownership import check_free, move, remove
 from dped_data.photo_files import MTIME, FileState, file_state, sha256_of_photo
 from dped_data.records import SPLITS, Capture, Split
+from dped_data.shard_layout import captures_of_shard, unit_of_shard
 from dped_data.work_folder import DATASET_WORK_FOLDER
 from dped_data.written_record import Written
 
@@ -113,18 +114,22 @@ def record_path(folder: Path, key: str) -> Path:
 
 def write_record(folder: Path, record: UnitRecord) -> None:
     """Declare a unit done. Call after its shard has been written."""
-    atomic_write_text(record_path(folder, record.key), json.dumps(asdict(record)) + "\n")
+    table = {**asdict(record), "rows": [row_for_json(row) for row in record.rows]}
+    atomic_write_text(record_path(folder, record.key), json.dumps(table) + "\n")
 
 
 def read_record(folder: Path, key: str) -> UnitRecord | None:
     """Return the record of a unit, or None if it has none that can be read."""
     try:
-        table = json.loads(record_path(folder, key).read_text(encoding="utf-8"))
-        rows = tuple(row_from_json(row) for row in table["rows"])
-        states = {file: tuple(state) for file, state in table.get("photo_state", {}).items()}
-        return UnitRecord(**{**table, "rows": rows, "photo_state": states})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        table = read_json(record_path(folder, key), MOST_LIST_BYTES, unknown_as_none=True)
+        record = typed(UnitRecord, table)
+        for row in record.rows:
+            checked_row(row)
+        for file in (*record.photo_sha256, *record.photo_mtime_ns, *record.photo_state):
+            path_inside(file, "photo")
+    except (OSError, ValueError, InputError):
         return None
+    return record if record.key == key and record.patches >= 0 and record.bytes >= 0 else None
 
 
 def make_folders(folder: Path) -> None:
@@ -137,11 +142,23 @@ def shards_by_key(folder: Path) -> dict[str, Path]:
     """Find the shards on disk, numbered or not, by the unit key they carry; unreadable ones are left out."""
     found: dict[str, Path] = {}
     for path in all_shards(folder):
-        try:
-            with h5py.File(path, "r") as file:
-                found[str(file.attrs["unit"])] = path
-        except (OSError, KeyError):
-            continue
+        if (unit := unit_of_shard(path)) is not None:
+            found[unit] = path
+    return found
+
+
+def splits_on_disk(folder: Path) -> dict[str, Split]:
+    """Return the split of every capture whose shard lies in a split's folder, and of the others of a recorded unit."""
+    found: dict[str, Split] = {}
+    for path in shards_by_key(folder).values():
+        for split in SPLITS:
+            if path.parent == folder / split:
+                found |= dict.fromkeys(captures_of_shard(path), split)
+    for path in sorted((folder / WORK_FOLDER).glob("*.json")):
+        record = read_record(folder, path.stem)
+        names = [row.capture_id for row in record.rows] if record else []
+        if known := [found[name] for name in names if name in found]:
+            found |= dict.fromkeys(names, known[0])
     return found
 
 

@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_bytes
+from dped_data.foreign_files import parse_json, typed
+from dped_data.names import shown
 from dped_data.ownership import remove
-from dped_train.enhancer_file import digest_of_tensors
+from dped_train.enhancer_file import digest_of_tensors, read_safetensors
 
 ARCHITECTURE = "dped-training"
 FORMAT_VERSION = 1
+_MOST_STEPS = 2**53
+_CURE = "resume with the settings and the dataset of the run"
+_ADAM = ("exp_avg", "exp_avg_sq", "step")
+"""What Adam keeps for every parameter that has been trained."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         InputError: the file is truncated, altered, or no checkpoint of a training run.
     """
     cure = "delete it to resume from an older one"
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole checkpoint ({error}); {cure}") from error
+    metadata, tensors = read_safetensors(path, "checkpoint", cure)
     architecture = metadata.get("architecture", "none given")
     if architecture != ARCHITECTURE:
         raise InputError(f"{path}: architecture {architecture!r}, needed {ARCHITECTURE!r}; {cure}")
@@ -80,9 +80,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if _digest(tensors, metadata.get("facts", "")) != metadata.get("sha256"):
         raise InputError(f"{path}: the contents do not match the file's own sha256, it was altered; {cure}")
     try:
-        facts = json.loads(metadata["facts"])
-        step = facts.pop("step")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        facts = typed(dict[str, Any], parse_json(metadata["facts"], unknown_as_none=True))
+        step = typed(int, facts.pop("step"))
+        if not 0 <= step <= _MOST_STEPS:
+            raise ValueError
+    except (ValueError, LookupError):
         raise InputError(f"{path}: its facts are not those of a training run; {cure}") from None
     return Checkpoint(step, tensors, facts)
 
@@ -112,10 +114,7 @@ def unpack_module(checkpoint: Checkpoint, prefix: str, module: nn.Module, source
         if name not in found or name not in expected or found[name].shape != expected[name].shape:
             have = tuple(found[name].shape) if name in found else "missing"
             want = tuple(expected[name].shape) if name in expected else "nothing"
-            raise InputError(
-                f"{source}: holds another architecture: {prefix}/{name} is {have}, needed {want}; "
-                "resume with the settings and the dataset of the run"
-            )
+            raise InputError(f"{source}: holds another architecture: {prefix}/{name} is {have}, needed {want}; {_CURE}")
     module.load_state_dict(found)
 
 
@@ -125,16 +124,22 @@ def pack_adam(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor
     return {f"{prefix}/{number}/{name}": value for number, entry in state.items() for name, value in entry.items()}
 
 
-def unpack_adam(checkpoint: Checkpoint, prefix: str, optimiser: torch.optim.Optimizer) -> None:
-    """Load what `pack_adam` stored into an optimiser over the same parameters."""
+def unpack_adam(checkpoint: Checkpoint, prefix: str, optimiser: torch.optim.Optimizer, source: Path) -> None:
+    """Load what `pack_adam` stored into an optimiser over the same parameters; InputError when it is of others."""
     state: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for key, value in _below(checkpoint, prefix).items():
-        number, name = key.split("/")
+        number, _, name = key.partition("/")
+        shapes = {str(index): parameter.shape for index, parameter in enumerate(parameters)}
+        wanted = torch.Size() if name == "step" else shapes.get(number)
+        if number not in shapes or name not in _ADAM or value.shape != wanted:
+            raise InputError(f"{source}: {prefix}/{shown(key)} {tuple(value.shape)} is of another optimiser; {_CURE}")
         # the fused step walks through memory: a moment must lie there in the order of its parameter (channels last)
         like = parameters[int(number)]
         laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
         state.setdefault(int(number), {})[name] = laid_out
+    if incomplete := [number for number, entry in state.items() if len(entry) < len(_ADAM)]:
+        raise InputError(f"{source}: {prefix}/{incomplete[0]} lacks a part of Adam's state; {_CURE}")
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 

@@ -24,6 +24,9 @@ ARCHITECTURE = "dped-enhancer"
 SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
 FORMAT_VERSION = "1"
 MODEL_IN_RUN = "enhancer.safetensors"
+_MOST_HEAD = 2**22
+"""Ours: bytes of names, shapes and metadata; a checkpoint's take a fortieth of it."""
+_MOST_TOLD = 200
 _RESERVED = ("architecture", "format_version", "normalisation", "sha256")
 
 
@@ -55,7 +58,7 @@ def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> Photo
     Raises:
         InputError: the file is missing, truncated, altered, not safetensors, or holds another architecture.
     """
-    metadata, tensors = _read_safetensors(Path(path))
+    metadata, tensors = _read(Path(path))
     enhancer = _network(Path(path), metadata)
     expected = enhancer.state_dict()
     problem = _first_difference(expected, tensors)
@@ -69,7 +72,7 @@ def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> Photo
 
 def enhancer_metadata(path: str | Path) -> dict[str, str]:
     """Return the text fields stored with the enhancer at `path`; raises InputError as `load_enhancer` does."""
-    metadata, _ = _read_safetensors(Path(path))
+    metadata, _ = _read(Path(path))
     _network(Path(path), metadata)
     return metadata
 
@@ -84,14 +87,28 @@ def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_safetensors(path: Path, what: str, cure: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata and the tensors of a safetensors file, which hold no more than the file does.
+
+    Raises:
+        InputError: truncated, made up, or not safetensors; the message says that it is not a whole `what`.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+        if size > _MOST_HEAD:
+            raise ValueError(f"a head of {size} bytes, at most {_MOST_HEAD} are allowed")
+        with safe_open(path, framework="pt", device="cpu") as whole:
+            return whole.metadata() or {}, {name: whole.get_tensor(name) for name in whole.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        told = " ".join(str(error).split())[:_MOST_TOLD]
+        raise InputError(f"{path}: not a whole {what} ({told}); {cure}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
         raise InputError(f"{path}: no such model file; `dped train` or `dped import-checkpoint` makes one")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
+    return read_safetensors(path, "safetensors file", "fetch or write it again")
 
 
 def _kind(network: PhotoNetwork) -> tuple[str, str]:
@@ -106,6 +123,8 @@ def _network(path: Path, metadata: Mapping[str, str]) -> PhotoNetwork:
     architecture = metadata.get("architecture", "none given")
     if architecture not in (ARCHITECTURE, SRCNN, JOHNSON):
         raise InputError(f"{path}: architecture {architecture!r}, needed {ARCHITECTURE!r}; give a model file of dped")
+    if "sha256" not in metadata:
+        raise InputError(f"{path}: has no sha256 of its weights; give a model file of dped")
     version = metadata.get("format_version", "none given")
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: model format version {version}, this program reads {FORMAT_VERSION}; update dped")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dped_data.csv_tables import Formatted, csv_text
 from dped_data.errors import UsageError
 from dped_data.files import atomic_write_text
 from dped_data.manifest import find_dataset
@@ -236,14 +235,19 @@ def _write_tables(
 ) -> None:
     columns = {**ours, **{f"phone_{name}": values for name, values in untouched.items()}, **flaws}
     patches = [
-        {"capture_id": capture, "x": x, "y": y, **{name: _cell(values[row]) for name, values in columns.items()}}
+        {
+            "capture_id": str(capture),
+            "x": int(x),
+            "y": int(y),
+            **{name: _cell(values[row]) for name, values in columns.items()},
+        }
         for row, (capture, (x, y)) in enumerate(zip(captures, corners_xy, strict=True))
     ]
     names, group = np.unique(captures, return_inverse=True)
     counts = np.bincount(group)
     means = {name: _means(values, group) for name, values in columns.items()}
     by_capture = [
-        {"capture_id": capture, "patches": counts[row], **{name: _cell(m[row]) for name, m in means.items()}}
+        {"capture_id": str(capture), "patches": int(counts[row]), **{name: _cell(m[row]) for name, m in means.items()}}
         for row, capture in enumerate(names)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,13 +266,9 @@ def _means(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.
     return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
 
 
-def _cell(value: float) -> str:
-    return f"{value:.6g}" if np.isfinite(value) else ""
+def _cell(value: float) -> Formatted:
+    return Formatted(f"{value:.6g}" if np.isfinite(value) else "")
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic_write_text(path, text.getvalue())
+    atomic_write_text(path, csv_text([*rows[0]], ([*row.values()] for row in rows)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
+from dped_data.csv_tables import read_table
+from dped_data.errors import InputError
 from dped_data.files import atomic_write_text, written_state
+from dped_data.foreign_files import read_limited
 from dped_data.ownership import keep_changed
 from dped_data.photo_writing import write_photo
 from dped_data.written_record import note
@@ -37,6 +41,10 @@ COLUMNS = (
 METRICS_NAME = "metrics.csv"
 TABLES = ("settings.json", METRICS_NAME)
 """What is written anew when a run goes on; one that a person has changed is kept beside it."""
+
+_STEP = re.compile(r"[0-9]{1,15}")
+_MOST_BYTES, _MOST_SECONDS = 2**29, 1e9
+"""Ours: of metrics.csv, some four million steps; of one step."""
 
 
 class RunRecord:
@@ -84,8 +92,31 @@ class RunRecord:
 
 def _rows_until(path: Path, step: int) -> list[str]:
     """The rows of an earlier metrics.csv up to `step`: what a killed run wrote beyond its checkpoint goes."""
-    if not path.is_file():
-        return []
-    rows = path.read_text(encoding="utf-8").splitlines()[1:]
+    rows = _text_of(path).splitlines()[1:] if path.exists() else []
     cells = [(row, row.split(",")) for row in rows]
-    return [row for row, cell in cells if len(cell) == len(COLUMNS) and cell[0].isdigit() and int(cell[0]) <= step]
+    return [
+        row for row, cell in cells if len(cell) == len(COLUMNS) and _STEP.fullmatch(cell[0]) and int(cell[0]) <= step
+    ]
+
+
+def recorded_seconds(run: Path) -> float:
+    """The time of all training steps of a run by its metrics.csv; InputError where it is missing or damaged."""
+    path = run / "metrics.csv"
+    try:
+        return sum(_seconds(cells.get("seconds"), line) for line, cells in read_table(_text_of(path)).rows)
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); remove {run} to train again") from None
+
+
+def _seconds(cell: str | None, line: int) -> float:
+    value = float(cell or "nan")
+    if not 0 <= value < _MOST_SECONDS:
+        raise ValueError(f"line {line}: {value} seconds")
+    return value
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_limited(path, _MOST_BYTES).decode("ascii")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); move it away, it is begun anew") from None

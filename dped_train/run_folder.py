@@ -13,6 +13,7 @@ from typing import Any
 from dped_data.errors import InputError
 from dped_data.files import written_state
 from dped_data.folder_lock import held
+from dped_data.foreign_files import typed
 from dped_data.settings_machinery import changed_settings, settings_dict
 from dped_data.shards import PatchStore
 from dped_data.written_record import Written
@@ -82,9 +83,13 @@ def resume_or_begin(
         )
     checkpoint = load_checkpoint(newest)
     facts = run_facts(settings, store)
-    if checkpoint.facts["dataset"]["digest"] != facts["dataset"]["digest"]:
+    try:
+        before = typed(dict[str, dict[str, Any]], {name: checkpoint.facts.get(name) for name in facts})
+    except ValueError as error:
+        raise InputError(f"{newest}: its facts are not those of a training run ({error}); {cure}") from None
+    if before["dataset"].get("digest") != facts["dataset"]["digest"]:
         raise InputError(f"{newest}: was trained on another dataset than {store.folder}; {cure}")
-    old, new = ({k: v for k, v in f["settings"].items() if k not in FREE_ON_RESUME} for f in (checkpoint.facts, facts))
+    old, new = ({k: v for k, v in f["settings"].items() if k not in FREE_ON_RESUME} for f in (before, facts))
     if changed := changed_settings(old, new):
         raise InputError(f"{newest}: was trained with other settings ({'; '.join(changed)}); {cure}")
     if checkpoint.step > settings.steps:

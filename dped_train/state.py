@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from dped_data.errors import InputError
+from dped_data.foreign_files import typed
 from dped_train.checkpoint import Checkpoint, pack_adam, pack_module, unpack_adam, unpack_module
 from dped_train.compared_networks import PhotoNetwork
 from dped_train.distributed import Process, share_batch_norms
@@ -23,6 +25,15 @@ from dped_train.settings import TrainSettings
 Network = TypeVar("Network", bound=nn.Module)
 
 EMA_WARMUP = 10  # ours: in the first steps the decay is (1 + step) / (10 + step), so that the mean forgets the start
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What a checkpoint's facts hold of the state, besides its tensors."""
+
+    best_step: int | None
+    best_psnr: float | None
+    scaler: dict[str, float]
 
 
 @dataclass
@@ -82,11 +93,15 @@ class TrainingState:
         unpack_module(checkpoint, "enhancer", self.enhancer, source)
         unpack_module(checkpoint, "discriminator", self.discriminator, source)
         unpack_module(checkpoint, "mean", self.mean, source)
-        unpack_adam(checkpoint, "enhancer_adam", self.enhancer_adam)
-        unpack_adam(checkpoint, "discriminator_adam", self.discriminator_adam)
-        self.best_step, self.best_psnr = checkpoint.facts["best_step"], checkpoint.facts["best_psnr"]
-        if checkpoint.facts["scaler"] and self.scaler.is_enabled():
-            self.scaler.load_state_dict(checkpoint.facts["scaler"])
+        unpack_adam(checkpoint, "enhancer_adam", self.enhancer_adam, source)
+        unpack_adam(checkpoint, "discriminator_adam", self.discriminator_adam, source)
+        try:
+            own = typed(_Own, {name: checkpoint.facts.get(name) for name in ("best_step", "best_psnr", "scaler")})
+            if own.scaler and self.scaler.is_enabled():
+                self.scaler.load_state_dict(own.scaler)
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{source}: its facts are not those of a training run ({error}); delete it") from None
+        self.best_step, self.best_psnr = own.best_step, own.best_psnr
 
 
 def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Process, scaled: bool) -> TrainingState:

@@ -15,7 +15,7 @@ from dped_data.capture_table import CAPTURES_NAME, CaptureRow, read_captures
 from dped_data.dataset_folder import captures_folder as recorded_captures_folder
 from dped_data.errors import InputError
 from dped_data.inspection.records import Dataset, ListedCapture, StoredCapture
-from dped_data.manifest import read_manifest
+from dped_data.manifest import ShardEntry, read_manifest
 from dped_data.records import SPLITS
 from dped_data.shards import open_shard
 
@@ -34,7 +34,7 @@ def open_dataset(folder: Path, captures_folder: Path | None) -> Dataset:
     stored: dict[str, ListedCapture] = {}
     for split in SPLITS:
         for entry in manifest.splits[split].shards:
-            for capture in _listed_captures(folder, entry.file, split, rows):
+            for capture in _listed_captures(folder, entry, split, rows, manifest.patch_size):
                 stored[capture.row.capture_id] = capture
     captures = [stored.get(name) or ListedCapture(row, 0, "", -1) for name, row in rows.items()]
     captures += [capture for name, capture in stored.items() if name not in rows]
@@ -50,14 +50,16 @@ def open_dataset(folder: Path, captures_folder: Path | None) -> Dataset:
     )
 
 
-def _listed_captures(folder: Path, shard: str, split: str, rows: dict[str, CaptureRow]) -> Iterator[ListedCapture]:
-    with open_shard(folder / shard) as file:
+def _listed_captures(
+    folder: Path, entry: ShardEntry, split: str, rows: dict[str, CaptureRow], patch_size: int
+) -> Iterator[ListedCapture]:
+    with open_shard(folder / entry.file, (entry.patches, patch_size)) as file:
         ids = [str(name) for name in file["captures"].asstr()[:]]
         capture_of, window_of = file["capture"][:], file["window_capture"][:]
         for number, name in enumerate(ids):
             counts = int((window_of == number).sum()), int((capture_of == number).sum())
             row = rows.get(name) or _row_without_csv(file, number, name, split, *counts)
-            yield ListedCapture(row, 0, shard, number)
+            yield ListedCapture(row, 0, entry.file, number)
 
 
 def stored_captures(file: h5py.File, captures: Sequence[ListedCapture]) -> Iterator[StoredCapture]:

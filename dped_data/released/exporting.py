@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -19,6 +18,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from dped_data.csv_tables import Formatted, csv_text
 from dped_data.errors import InputError, UsageError
 from dped_data.folder_lock import held
 from dped_data.manifest import Manifest, find_dataset, read_manifest
@@ -27,7 +27,7 @@ from dped_data.parallel import Backend, run_parallel
 from dped_data.progress import progress_bar
 from dped_data.records import SPLITS, Split
 from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS
-from dped_data.shards import PatchStore, open_shard
+from dped_data.shards import PatchStore
 
 Layout = Literal["dped", "folders", "webdataset"]
 ImageFormat = Literal["jpg", "png"]
@@ -163,7 +163,7 @@ def export_shard(
     """Write the pairs of one shard, numbered from `first`; the work of one worker process."""
     store = PatchStore(source, split)
     entry = store.shards[number]
-    rows = _described(source / entry.file, split, first, as_)
+    rows = _described(store, number, first, as_)
     pixels = _encoded(store, range(first, first + entry.patches), form)
     if as_ == "webdataset":
         with tarfile.open(temporary / f"{split}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
@@ -179,14 +179,14 @@ def export_shard(
     return rows
 
 
-def _described(shard: Path, split: Split, first: int, as_: Layout) -> list[ExportedPatch]:
-    with open_shard(shard) as file:
+def _described(store: PatchStore, number: int, first: int, as_: Layout) -> list[ExportedPatch]:
+    with store.opened(store.shards[number]) as file:
         names = file["captures"].asstr()[:]
         columns = (file["capture"][:], file["phone_xy"][:], file["ncc"][:], file["error_px"][:])
     rows: list[ExportedPatch] = []
     for index, (capture, (x, y), ncc, error) in enumerate(zip(*columns, strict=True), start=first):
         name = str(index) if as_ == "dped" else f"{index:08d}"
-        rows.append(ExportedPatch(split, name, str(names[capture]), int(x), int(y), float(ncc), float(error)))
+        rows.append(ExportedPatch(store.split, name, str(names[capture]), int(x), int(y), float(ncc), float(error)))
     return rows
 
 
@@ -218,11 +218,11 @@ def _json(row: ExportedPatch) -> str:
 
 
 def _patch_table(rows: list[ExportedPatch]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "name", "capture_id", "x", "y", "ncc", "error_px"])
-    writer.writerows([r.split, r.name, r.capture_id, r.x, r.y, f"{r.ncc:.6f}", f"{r.error_px:.6f}"] for r in rows)
-    return text.getvalue()
+    header = ["split", "name", "capture_id", "x", "y", "ncc", "error_px"]
+    figures = [(Formatted(f"{r.ncc:.6f}"), Formatted(f"{r.error_px:.6f}")) for r in rows]
+    return csv_text(
+        header, ([r.split, r.name, r.capture_id, r.x, r.y, *known] for r, known in zip(rows, figures, strict=True))
+    )
 
 
 def _link_authors_dslr(temporary: Path, manifest: Manifest) -> None:

@@ -18,6 +18,7 @@ from dped_data.files import sha256_of_file
 from dped_data.guarded import run_units
 from dped_data.manifest import Manifest
 from dped_data.name_pairs import pair_by_name
+from dped_data.names import plain_name
 from dped_data.natural_order import natural_key
 from dped_data.parallel import Backend
 from dped_data.photo_listing import list_folder
@@ -93,7 +94,7 @@ def import_dped(
         InputError: no released patches there, none readable, or OUT/<phone> holds another dataset.
     """
     start = time.perf_counter()
-    root, target = find_released(Path(folder), phone), Path(out) / phone
+    root, target = find_released(Path(folder), plain_name(phone, "--phone", UsageError)), Path(out) / phone
     if target.resolve().is_relative_to(root.resolve()):
         raise UsageError(f"{target}: the dataset would be written among the patches; choose an --out outside {root}")
     dslr = find_dslr(root, phone)

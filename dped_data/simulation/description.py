@@ -12,6 +12,7 @@ from typing import Any
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_text, written_state
 from dped_data.folder_lock import held
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.settings_machinery import changed_settings
 from dped_data.simulation.truth import CAPTURES_FOLDER, TRUTH_FOLDER, Truth, read_truth, truth_path
 from dped_data.written_record import Written
@@ -56,14 +57,12 @@ def rendering(out: Path, asked: Mapping[str, Any], files: Sequence[str]) -> Iter
 def _asked_before(out: Path) -> dict[str, Any] | None:
     path = out / DESCRIPTION_NAME
     try:
-        asked = json.loads(path.read_text(encoding="utf-8"))["asked"]
+        asked: dict[str, Any] = typed(dict[str, Any], read_json(path, MOST_LIST_BYTES)["asked"])
+        return asked
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); remove {out} or choose another --out") from None
-    if not isinstance(asked, dict):
-        raise InputError(f"{path}: damaged (not a table); remove {out} or choose another --out")
-    return asked
 
 
 def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.errors import InputError
 from dped_data.simulation import kernels
 from dped_data.simulation.settings import SimulationSettings
 
@@ -209,26 +208,6 @@ def _draw_object(rng: np.random.Generator, flat: PairGeometry, shift: NDArray[np
     return NearObject(
         float(x), float(y), radius, float(shift[0]), float(shift[1]), tuple(ripple.tolist()), tuple(phase.tolist())
     )
-
-
-def geometry_from_dict(values: dict[str, Any]) -> PairGeometry:
-    """Rebuild a PairGeometry from `dataclasses.asdict`, as JSON gives it back; InputError if a part is missing."""
-    try:
-        return PairGeometry(
-            Lens(**values["phone"]),
-            Lens(**values["dslr"]),
-            tuple(values["homography"]),
-            Wave(**values["warp_x"]),
-            Wave(**values["warp_y"]),
-            Ramp(**values["ramp"]),
-            tuple(_object_from_dict(o) for o in values["objects"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"not the geometry of a simulated capture ({error}); render the rig again") from None
-
-
-def _object_from_dict(values: dict[str, Any]) -> NearObject:
-    return NearObject(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})  # type: ignore[arg-type]
 
 
 def _flat(part: Any) -> list[float]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dped_data.capture_table import CaptureRow, read_captures
 from dped_data.errors import InputError
 from dped_data.manifest import Manifest, find_dataset, read_manifest
+from dped_data.names import shown
 from dped_data.parallel import run_parallel
 from dped_data.photos import read_photo
 from dped_data.progress import progress
@@ -149,12 +150,16 @@ def _stored_patches(
     by_id = {row.capture_id: row for row in rows}
     for split in SPLITS:
         for entry in manifest.splits[split].shards:
-            with open_shard(folder / entry.file) as file:
+            with open_shard(folder / entry.file, (entry.patches, manifest.patch_size)) as file:
                 capture, window_capture = file["capture"][:], file["window_capture"][:]
                 columns = {name: file[name][:] for name in ("phone_xy", "dslr_xy", "error_px", "window_xy")}
                 names = [str(name) for name in file["captures"].asstr()[:]]
             if not np.isfinite(columns["dslr_xy"]).all():
                 raise InputError(f"{folder / entry.file}: patches without geometry (imported ones) cannot be scored")
+            if unknown := sorted({*names} - by_id.keys()):
+                raise InputError(
+                    f"{folder / entry.file}: capture {shown(unknown[0])} has no row; build the dataset again"
+                )
             for i, name in enumerate(names):
                 own = capture == i
                 corners = columns["window_xy"][window_capture == i]

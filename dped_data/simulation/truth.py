@@ -6,16 +6,19 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_text
-from dped_data.simulation.geometry import PairGeometry, geometry_from_dict
+from dped_data.foreign_files import MOST_FACTS_BYTES, read_json, typed
+from dped_data.names import path_inside, shown
+from dped_data.simulation.geometry import PairGeometry
 from dped_data.simulation.optics import CameraLook
 
 CAPTURES_FOLDER = "captures"
 TRUTH_FOLDER = "truth"
 TRUTH_VERSION = 1
+_MOST_PX, _MOST_OBJECTS = 2**16, 64
+"""Ours: a photo's side, and near objects; a rig has four at most."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,22 @@ def read_truths(rig_dir: Path) -> list[Truth]:
 def read_truth(file: Path) -> Truth:
     """Return the truth in one file; InputError if it is damaged."""
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if values["version"] != TRUTH_VERSION:
-            raise InputError(
-                f"{file}: truth version {values['version']}, expected {TRUTH_VERSION}; render the rig again"
-            )
-        look = values["phone_look"]
-        return Truth(
-            values["phone_file"],
-            values["dslr_file"],
-            tuple(values["scene_photos"]),
-            values["magnification"],
-            geometry_from_dict(values["geometry"]),
-            CameraLook(**{**look, "gains": tuple(look["gains"])}),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        values = read_json(file, MOST_FACTS_BYTES)
+        version = values.pop("version")
+        if version != TRUTH_VERSION:
+            raise InputError(f"{file}: truth version {shown(version)}, expected {TRUTH_VERSION}; render the rig again")
+        return _checked(typed(Truth, values), file)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file}: damaged truth ({error}); render the rig again") from None
+
+
+def _checked(truth: Truth, file: Path) -> Truth:
+    """Return a truth whose numbers can be true; InputError or ValueError where they cannot."""
+    for name in (truth.phone_file, truth.dslr_file):
+        path_inside(name, f"{file}: photo")
+    for lens in (truth.geometry.phone, truth.geometry.dslr):
+        if not (1 <= lens.width_px <= _MOST_PX and 1 <= lens.height_px <= _MOST_PX and lens.focal_px > 0):
+            raise ValueError(f"a photo of {lens.width_px}x{lens.height_px} px, 1 to {_MOST_PX} are allowed")
+    if len(truth.geometry.homography) != 9 or len(truth.geometry.objects) > _MOST_OBJECTS:
+        raise ValueError("its geometry is not that of two photos")
+    return truth

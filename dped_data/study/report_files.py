@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import astuple, fields
 from pathlib import Path
 
+from dped_data.csv_tables import csv_text
 from dped_data.files import atomic_write_bytes, atomic_write_text
 from dped_data.folder_lock import held
 from dped_data.study.bars import draw_bars
@@ -20,11 +19,7 @@ def write_report(report: StudyReport, out: Path) -> Path:
     tables, bars = list(_tables(report)), [f"bars.{suffix}" for suffix in ("png", "svg")]
     with held(out, "study report", (*(f"{name}.csv" for name, _, _ in tables), *bars)):
         for name, header, rows in tables:
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-            atomic_write_text(out / f"{name}.csv", text.getvalue())
+            atomic_write_text(out / f"{name}.csv", csv_text(header, rows))
         for name in bars:
             atomic_write_bytes(out / name, draw_bars(report, name.rpartition(".")[2]))
     return out

@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from dped_data.errors import InputError
-from dped_data.study.records import Study, StudyGroup, StudyPhoto
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.names import plain_name, shown
+from dped_data.study.records import Study
 
 STUDY_NAME = "study.json"
 PHOTOS_FOLDER = "photos"
 ANSWERS_NAME = "answers.sqlite3"
 _FORMAT_VERSION = 1
+_MOST_PX, _MOST_QUESTIONS = 2**20, 100_000
+"""Ours: a photo's side, and what a study may ask; 27 questions take a subject some minutes."""
 
 
 def study_text(study: Study) -> str:
@@ -36,18 +41,18 @@ def read_study(folder: Path) -> Study:
     """
     path = folder / STUDY_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, MOST_LIST_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make a study with 'dped study create'") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); make the study again") from None
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != _FORMAT_VERSION:
-        raise InputError(f"{path}: format version {version}, this program reads {_FORMAT_VERSION}")
+        raise InputError(f"{path}: format version {shown(version)}, this program reads {_FORMAT_VERSION}")
     try:
         study = _study(document)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a study ({error!r}); make the study again") from None
+    except (InputError, ValueError) as error:
+        raise InputError(f"{path}: not a study ({error}); make the study again") from None
     for photo in study.photos:
         if not (folder / PHOTOS_FOLDER / photo.file).is_file():
             raise InputError(f"{folder / PHOTOS_FOLDER / photo.file}: missing; copy the study's folder whole")
@@ -55,12 +60,16 @@ def read_study(folder: Path) -> Study:
 
 
 def _study(document: dict[str, Any]) -> Study:
-    groups = tuple(StudyGroup(g["name"], tuple(g["classes"]), tuple(g["scenes"])) for g in document["groups"])
-    study = Study(document["title"], document["seed"], groups, tuple(StudyPhoto(**p) for p in document["photos"]))
-    described = {(photo.group, photo.class_name, photo.scene) for photo in study.photos}
-    needed = {(g.name, name, scene) for g in groups for name in g.classes for scene in g.scenes}
-    if described != needed or not study.questions:
+    study = typed(Study, {name: value for name, value in document.items() if name != "format_version"})
+    for photo in study.photos:
+        plain_name(photo.file, "photo")
+        if not (1 <= photo.width_px <= _MOST_PX and 1 <= photo.height_px <= _MOST_PX):
+            raise ValueError(f"a photo of {photo.width_px}x{photo.height_px} pixels")
+    asked = sum(math.comb(len(group.classes), 2) * len(group.scenes) for group in study.groups)
+    if not 1 <= asked <= _MOST_QUESTIONS:
+        raise ValueError(f"{asked} questions, 1 to {_MOST_QUESTIONS} are allowed")
+    described = [(photo.group, photo.class_name, photo.scene) for photo in study.photos]
+    needed = [(g.name, name, scene) for g in study.groups for name in g.classes for scene in g.scenes]
+    if sorted(described) != sorted({*needed}) or len(needed) != len(described):
         raise ValueError("its photos are not those of its groups")
-    if any(Path(photo.file).name != photo.file for photo in study.photos):
-        raise ValueError("a photo's name leads out of its folder")
     return study

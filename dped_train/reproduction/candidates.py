@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dped_data.errors import InputError, UsageError
+from dped_data.names import plain_name
 from dped_train.reproduction.settings import ReproduceSettings
 from dped_train.settings import TrainSettings
 from dped_train.vgg import load_vgg
@@ -100,6 +101,7 @@ def added_row(text: str) -> Candidate:
     if not equals or not name or not Path(path).exists():
         raise UsageError(f"--row {text}: must be NAME=FILE (a model) or NAME=DIR (enhanced photos), and be there")
     safe = "".join(c if c.isalnum() else "-" for c in name.lower())
+    plain_name(f"row-{safe}.safetensors", "--row", UsageError)
     place = Path(path)
     if place.is_dir():
         return Candidate(f"row-{safe}", name, external=place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dped_data.ownership import remove
 from dped_train.reproduction.candidates import DPED, Candidate
@@ -16,6 +15,7 @@ from dped_train.reproduction.sheets import artefact_sheet, blurred_sheet, method
 
 SHEET_ROWS = 4
 ARTEFACT_PATCHES = 200
+_Scenes = tuple[tuple[str, ...], ...]
 Labelled = tuple[tuple[str, Path], ...]
 
 
@@ -55,7 +55,7 @@ def figures(bench: Bench, second: Sequence[tuple[Candidate, Row]], compared: Seq
     ours = next(row for candidate, row in second if candidate.name.startswith(DPED))
     sheets = {number[:2]: folder / f"figure-{number}.png" for number in ("05", "08-patches", "12", "19")}
 
-    def make() -> dict[str, Any]:
+    def make() -> dict[str, _Scenes]:
         store = bench.test()
         write_picture(sheets["05"], blurred_sheet(store, SHEET_ROWS))
         rows = [row for _, row in second]
@@ -67,8 +67,8 @@ def figures(bench: Bench, second: Sequence[tuple[Candidate, Row]], compared: Seq
             photos = {"phone": scene.phone, **scene.made, "dslr": scene.dslr}
             for name, photo in photos.items():
                 write_picture(folder / _scene_file(number, name), photo)
-            shown.append(list(photos))
-        return {"scenes": shown}
+            shown.append(tuple(photos))
+        return {"scenes": tuple(shown)}
 
     facts = {
         "dataset": dataset_facts(bench),
@@ -79,15 +79,15 @@ def figures(bench: Bench, second: Sequence[tuple[Candidate, Row]], compared: Seq
     labels = {**{row.name: row.label for _, row in second}, "phone": "phone", "dslr": "DSLR"}
     done = folder / "figures.json"
     for _ in range(2):  # a second time only where a picture that was kept has gone
-        made = kept(done, facts, make)
+        made = kept(done, facts, make, dict[str, _Scenes])
         result = Figures(
             blurred=sheets["05"],
             losses=sheets["19"],
             artefacts=sheets["12"],
             methods=sheets["08"],
             scenes=tuple(
-                tuple((labels[name], folder / _scene_file(number, name)) for name in names)
-                for number, names in enumerate(made["scenes"])
+                tuple((labels[name], folder / _scene_file(number, name)) for name in names if name in labels)
+                for number, names in enumerate(made.get("scenes", ()))
             ),
             ours=ours.label,
         )

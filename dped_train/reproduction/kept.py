@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dped_data.files import atomic_write_text
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.settings_machinery import digest_of
+
+T = TypeVar("T")
 
 FORMAT_VERSION = 1
 
 
-def kept(path: Path, depends_on: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The result in `path` if it was made from the same facts, else `make()`, which is then written there."""
+def kept(path: Path, depends_on: Mapping[str, Any], make: Callable[[], T], kind: type[T]) -> T:
+    """The result in `path` if it was made from the same facts, else `make()`, which is then written there.
+
+    `kind` is the result's type, a dataclass or a dict: what is there but is no such result is made anew.
+    """
     key = digest_of(depends_on, FORMAT_VERSION)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, MOST_LIST_BYTES)
         if document["key"] == key:
-            result: dict[str, Any] = document["result"]
-            return result
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass  # not there, or cut off: it is made anew
+            return typed(kind, document["result"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, cut off, or made up: it is made anew
     path.parent.mkdir(parents=True, exist_ok=True)
-    result = make()
+    made = make()
+    result = dataclasses.asdict(made) if dataclasses.is_dataclass(made) and not isinstance(made, type) else made
     atomic_write_text(path, json.dumps({"key": key, "result": result}, indent=1) + "\n")
-    return result
+    return made
 
 
 def is_kept_result(path: Path) -> bool:
     """Whether a file holds a result as `kept` writes it."""
     try:
-        return {*json.loads(path.read_text(encoding="utf-8"))} == {"key", "result"}
-    except (OSError, ValueError, TypeError, RecursionError):
+        return {*read_json(path, MOST_LIST_BYTES)} == {"key", "result"}
+    except (OSError, ValueError, TypeError):
         return False

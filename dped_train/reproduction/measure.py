@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from dped_train.data import open_pairs
 from dped_train.enhancer_file import enhancer_metadata
 from dped_train.evaluate import EvaluationReport, evaluate
 from dped_train.limitations import LimitationReport
+from dped_train.record import recorded_seconds
 from dped_train.reproduction.candidates import Candidate
 from dped_train.reproduction.kept import kept
 from dped_train.reproduction.settings import ReproduceSettings
@@ -61,6 +61,17 @@ class Row:
     train_seconds: float
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What is kept of an evaluation; see `Row`."""
+
+    psnr: Figure
+    ssim: Figure
+    ms_ssim: Figure
+    limitations: tuple[LimitationReport, ...]
+    patches: int
+
+
 def measured(bench: Bench, candidate: Candidate) -> Row:
     """The candidate's row; trained and measured now, or kept from an earlier call with the same settings and data.
 
@@ -70,9 +81,9 @@ def measured(bench: Bench, candidate: Candidate) -> Row:
     model, seconds = candidate.model, 0.0
     if candidate.training is not None:
         model = _trained(bench, candidate.name, candidate.training)
-        seconds = _seconds(model.parent)
+        seconds = recorded_seconds(model.parent)
 
-    def make() -> dict[str, Any]:
+    def make() -> _Measured:
         report = evaluate(
             bench.dataset,
             None,
@@ -82,7 +93,7 @@ def measured(bench: Bench, candidate: Candidate) -> Row:
             most_patches=bench.settings.test_patches,
             device=bench.settings.device,
         )
-        return _as_json(report)
+        return _measured(report)
 
     facts = {
         "dataset": dataset_facts(bench),
@@ -91,17 +102,17 @@ def measured(bench: Bench, candidate: Candidate) -> Row:
         "external": listing(candidate.external),
         "baseline": candidate.baseline,
     }
-    result = kept(bench.out / "results" / f"{candidate.name}.json", facts, make)
+    result = kept(bench.out / "results" / f"{candidate.name}.json", facts, make, _Measured)
     return Row(
         name=candidate.name,
         label=candidate.label,
         published=candidate.published,
         model=model,
-        psnr=Figure(**result["psnr"]),
-        ssim=Figure(**result["ssim"]),
-        ms_ssim=Figure(**result["ms_ssim"]),
-        limitations=tuple(_limitation(table) for table in result["limitations"]),
-        patches=result["patches"],
+        psnr=result.psnr,
+        ssim=result.ssim,
+        ms_ssim=result.ms_ssim,
+        limitations=result.limitations,
+        patches=result.patches,
         train_seconds=seconds,
     )
 
@@ -113,26 +124,17 @@ def _trained(bench: Bench, name: str, training: TrainSettings) -> Path:
     if not model.is_file():
         remove(done)
 
-    def make() -> dict[str, Any]:
+    def make() -> dict[str, int]:
         report = train(bench.dataset, None, runs, training, resume=True)
         return {"steps": report.steps}
 
-    kept(done, {"training": settings_dict(training), "dataset": dataset_facts(bench)}, make)
+    kept(done, {"training": settings_dict(training), "dataset": dataset_facts(bench)}, make, dict[str, int])
     return model
 
 
-def _as_json(report: EvaluationReport) -> dict[str, Any]:
-    by_name = {row.metric: row for row in report.metrics}
-    figures = {name: asdict(by_name[name].patches) for name in ("psnr", "ssim", "ms_ssim")}
-    return {**figures, "patches": report.patches, "limitations": [asdict(row) for row in report.limitations]}
-
-
-def _limitation(table: dict[str, Any]) -> LimitationReport:
-    figures = {
-        name: None if table[name] is None else Figure(**table[name])
-        for name in ("against_phone", "against_dslr", "untouched")
-    }
-    return LimitationReport(limitation=table["limitation"], patches=table["patches"], **figures)
+def _measured(report: EvaluationReport) -> _Measured:
+    figures = {row.metric: row.patches for row in report.metrics}
+    return _Measured(figures["psnr"], figures["ssim"], figures["ms_ssim"], report.limitations, report.patches)
 
 
 def dataset_facts(bench: Bench) -> dict[str, Any]:
@@ -152,8 +154,3 @@ def listing(folder: Path | None) -> list[list[Any]]:
         return []
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [[str(path.relative_to(folder)), *file_state(path)] for path in files]
-
-
-def _seconds(run: Path) -> float:
-    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return sum(float(row["seconds"]) for row in csv.DictReader(file))

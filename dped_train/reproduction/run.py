@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -135,24 +135,18 @@ def _shift_losses(bench: Bench) -> ShiftLosses:
     """Figure 6 over DSLR patches of all splits; as CSV and SVG in the folder."""
     settings = bench.settings
 
-    def make() -> dict[str, Any]:
+    def make() -> ShiftLosses:
         stores = [open_pairs(bench.dataset, split) for split in SPLITS if _has_patches(bench, split)]
         total = sum(len(store) for store in stores)
         shares = [max(1, round(settings.shift_patches * len(store) / total)) for store in stores]
         photos = np.concatenate(
             [store.read(spread_rows(len(store), share))[1] for store, share in zip(stores, shares, strict=True)]
         )
-        return asdict(shift_losses(photos, settings.largest_shift_px, settings.seed))
+        return shift_losses(photos, settings.largest_shift_px, settings.seed)
 
     chosen = [settings.shift_patches, settings.largest_shift_px, settings.seed]
-    result = kept(bench.out / "results" / "figure-06.json", {"dataset": dataset_facts(bench), "settings": chosen}, make)
-    losses = ShiftLosses(
-        shift_px=tuple(result["shift_px"]),
-        mse=tuple(result["mse"]),
-        colour=tuple(result["colour"]),
-        colour_paper=tuple(result["colour_paper"]),
-        patches=result["patches"],
-    )
+    facts = {"dataset": dataset_facts(bench), "settings": chosen}
+    losses = kept(bench.out / "results" / "figure-06.json", facts, make, ShiftLosses)
     write_shift_csv(bench.out / "figure-06.csv", losses)
     write_shift_plot(bench.out / "figure-06.svg", losses)
     return losses

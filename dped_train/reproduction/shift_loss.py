@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dped_data.csv_tables import Formatted, csv_text
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_bytes, atomic_write_text
 from dped_data.progress import progress
@@ -80,10 +81,11 @@ def shift_losses(photos: NDArray[np.uint8], largest_px: int, seed: int) -> Shift
 
 def write_shift_csv(path: Path, losses: ShiftLosses) -> None:
     """Write the curves: shift_px, mse, colour, colour_paper, ratio of the first two."""
-    lines = ["shift_px,mse,colour,colour_paper,ratio"]
+    rows: list[list[object]] = []
     for shift, mse, colour, paper in zip(losses.shift_px, losses.mse, losses.colour, losses.colour_paper, strict=True):
-        lines.append(f"{shift},{mse:.6g},{colour:.6g},{paper:.6g},{f'{mse / colour:.6g}' if colour else ''}")
-    atomic_write_text(path, "\n".join(lines) + "\n")
+        ratio = f"{mse / colour:.6g}" if colour else ""
+        rows.append([shift, *(Formatted(text) for text in (f"{mse:.6g}", f"{colour:.6g}", f"{paper:.6g}", ratio))])
+    atomic_write_text(path, csv_text(["shift_px", "mse", "colour", "colour_paper", "ratio"], rows))
 
 
 def write_shift_plot(path: Path, losses: ShiftLosses) -> None:

@@ -20,11 +20,12 @@ from dped_data import PatchStore, build_dataset
 from dped_data.build import BuildReport
 from dped_data.capture_table import read_captures
 from dped_data.errors import InputError, UsageError
+from dped_data.inspection.verify import verify_dataset
 from dped_data.photos import read_photo
 from dped_data.plan import choose_phone, plan_dataset
 from dped_data.rigs import load_build_settings
 from dped_data.settings import BuildSettings
-from dped_data.work_units import all_shards
+from dped_data.work_units import all_shards, splits_on_disk
 
 COUNT = 6
 
@@ -91,6 +92,34 @@ def test_second_run_does_nothing_again(
     report = build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
     assert report.reused == COUNT
     assert content(tmp_path / "pocket") == before
+
+
+@pytest.mark.parametrize("damage", ["", "capture_id\nx\n", '"capture_id","status"\n"\0', "\udcff"])
+def test_a_damaged_table_is_written_anew_and_every_split_stays(
+    rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path, damage: str
+) -> None:
+    folder = tmp_path / "pocket"
+    shutil.copytree(built.folder, folder)
+    before = content(folder)
+    (folder / "captures.csv").write_bytes(damage.encode("utf-8", "surrogateescape"))
+    splits = {row.capture_id: row.split for row in built.rows}
+    plan = plan_dataset(rig[0], "pocket", settings, folder)
+    assert {c.capture_id: s for c, s in zip(plan.pairing.captures, plan.splits, strict=True)} == splits
+    assert splits_on_disk(folder) == splits
+    assert "taken from their shards" in plan.pairing.notes[-1]
+    report = build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
+    assert report.reused == COUNT and content(folder) == before
+
+
+@pytest.mark.parametrize("name", ["a\rb", "=1+1", "'x", 'q"\n,'])
+def test_a_photo_of_any_name_builds_and_is_read_again(settings: BuildSettings, tmp_path: Path, name: str) -> None:
+    captures = tmp_path / "captures"
+    for index, title in enumerate((name, "b", "c")):
+        write_capture(captures, index, name=title)
+    first = build_dataset(captures, tmp_path / "out", "pocket", settings, jobs=1)
+    assert name in {row.capture_id for row in read_captures(first.folder)}
+    assert build_dataset(captures, tmp_path / "out", "pocket", settings, jobs=1).reused == 3
+    assert verify_dataset(tmp_path / "out", "pocket", jobs=1).exit_status == 0
 
 
 def test_added_photos_extend_to_what_a_fresh_build_gives(

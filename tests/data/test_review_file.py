@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dped_data.errors import InputError
-from dped_data.review_file import COLUMNS, Decision, append_decision, read_decisions, read_review
+from dped_data.review_file import Decision, append_decision, read_decisions, read_review
 
 
 def decide(path: Path, name: str, verdict: str, note: str = "") -> None:
@@ -26,7 +26,7 @@ def test_last_decision_counts(tmp_path: Path) -> None:
     decisions = read_decisions(path)
     assert len(decisions) == 6
     assert decisions[1].note == 'blurred, "really" bad'
-    assert path.read_text(encoding="utf-8").splitlines()[0] == ",".join(COLUMNS)
+    assert path.read_text(encoding="utf-8").splitlines()[0] == '"time","capture_id","verdict","note"'
 
 
 def test_decision_cut_off_by_a_crash_does_not_count_and_does_no_harm(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_data_in_other_files_is_refused(tmp_path: Path, kind: str, name: str) ->
     [
         ({"format_version": 99}, "format version 99"),
         ({"format": "other"}, "not the manifest"),
-        ({"phone": 5}, "'phone' is int"),
+        ({"phone": 5}, "phone: 5 is int, expected str"),
         ({"splits": {}}, "damaged manifest"),
     ],
 )

@@ -39,7 +39,8 @@ BATCH = 200
 def damaged(target: Target, seed: int, number: int) -> bytes:
     """The file's content in one mutation."""
     rng = Random(f"{seed}/{target.name}/{number}")  # noqa: S311
-    return target.mutate(rng.choice(target.examples), rng)
+    chosen = target.examples[number % len(target.examples)] if target.in_order else rng.choice(target.examples)
+    return target.mutate(chosen, rng)
 
 
 def run_batch(target: Target, folder: Path, seed: int, numbers: range) -> tuple[int, int, list[str]]:

@@ -71,6 +71,7 @@ class Target:
         examples: its sound contents.
         read: reads the file in the folder, as the program would.
         mutate: the damage.
+        in_order: whether the examples are damaged one after another, not by chance.
     """
 
     name: str
@@ -78,11 +79,15 @@ class Target:
     examples: tuple[bytes, ...]
     read: Callable[[Path], object]
     mutate: Mutate
+    in_order: bool = False
 
 
 def all_targets(folder: Path) -> list[Target]:
     """Make all targets; each gets a folder below `folder` with what its file belongs to."""
-    return [*_photos(folder), *_tables(folder), *_dataset(folder), *_models(folder)]
+    from made_up_targets import made_up_targets  # which imports this module
+
+    targets = [*_photos(folder), *_tables(folder), *_dataset(folder), *_models(folder)]
+    return [*targets, *made_up_targets(folder, targets)]
 
 
 _PIXELS = np.stack(
@@ -279,7 +284,7 @@ def _capture(name: str, count: int) -> ShardCapture:
     return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (64, 64), (64, 64), np.eye(3), patches)
 
 
-def _write_dataset(folder: Path) -> None:
+def write_dataset(folder: Path) -> None:
     settings = settings_dict(BuildSettings())
     digest = digest_of(settings, FORMAT_VERSION)
     splits = {}
@@ -336,7 +341,7 @@ def _dataset(folder: Path) -> list[Target]:
         ("table", "captures.csv", mutate_text),
     ):
         place = folder / name
-        _write_dataset(place)
+        write_dataset(place)
         targets.append(Target(name, file, ((place / file).read_bytes(),), read_dataset, mutate))
     return targets
 
@@ -416,7 +421,7 @@ def reset(target: Target, folder: Path) -> Path:
     """The target's folder; made if it has none."""
     place = folder / target.name
     (place / target.file).parent.mkdir(parents=True, exist_ok=True)
-    if target.name == "settings":
+    if target.file == ".build/settings.json":
         shutil.rmtree(place)
         (place / ".build").mkdir(parents=True)
     return place

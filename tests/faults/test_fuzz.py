@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from made_up import made_up_shards
 from mutate import mutate_bytes, mutate_text
 
 FUZZER = Path(__file__).with_name("fuzz.py")
@@ -32,3 +33,17 @@ def test_two_thousand_damaged_files_do_no_harm(record_property: Callable[[str, o
     assert sum(report["mutations"].values()) == 2000
     assert 0.4 < report["refused"] / 2000 < 0.9  # most damage is noticed, and not everything is refused
     record_property("faults", json.dumps({"mutations": report["mutations"]}))
+
+
+def test_made_up_shards_are_refused_by_whatever_reads_a_dataset() -> None:
+    """Some hundred shards, each read by the functions behind six commands, in a process with 1 GB more."""
+    count = len(made_up_shards())
+    result = subprocess.run(
+        [sys.executable, str(FUZZER), "--target", "made-up shard", "--count", str(count), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(result.stdout)
+    assert report["found"] == [] and count > 60
+    assert report["refused"] == count

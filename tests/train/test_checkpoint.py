@@ -90,7 +90,7 @@ def test_network_and_optimiser_go_on_as_if_never_stored(tmp_path: Path) -> None:
     tensors = pack_module("net", first) | pack_adam("adam", adams[0])
     checkpoint = load_checkpoint(save_checkpoint(tmp_path, Checkpoint(1, tensors, {})))
     unpack_module(checkpoint, "net", second, tmp_path)
-    unpack_adam(checkpoint, "adam", adams[1])
+    unpack_adam(checkpoint, "adam", adams[1], Path("x"))
     for net, adam in zip((first, second), adams, strict=True):
         _descend(net, adam)
     for name, value in first.state_dict().items():

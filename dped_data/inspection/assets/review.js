@@ -54,10 +54,10 @@ dped.review = (() => {
   }
 
   function csv() {
-    const cell = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    const line = (cells) => `${cells.map((text) => cell(text.replace(/\s+/g, " ").trim())).join(",")}\n`;
-    const rows = log.map((d) => line([d.time, d.capture_id, d.verdict, d.note]));
-    return ["time,capture_id,verdict,note\n", ...rows].join("");
+    const plain = (text) => (/^[=+\-@\t\r']/.test(text) ? `'${text}` : text); // no cell is a spreadsheet's formula
+    const line = (cells) => `${cells.map((text) => `"${plain(text).replaceAll('"', '""')}"`).join(",")}\n`;
+    const rows = log.map((d) => line([d.time, d.capture_id, d.verdict, d.note.replace(/\s+/g, " ").trim()]));
+    return [line(["time", "capture_id", "verdict", "note"]), ...rows].join("");
   }
 
   function save() {

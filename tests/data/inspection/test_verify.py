@@ -124,12 +124,12 @@ def _set(name: str, row: int, value: object) -> Callable[[h5py.File], None]:
         (_set("ncc", 3, np.nan), "patch 3 (capture c000): correlation is not between -1 and 1"),
         (_set("error_px", 20, -1.0), "patch 20 (capture c001): predicted error is not a positive number"),
         (_set("dslr_xy", 2, np.inf), "patch 2 (capture c000): geometry is not finite"),
-        (_set("capture", 4, 99), "patch 4 (capture c003): belongs to no capture of the shard"),
+        (_set("capture", 4, 99), "damaged shard, 'capture' holds 99 in row 4, allowed are 0 to 3"),
         (_set("phone_xy", 1, (0, 0)), "patch 0 (capture c000): the same window is stored more than once"),
         (_set("phone_xy", 1, (450, 0)), "patch 1 (capture c000): lies outside the phone photo"),
         (_set("phone_xy", 1, (3, 0)), "patch 1 (capture c000): phone pixels are not those of the photo"),
         (_set("window_xy", 1, (0, 0)), "1 duplicate windows"),
-        (_set("window_reason", 0, 77), "window reason 77 is unknown"),
+        (_set("window_reason", 0, 77), "damaged shard, 'window_reason' holds 77 in row 0, allowed are 0 to 5"),
     ],
 )
 def test_damaged_content_is_named(copy: Path, edit: Callable[[h5py.File], None], message: str) -> None:

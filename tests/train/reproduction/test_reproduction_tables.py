@@ -99,8 +99,10 @@ def test_results_are_kept_until_what_they_depend_on_changes(tmp_path: Path) -> N
         calls.append(1)
         return {"calls": len(calls)}
 
-    path = tmp_path / "results" / "a.json"
-    assert kept(path, {"model": "1"}, make) == kept(path, {"model": "1"}, make) == {"calls": 1}
-    assert kept(path, {"model": "2"}, make) == {"calls": 2}
+    path, kind = tmp_path / "results" / "a.json", dict[str, int]
+    assert kept(path, {"model": "1"}, make, kind) == kept(path, {"model": "1"}, make, kind) == {"calls": 1}
+    assert kept(path, {"model": "2"}, make, kind) == {"calls": 2}
     path.write_text(path.read_text()[:-20])
-    assert kept(path, {"model": "2"}, make) == {"calls": 3}
+    assert kept(path, {"model": "2"}, make, kind) == {"calls": 3}
+    path.write_text(path.read_text().replace("3", '"three"'))  # whole, but no such result
+    assert kept(path, {"model": "2"}, make, kind) == {"calls": 4}
