@@ -20,7 +20,7 @@ from families import FAMILIES, LARGE, LARGE_RIG, cross, render
 from measurements import Crossed, Result, cross_dped, cross_naive, measure_dped, measure_naive, worker_memory_mb
 from tables import calibration_table, contrast_table, crossed_table, result_table
 
-from dped_data.demo_photos import prepare_demo
+from dped_data.demo_photos import copy_photos
 
 NAIVE = Path(__file__).with_name("naive_builder.py")
 
@@ -70,7 +70,7 @@ def parse_options() -> argparse.Namespace:
 
 def demo_photos(folder: Path) -> Path:
     """Collect the photos that ship with scikit-image."""
-    prepare_demo(folder)
+    copy_photos(folder / "photos")
     return folder / "photos"
 
 

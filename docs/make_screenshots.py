@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 from chromium import start_chromium  # noqa: E402
 
 import cli  # noqa: E402
-from dped_data.demo_photos import prepare_demo  # noqa: E402
+from dped_data.demo_photos import copy_photos  # noqa: E402
 from dped_data.photo_writing import write_photo  # noqa: E402
 from dped_data.photos import read_photo  # noqa: E402
 from dped_data.resampling import sample_dslr  # noqa: E402
@@ -52,7 +52,7 @@ def run(command: str) -> None:
 
 def make_report(folder: Path) -> Path:
     """Render, spoil, build, spoil again, inspect; return the report's page."""
-    prepare_demo(folder)
+    copy_photos(folder / "photos")
     run(f"simulate-rig --photos {folder}/photos --out {folder}/rig --phone sony --scale 0.5 --count 16 --sessions 4")
     canon = folder / "rig" / "captures" / "canon"
     (canon / f"{OTHER_SCENE}.jpg").write_bytes((canon / "0010.jpg").read_bytes())

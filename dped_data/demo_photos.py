@@ -36,8 +36,6 @@ def demo_folder(folder: Path) -> Iterator[None]:
     """
     if folder.is_dir() and any(folder.iterdir()) and not is_marked(folder / WORK_FOLDER):
         raise InputError(f"{folder}: not empty and not made by a demo; choose another --out, or remove it")
-    import skimage
-
     with held(folder, "demo", ("photos/", *(f"photos/{name}" for name in _NAMES))):
         for made in _MADE:
             remove_recorded(recorded_files(folder / made))
@@ -45,7 +43,14 @@ def demo_folder(folder: Path) -> Iterator[None]:
             for work in (WORK_FOLDER, DATASET_WORK_FOLDER):
                 remove_work_folder(folder / made / work)
             remove_if_empty(folder / made)
-        (folder / "photos").mkdir(exist_ok=True)
-        for name in _NAMES:
-            atomic_write_bytes(folder / "photos" / name, (Path(skimage.__file__).parent / "data" / name).read_bytes())
+        copy_photos(folder / "photos")
         yield
+
+
+def copy_photos(folder: Path) -> None:
+    """Copy the scene photos into a folder, which is made if it is missing."""
+    import skimage
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _NAMES:
+        atomic_write_bytes(folder / name, (Path(skimage.__file__).parent / "data" / name).read_bytes())

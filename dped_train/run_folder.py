@@ -27,10 +27,9 @@ from dped_train.state import TrainingState
 MODEL_NAME = "enhancer.safetensors"
 
 
-_NAMES = (
-    *(MODEL_NAME, f"best-{MODEL_NAME}", "checkpoints/", "pictures/", "tensorboard/"),
-    *("checkpoints/step-*.safetensors", "pictures/step-*.png"),
-)
+_NAMES = (MODEL_NAME, f"best-{MODEL_NAME}", "checkpoints/", "pictures/", "tensorboard/", "pictures/step-*.png")
+_SEEN_TO = (*TABLES, "checkpoints/step-*.safetensors")
+"""What may not be as it was written: a table is kept then, and reading a checkpoint says what is wrong with it."""
 
 
 @contextmanager
@@ -39,7 +38,7 @@ def held_run(folder: Path, leads: bool) -> Iterator[None]:
     if not leads:
         yield
         return
-    with held(folder, "train", _NAMES, tables=TABLES, adopt=_files_of_the_version_before):
+    with held(folder, "train", _NAMES, tables=_SEEN_TO, adopt=_files_of_the_version_before):
         yield
 
 
@@ -53,7 +52,7 @@ def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
             enhancer_metadata(folder / MODEL_NAME)
     except InputError:
         return None
-    known = [path for name in (*_NAMES, *TABLES) if not name.endswith("/") for path in folder.glob(name)]
+    known = [path for name in (*_NAMES, *_SEEN_TO) if not name.endswith("/") for path in folder.glob(name)]
     states = {path: written_state(path) for path in known}
     return {path: replace(state, grows=path.name == METRICS_NAME) for path, state in states.items()}
 

@@ -231,7 +231,7 @@ def test_bad_photos_fail_by_name_and_the_others_are_enhanced(model: Path, tmp_pa
     assert "truncated" in reasons["truncated.png"]
     assert "not a photo" in reasons["text.jpg"]
     assert reasons["missing.jpg"] == "no such file"
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png", "2.png", "enhanced.jsonl"]
+    assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["0.png", "1.png", "2.png", "enhanced.jsonl"]
 
 
 def test_one_truncated_photo_among_twenty(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +266,7 @@ def test_a_full_disk_stops_the_run_and_says_how_to_go_on(
     monkeypatch.setattr("dped_data.files.os.fsync", full)
     with pytest.raises(InputError, match=r"0\.png: no space left on the disk; free some and run the same again"):
         enhance(model, photos, tmp_path / "out", EXACT)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["enhanced.jsonl"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["enhanced.jsonl"]
 
 
 def test_models_are_found_by_name_and_in_runs(model: Path, tmp_path: Path) -> None:

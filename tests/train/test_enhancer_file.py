@@ -29,7 +29,7 @@ def test_a_stored_enhancer_comes_back(tmp_path: Path, normalisation: Normalisati
     assert not loaded.training
     assert all(torch.equal(a, b) for a, b in zip(enhancer.parameters(), loaded.parameters(), strict=True))
     assert enhancer_metadata(tmp_path / "model.safetensors")["recipe"] == "released"
-    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["model.safetensors"]
 
 
 def test_reserved_metadata_is_refused(tmp_path: Path, enhancer: Enhancer) -> None:

@@ -156,7 +156,7 @@ def test_a_run_that_ends_while_it_saves_its_last_step_resumes_to_the_same_files(
         models = [load_enhancer(folder / name).state_dict() for folder in (whole, ended)]
         assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
     assert [p.name for p in (ended / "checkpoints").iterdir()] == [p.name for p in (whole / "checkpoints").iterdir()]
-    assert not list(ended.rglob(".tmp-*"))
+    assert not list((ended / ".dped/tmp").iterdir())
 
 
 @pytest.mark.parametrize("recipe", ["released", "paper"])
