@@ -19,7 +19,7 @@ from naive_score import run_naive, score_naive
 
 from dped_data.build import build_dataset, build_shard
 from dped_data.capture_table import read_captures
-from dped_data.dataset_folder import prepare
+from dped_data.dataset_folder import locked, prepare
 from dped_data.files import sha256_of_file
 from dped_data.plan import plan_dataset
 from dped_data.records import CONTRAST_CLASSES
@@ -128,10 +128,11 @@ def worker_memory_mb(captures: Path, folder: Path, rig: Rig) -> float:
 def _work_and_measure(captures: Path, folder: Path, rig: Rig) -> float:
     settings = BuildSettings(rig=rig)
     plan = plan_dataset(captures, PHONE, settings)
-    digest = prepare(folder, captures, settings_dict(settings), overwrite=False)
-    units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)
-    for unit in units:
-        build_shard(unit, captures, folder, settings, digest)
+    with locked(folder):
+        digest = prepare(folder, captures, settings_dict(settings), overwrite=False)
+        units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)
+        for unit in units:
+            build_shard(unit, captures, folder, settings, digest)
     return peak_memory_mb()
 
 

@@ -39,6 +39,7 @@ from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import settings_dict
 from dped_data.shards import ShardCapture, write_shard
 from dped_data.unit_watch import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
+from dped_data.work_folder import make_work_folder
 from dped_data.work_units import (
     WORK_FOLDER,
     Unit,
@@ -174,8 +175,8 @@ def build_shard(
     With `target` both are sent there as well; `folder` may then be this machine's own.
     """
     if target is not None:
-        for name in (unit.split, WORK_FOLDER):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / unit.split).mkdir(parents=True, exist_ok=True)
+        make_work_folder(folder / WORK_FOLDER, whole_folder=True)
     watch, photos = UnitWatch(folder, unit.key, limit_s), PhotoReader(root)
     outcomes = [_align_watched(watch, photos, capture, settings, folder) for capture in unit.captures]
     kept = [shard_capture for _, shard_capture in outcomes if shard_capture is not None]

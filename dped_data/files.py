@@ -33,7 +33,7 @@ def atomic_path(path: Path, *, durable: bool = True, proven: bool = False, grows
     Raises:
         ForeignFileError: something at `path` is not ours to replace.
     """
-    temporary = path
+    temporary = None
     try:
         temporary = temporary_path(work_folder_of(path), path.suffix)
         yield temporary
@@ -50,7 +50,7 @@ def atomic_path(path: Path, *, durable: bool = True, proven: bool = False, grows
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        if temporary != path:
+        if temporary is not None and temporary.exists():
             with suppress(OSError):
                 remove_in_work(temporary)
 

@@ -148,14 +148,13 @@ def is_photo_name(name: str) -> bool:
 def fault_of_name(name: str) -> str:
     """Return why a photo of this name, which may have folders in it, is not used; "" if it is.
 
-    Tables and HDF5 files hold UTF-8 only; control characters break lines of tables, and command the terminal.
+    Tables and HDF5 files hold any text, but UTF-8 only.
     """
-    if name.isprintable():
-        return ""
-    kinds = {unicodedata.category(character) for character in name}
-    if "Cs" in kinds:  # Python's stand-in for a byte that is not UTF-8
+    try:
+        name.encode()
+    except UnicodeEncodeError:
         return "its name is not UTF-8; rename it"
-    return "its name holds control characters; rename it" if kinds & _CONTROLS else ""
+    return ""
 
 
 def shown_name(name: str) -> str:

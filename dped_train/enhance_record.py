@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from dped_data.files import atomic_write_text
 from dped_data.photo_files import FileState, file_state, sha256_of_photo
 from dped_data.work_folder import ForeignFileError
+from dped_data.written_record import is_ours
 
 RECORD_NAME = "enhanced.jsonl"
 _BEGUN = "begun:"
@@ -26,12 +28,9 @@ class NotedPhoto:
 def check_record(folder: Path) -> None:
     """Raise ForeignFileError where the record's name is taken by another file: lines would be added to it."""
     path = folder / RECORD_NAME
-    if path.is_symlink() or (path.exists() and not (path.is_file() and _is_record(path.read_bytes()))):
+    of_an_earlier_version = path.is_file() and path.read_bytes().startswith(_FIRST_BYTES)
+    if path.is_symlink() or (path.exists() and not (of_an_earlier_version or is_ours(path))):
         raise ForeignFileError(f"{path}: is no list of enhanced photos; move it away, or choose another --out")
-
-
-def _is_record(data: bytes) -> bool:
-    return data.startswith(_FIRST_BYTES[: len(data)])
 
 
 class EnhanceRecord:
@@ -98,10 +97,13 @@ class EnhanceRecord:
     def _note(self, output: Path, made: str, photo: NotedPhoto) -> None:
         name = self._name(output)
         line = {"photo": name, "made": made, "sha256": photo.sha256, "state": photo.state}
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
+        with self._lock:
+            if not self.path.exists():
+                atomic_write_text(self.path, "", grows=True)
             self._keys[name], self._photos[name] = made, photo
-            file.write("\n" if self._cut_short() else "")
-            file.write(json.dumps(line) + "\n")
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n" if self._cut_short() else "")
+                file.write(json.dumps(line) + "\n")
 
     def _name(self, output: Path) -> str:
         return output.relative_to(self.folder).as_posix()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from dped_data.files import atomic_write_text
 from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.ownership import keep_changed
 from dped_data.settings_machinery import digest_of
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ def kept(path: Path, depends_on: Mapping[str, Any], make: Callable[[], T], kind:
         pass  # not there, cut off, or made up: it is made anew
     path.parent.mkdir(parents=True, exist_ok=True)
     made = make()
+    keep_changed(path)
     result = dataclasses.asdict(made) if dataclasses.is_dataclass(made) and not isinstance(made, type) else made
     atomic_write_text(path, json.dumps({"key": key, "result": result}, indent=1) + "\n")
     return made

@@ -36,8 +36,10 @@ What = Literal["methods", "ablation", "shift-loss", "figures", "all"]
 _NAMES = (
     *("results/", "runs/", "figures/", "figure-06.csv", "figure-06.svg", "report.html"),
     *(f"{what}.html" for what in ("methods", "ablation", "shift-loss", "figures")),
-    *("results/*.json", "runs/*/done.json", "figures/figure*", "figures/scene-*.jpg"),
+    *("figures/figure-*.png", "figures/scene-*.jpg"),
 )
+_RESULTS = ("results/*.json", "runs/*/done.json", "figures/figures.json")
+"""What is made anew where it is not as it was written; then it is kept beside."""
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -90,7 +92,7 @@ def reproduce(
     bench = Bench(dataset, out / dataset.name, settings)
     bench.test()
     added = tuple(added_row(row) for row in rows)
-    with held(bench.out, "reproduce", _NAMES, adopt=_files_of_the_version_before):
+    with held(bench.out, "reproduce", _NAMES, tables=_RESULTS, adopt=_files_of_the_version_before):
         losses = _shift_losses(bench) if what in ("shift-loss", "all") else None
         second = table_2(bench, added) if what in ("methods", "figures", "all") else None
         third = table_3(bench) if what in ("ablation", "all") else None
@@ -118,7 +120,7 @@ def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
     """The files of a reproduction that a version without a record made: results under keys prove it."""
     if not any(map(is_kept_result, out.glob("results/*.json"))):
         return None
-    known = [path for name in _NAMES if not name.endswith("/") for path in out.glob(name)]
+    known = [path for name in (*_NAMES, *_RESULTS) if not name.endswith("/") for path in out.glob(name)]
     return {path: written_state(path) for path in known}
 
 

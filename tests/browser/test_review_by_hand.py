@@ -43,9 +43,9 @@ class Rig:
         settings = load_build_settings(self.folder / "rig.toml", {"patch_size": 40})
         build_dataset(self.folder / "captures", self.folder / "dataset", PHONE, settings, jobs=1, review=review)
 
-    def inspect_and_serve(self) -> ReviewServer:
-        report = inspect_pairs(self.folder / "dataset", PHONE, self.folder / "report", jobs=1)
-        return ReviewServer(report, self.folder / "report")
+    def inspect_and_serve(self, name: str = "report") -> ReviewServer:
+        report = inspect_pairs(self.folder / "dataset", PHONE, self.folder / name, jobs=1)
+        return ReviewServer(report, self.folder / name)
 
 
 def shift_stored(dataset: Path, capture_id: str, pixels: int) -> None:
@@ -111,7 +111,7 @@ def test_a_reviewer_finds_rejects_and_gets_rid_of_a_fault(page: ReportPage, rig:
     assert stored(rig, SHIFTED) == b""
     assert {name: stored(rig, name) for name in others} == others  # and nothing else has changed
 
-    again = rig.inspect_and_serve()
+    again = rig.inspect_and_serve("again")  # the first one is being served still
     with running_server(again):
         page.open(again.address)
         assert SHIFTED not in page.rows()[:3]

@@ -20,6 +20,7 @@ from dped_data.build import BuildReport
 from dped_data.errors import InputError
 from dped_data.rigs import load_build_settings
 from dped_data.settings import BuildSettings
+from dped_data.work_folder import make_work_folder
 
 pytest.importorskip("distributed", reason="needs the extra dped[dask]")
 
@@ -159,11 +160,12 @@ def test_a_worker_with_folders_of_its_own_is_named(cluster: Processes, tmp_path:
     """A worker on this machine sees all there is; the check is asked for what it cannot see."""
     from dped_data.dask_cluster import Cluster, dask_client
 
+    make_work_folder(tmp_path / "work", whole_folder=True)
     cluster.add_worker()
     cluster.wait_for_workers(1)
     with (
         pytest.raises(InputError, match=r"worker tcp://.*: does not see .*/missing as it is here; .*share"),
-        dask_client(1, Cluster(cluster.address, tmp_path / "missing", tmp_path, {})),
+        dask_client(1, Cluster(cluster.address, tmp_path / "missing", tmp_path / "work", {})),
     ):
         pass
-    assert not list(tmp_path.glob(".tmp-*"))
+    assert not list((tmp_path / "work/tmp").iterdir())

@@ -23,6 +23,7 @@ from dped_data.errors import InputError
 from dped_data.guarded import run_units
 from dped_data.rigs import load_build_settings
 from dped_data.unit_watch import UnitWatch, read_watch, watch_path
+from dped_data.work_folder import make_work_folder
 from dped_data.work_units import WORK_FOLDER, all_shards
 
 DEADLY, STUCK, ONCE, HUNGRY, HUNGRY_ONCE = "deadly", "stuck", "once", "hungry", "unlucky"
@@ -78,7 +79,8 @@ def die_before_the_second_try(folder: Path, key: str) -> None:
 
 def run(folder: Path, units: dict[str, tuple[str, ...]], jobs: int, limit_s: float = 0) -> dict[str, str]:
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / WORK_FOLDER).mkdir(parents=True)
+    folder.mkdir()
+    make_work_folder(folder / WORK_FOLDER, whole_folder=True)
     calls = {key: (folder, key, captures, limit_s) for key, captures in units.items()}
     done = dict(run_units(work, calls, folder, jobs))
     assert done.keys() == units.keys()
@@ -148,7 +150,7 @@ def test_workers_that_die_without_a_capture_end_the_run_with_one_line(tmp_path: 
 
 
 def test_an_old_death_does_not_explain_new_ones(tmp_path: Path) -> None:
-    (tmp_path / WORK_FOLDER).mkdir()
+    make_work_folder(tmp_path / WORK_FOLDER, whole_folder=True)
     with pytest.raises(InputError, match="killed again and again"):
         list(run_units(die_before_the_second_try, {"a": (tmp_path, "a")}, tmp_path, 1))
 
@@ -159,7 +161,7 @@ def test_a_bug_in_a_worker_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_the_log_tells_what_a_worker_was_at(tmp_path: Path) -> None:
-    (tmp_path / WORK_FOLDER).mkdir()
+    make_work_folder(tmp_path / WORK_FOLDER, whole_folder=True)
     path = watch_path(tmp_path, "k")
     path.write_text('begin "a"\nend\nbegin "b"\nTimeout (0:00:01)!\nThread 0x01\nbegin "b"\nbegin "c\\nend"\n')
     log = read_watch(path)

@@ -57,7 +57,7 @@ def test_what_is_no_regular_file_is_refused_at_once_by_all_that_read_photos(
         lambda: read_header(path),
         lambda: read_bytes(path),
         lambda: sha256_of_photo(path),
-        lambda: clean_copy(path, tmp_path),
+        lambda: clean_copy(path),
         lambda: PhotoReader(tmp_path).read(path.name),
     ]
     with no_waiting():

@@ -105,6 +105,10 @@ class Job:
         partial: whether a visible file that is not the finished one is in order while the command has not finished.
         done: what a repeated command says when there is nothing left to do, if that is an error.
         most_lines: that it may print about what went wrong.
+        folder: that it fills, below OUT.
+        beside_strangers: its status in a folder with strangers' files of other names than its own.
+        overwrites: whether it takes --overwrite.
+        holds: whether it holds its folder from beginning to end; else it writes single files, each at once.
     """
 
     name: str
@@ -112,10 +116,14 @@ class Job:
     partial: Callable[[Path, str, bytes], bool] = field(default=lambda out, name, data: False)
     done: str = ""
     most_lines: int = 1
+    folder: str = ""
+    beside_strangers: int = 0
+    overwrites: bool = False
+    holds: bool = True
 
     def words(self, out: Path) -> list[str]:
         """The command for an output folder."""
-        return [str(out) if word == "OUT" else word for word in self.command]
+        return [word.replace("OUT", str(out)) for word in self.command]
 
 
 @dataclass

@@ -6,15 +6,20 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from fault_client import FaultServer, Job
 from small_rig import pair, write_rig
+from study_photos import CLASSES, answer_all, prefers, write_photo_sets
+from train.test_tensorflow_bundle import released_variables, write_bundle
 
 from dped_data.photo_writing import write_photo
+from dped_data.study.create import create_study
+from dped_data.study.store import AnswerStore
+from dped_data.study.study_file import read_study
 from dped_train.enhancer_file import load_enhancer, save_enhancer
 from dped_train.networks import Enhancer
 
@@ -66,7 +71,11 @@ def build_jobs(bench: Bench) -> dict[str, Job]:
     released = bench.folder / "released"
     bench.server.warm(["export-dped", "--data", str(bench.data), "--out", str(released), "--jobs", "1"])
     words = ("import-dped", str(released), "--phone", "pocket", "--out", "OUT", "--jobs", "1")
-    return {"build": Job("build", build_words(bench.captures, bench.toml, "OUT")), "import": Job("import", words)}
+    jobs = (
+        Job("build", build_words(bench.captures, bench.toml, "OUT"), folder="pocket", overwrites=True),
+        Job("import", words, folder="pocket", overwrites=True),
+    )
+    return {job.name: job for job in jobs}
 
 
 def use_jobs(bench: Bench) -> dict[str, Job]:
@@ -85,10 +94,78 @@ def use_jobs(bench: Bench) -> dict[str, Job]:
     jobs = (
         Job("export", ("export-dped", "--data", data, "--out", "OUT", "--jobs", "1"), done="exists already"),
         Job("inspect", inspect, _page_is_missing),
-        Job("train", train, _whole_model),
-        Job("enhance", enhance, lambda out, name, data: name == "enhanced.jsonl", most_lines=2),  # one for each photo
+        Job("train", train, _whole_model, folder="pocket"),
+        Job(
+            "enhance",
+            enhance,
+            lambda out, name, data: name == "enhanced.jsonl",
+            most_lines=2,  # one for each photo
+            overwrites=True,
+        ),
     )
     return {job.name: job for job in jobs}
+
+
+def other_jobs(bench: Bench) -> dict[str, Job]:
+    """The other commands that write: rigs, studies, tables, single files."""
+    sets = write_photo_sets(bench.folder / "sets", scenes=2)
+    study, model = bench.folder / "study", str(bench.folder / "model.safetensors")
+    create_study(sets, study)
+    with closing(AnswerStore(study, read_study(study))) as store:
+        answer_all(store, prefers(*CLASSES))
+    write_bundle(bench.folder / "tensorflow", released_variables(Enhancer("instance")))
+    scenes = bench.folder / "scenes"
+    for index in (0, 1):
+        write_photo(_made(scenes) / f"{index}.png", pair(index)[1])
+    simulate = ("simulate-rig", "--photos", str(scenes), "--out", "OUT", "--jobs", "1", "--scale", "0.1")
+    small = ("--data", str(bench.folder / "small"))
+    evaluate = ("evaluate", "--identity", "--split", "train", *small, "--csv", "OUT/e.csv", "--picture", "OUT/e.png")
+    reproduce = (
+        "reproduce",
+        "shift-loss",
+        "--data",
+        str(bench.data),
+        "--out",
+        "OUT",
+        "--shift-patches",
+        "9",
+        "--largest-shift-px",
+        "5",
+    )
+    jobs = (
+        Job("simulate", (*simulate, "--count", "2"), beside_strangers=1),
+        Job(
+            "study create",
+            ("study", "create", "--photos", str(bench.folder / "sets"), "--out", "OUT"),
+            beside_strangers=1,
+        ),
+        Job("study report", ("study", "report", str(study), "--out", "OUT")),
+        Job("reproduce", reproduce, folder="pocket"),
+        Job("evaluate", evaluate, holds=False),
+        Job(
+            "import checkpoint",
+            ("import-checkpoint", str(bench.folder / "tensorflow"), "--out", "OUT/m.safetensors"),
+            holds=False,
+        ),
+        Job("export pt2", ("export-onnx", model, "--out", "OUT/m.pt2"), holds=False),
+    )
+    return {job.name: job for job in jobs}
+
+
+ALL_NAMES = (
+    *("build", "import", "export", "inspect", "train", "enhance"),
+    *("simulate", "study create", "study report", "reproduce", "evaluate", "import checkpoint", "export pt2"),
+)
+
+
+def all_jobs(bench: Bench) -> dict[str, Job]:
+    """Every command that writes, but for those that serve and the demo, which is made of the others."""
+    return {**build_jobs(bench), **use_jobs(bench), **other_jobs(bench)}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _whole_model(out: Path, name: str, data: bytes) -> bool:

@@ -28,7 +28,7 @@ from test_tensorflow_bundle import released_variables, write_bundle
 import dped_train.checkpoint
 import dped_train.tensorflow_bundle
 from dped_data.capture_table import CaptureRow, read_captures, write_captures
-from dped_data.dataset_folder import built_origin, prepare
+from dped_data.dataset_folder import built_origin, locked, prepare
 from dped_data.errors import CaptureRejected, InputError
 from dped_data.exif import exif_with_time
 from dped_data.files import sha256_of_file
@@ -177,7 +177,7 @@ def _read_photo(suffix: str) -> Callable[[Path], object]:
         try:
             read_header(path)
         finally:
-            clean_copy(path, place)
+            clean_copy(path)
         return None
 
     return reader
@@ -227,7 +227,8 @@ def _tables(folder: Path) -> list[Target]:
 
     def overwritten(place: Path) -> object:
         new = settings_dict(BuildSettings(seed=1))
-        return prepare(place, place / "captures", new, overwrite=True)
+        with locked(place):
+            return prepare(place, place / "captures", new, overwrite=True)
 
     return [
         Target("toml", "rig.toml", (_TOML,), lambda p: load_build_settings(p / "rig.toml", {}), mutate_text),

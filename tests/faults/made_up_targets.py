@@ -18,7 +18,7 @@ from dped_data.inspection.verify import verify_dataset
 from dped_data.plan import splits_on_disk
 from dped_data.released.exporting import export_dped
 from dped_data.shards import read_shard, write_shard
-from dped_data.simulation.description import DESCRIPTION_NAME, begin
+from dped_data.simulation.description import DESCRIPTION_NAME, _asked_before
 from dped_data.simulation.geometry import draw_geometry
 from dped_data.simulation.optics import draw_phone
 from dped_data.simulation.settings import SimulationSettings
@@ -141,7 +141,7 @@ def _simulation(folder: Path) -> list[Target]:
     description = json.dumps({"asked": asked}).encode()
 
     def render(place: Path) -> object:
-        return begin(place, asked, ("sony", "canon"))
+        return _asked_before(place)
 
     return [
         Target("truth", "truth/1.json", (example,), read_truths, mutate_json),

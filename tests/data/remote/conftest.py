@@ -37,7 +37,7 @@ def environment(store: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monke
     """The store in this process's environment, a cache of its own, workers that know both, an empty bucket."""
     from remote_store import BUCKET
 
-    from dped_data.guarded import _executor
+    from dped_data.worker_pool import _executor
 
     for key, value in {**store, "DPED_CACHE": str(tmp_path / "cache")}.items():
         monkeypatch.setenv(key, value)
