@@ -98,3 +98,16 @@ def system_error(error: OSError | RuntimeError, path: Path) -> OSError | Runtime
     told = re.search(r"errno = (\d+)", str(error))
     number = int(told[1]) if told else getattr(error, "errno", None)
     return OSError(number, os.strerror(number), str(path)) if number else error
+
+
+@contextmanager
+def full_disk_told(output: Path) -> Iterator[None]:
+    """Stop the run with one line where `output` cannot be written for want of space: that is no photo's failure."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise InputError(
+            f"{output}: no space left on the disk; free some and run the same again: it goes on from here"
+        ) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError, PhotoError, UsageError
-from dped_data.files import sha256_of_file, written_state
+from dped_data.files import full_disk_told, sha256_of_file, written_state
 from dped_data.folder_lock import held
 from dped_data.memory import refusals_told
 from dped_data.photo_files import MTIME
@@ -24,6 +22,7 @@ from dped_data.photo_listing import fault_of_name, list_folder, shown_name
 from dped_data.photos import PHOTO_SUFFIXES, read_photo
 from dped_data.progress import progress
 from dped_data.settings_machinery import digest_of, settings_dict
+from dped_data.work_folder import ForeignFileError
 from dped_data.written_record import Written, is_ours
 from dped_train.enhance_record import EnhanceRecord, NotedPhoto, check_record
 from dped_train.enhance_settings import CHANGES_NO_PIXEL, EnhanceSettings
@@ -125,7 +124,8 @@ def _enhance_all(
         key = digest_of(facts | {"sha256": photo.sha256}, FORMAT_VERSION)
         result = _done(task, record, (key, _former_key(facts, photo)), settings.overwrite)
         if result is None:
-            record.begin(task.output, key, photo)
+            with full_disk_told(task.output):
+                record.begin(task.output, key, photo)
             result = _enhanced(task, enhancer, settings)
         # What is kept may have a new time only, or stand in a line of an earlier version.
         if result.status == "enhanced" or (result.status == "kept" and not record.notes(task.output, photo)):
@@ -226,18 +226,16 @@ def _done(task: _Task, record: EnhanceRecord, keys: tuple[str, ...], overwrite: 
 def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings) -> EnhancedPhoto:
     start = perf_counter()
     try:
-        with refusals_told():
+        with refusals_told(), full_disk_told(task.output):
             photo = read_photo(task.source)
             pixels = _pixels(photo, enhancer, settings)
             exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
             write_enhanced(task.output, pixels, settings.quality, exif)
     except MemoryError as error:
         return EnhancedPhoto(task.source, task.output, "failed", str(error))
+    except ForeignFileError as error:
+        return EnhancedPhoto(task.source, task.output, "failed", str(error))
     except (PhotoError, OSError) as error:
-        if os.strerror(errno.ENOSPC) in str(error):
-            raise InputError(
-                f"{task.output}: no space left on the disk; free some and run the same again: it goes on from here"
-            ) from error
         reason = error.fault if isinstance(error, PhotoError) else f"{task.output}: {error.strerror}"
         return EnhancedPhoto(task.source, task.output, "failed", reason)
     megapixels = photo.shape[0] * photo.shape[1] / 1e6

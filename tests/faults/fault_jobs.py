@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -66,6 +67,7 @@ def opened_bench() -> Iterator[Bench]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@cache
 def build_jobs(bench: Bench) -> dict[str, Job]:
     """A build, and an import of what an export wrote."""
     released = bench.folder / "released"
@@ -78,6 +80,7 @@ def build_jobs(bench: Bench) -> dict[str, Job]:
     return {job.name: job for job in jobs}
 
 
+@cache
 def use_jobs(bench: Bench) -> dict[str, Job]:
     """What is done with a dataset: export, inspection, training; and enhancing photos with a model."""
     torch.manual_seed(1)
@@ -106,6 +109,7 @@ def use_jobs(bench: Bench) -> dict[str, Job]:
     return {job.name: job for job in jobs}
 
 
+@cache
 def other_jobs(bench: Bench) -> dict[str, Job]:
     """The other commands that write: rigs, studies, tables, single files."""
     sets = write_photo_sets(bench.folder / "sets", scenes=2)
