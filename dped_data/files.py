@@ -46,7 +46,7 @@ def atomic_path(path: Path, *, durable: bool = True, proven: bool = False, grows
     except OSError as error:
         if error.errno == errno.EXDEV:
             raise InputError(f"{path}: lies on another file system than the folder around it; mount it above") from None
-        if error.filename is None or Path(error.filename).is_relative_to(path.parent):
+        if not error.filename or Path(error.filename).is_relative_to(path.parent):
             error.filename, error.filename2 = str(path), None
         raise
     finally:

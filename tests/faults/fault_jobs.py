@@ -137,7 +137,12 @@ def other_jobs(bench: Bench) -> dict[str, Job]:
         "5",
     )
     jobs = (
-        Job("simulate", (*simulate, "--count", "2"), beside_strangers=1),
+        Job(
+            "simulate",
+            (*simulate, "--count", "2"),
+            lambda out, name, data: name == "simulation.json",  # says first what was asked for, then what came of it
+            beside_strangers=1,
+        ),
         Job(
             "study create",
             ("study", "create", "--photos", str(bench.folder / "sets"), "--out", "OUT"),

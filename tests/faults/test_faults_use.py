@@ -9,9 +9,10 @@ import signal
 import pytest
 from conftest import trial_of
 from fault_client import Job, Tally, Trial, sample, visible
-from fault_jobs import Bench, use_jobs
+from fault_jobs import Bench, all_jobs, use_jobs
 
 KILLS = {"export": 8, "inspect": 5, "train": 4, "enhance": 5}
+OTHER_KILLS = {"simulate": 4, "study create": 4, "study report": 3}
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,15 @@ def trial(request: pytest.FixtureRequest, bench: Bench, jobs: dict[str, Job], ta
 
 def test_killed_at_a_point(trial: Trial) -> None:
     for at in sample(trial, KILLS[trial.job.name]):
+        plan, out = {"kind": "kill", "at": at}, trial.fresh()
+        assert trial.disturb(out, plan).status == -signal.SIGKILL
+        trial.finish(out, plan)
+
+
+@pytest.mark.parametrize("name", OTHER_KILLS)
+def test_rigs_and_studies_killed_at_a_point(name: str, bench: Bench, tally: Tally) -> None:
+    trial = trial_of(bench, all_jobs(bench)[name], tally)
+    for at in sample(trial, OTHER_KILLS[name]):
         plan, out = {"kind": "kill", "at": at}, trial.fresh()
         assert trial.disturb(out, plan).status == -signal.SIGKILL
         trial.finish(out, plan)
