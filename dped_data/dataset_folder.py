@@ -45,6 +45,8 @@ _LIBRARIES = ("dped", "h5py", "numba", "numpy", "opencv-contrib-python", "pillow
 
 
 _OWN_NAMES = (*(f"{split}/" for split in SPLITS), f"{ALIGNED_FOLDER}/", f"{ALIGNED_FOLDER}/**/*.png")
+_SETTINGS_FIELDS = ({"rig", "patches"}, {"source", "phone", "patch_size"})
+"""By which the settings of a build and those of an import are known."""
 _TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
 
 
@@ -63,8 +65,10 @@ def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
 
     None where the folder is no dataset of it. What the notes say is held against each file before anything is lost.
     """
-    settings = _settings_in(folder / WORK_FOLDER / _SETTINGS_NAME, None) or {}
-    if not ({"rig", "patches"} <= {*settings} or {"source", "phone", "patch_size"} <= {*settings}):
+    settings = _settings_in(folder / WORK_FOLDER / _SETTINGS_NAME, None)
+    if settings is None and not any((folder / WORK_FOLDER).glob("*")):  # it may be deleted: then the manifest tells
+        settings = _settings_in(folder / MANIFEST_NAME, "settings")
+    if settings is None or not any(fields <= {*settings} for fields in _SETTINGS_FIELDS):
         return None
     files = {folder / name: written_state(folder / name) for name in _TABLES[1:] if (folder / name).is_file()}
     for key, path in shards_by_key(folder).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -93,3 +94,55 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (folder / "answers.sqlite3").write_bytes(b"my own notes, and they are long" * 100)
     with pytest.raises(InputError, match=r"answers\.sqlite3: file is not a database"):
         AnswerStore(folder, study)
+
+
+@pytest.mark.parametrize("what", ["removed", "emptied", "replaced"])
+def test_nothing_is_acknowledged_that_is_not_on_disk_under_its_name(tmp_path: Path, what: str) -> None:
+    folder, study = make_study(tmp_path)
+    with closing(AnswerStore(folder, study)) as store:
+        subject = answer_all(store, prefers(*CLASSES), 2)
+        shown = store.questions(subject)
+        assert shown is not None
+        if what == "removed":
+            for path in folder.glob("answers.sqlite3*"):
+                path.unlink()
+        elif what == "emptied":
+            os.truncate(store.path, 0)
+            for path in folder.glob("answers.sqlite3-*"):
+                path.unlink()
+        else:
+            store.path.rename(folder / "moved.sqlite3")
+            AnswerStore(folder, study).close()
+        with pytest.raises(InputError, match="answers.sqlite3"):
+            store.answer(subject, 2, shown[2], shown[2].left)
+        with pytest.raises(InputError, match="answers.sqlite3"):
+            store.new_subject()
+
+
+def test_a_strangers_database_is_not_written_to(tmp_path: Path) -> None:
+    folder, study = make_study(tmp_path)
+    with closing(sqlite3.connect(folder / "answers.sqlite3")) as database:
+        database.execute("CREATE TABLE answers (mine TEXT)")
+        database.commit()
+    before = (folder / "answers.sqlite3").read_bytes()
+    with pytest.raises(InputError, match="is not a file of answers; move it away"):
+        AnswerStore(folder, study)
+    with pytest.raises(InputError, match="is not a file of answers"):
+        create_study(study_sets(tmp_path / "sets", ()), folder)
+    assert (folder / "answers.sqlite3").read_bytes() == before
+    assert read_study(folder) == study
+
+
+def test_a_study_made_anew_keeps_what_is_not_of_a_study(tmp_path: Path) -> None:
+    folder, _ = make_study(tmp_path)
+    AnswerStore(folder, read_study(folder)).close()  # served once, and nobody came
+    for name in ("notes.txt", "report/bars.png", "photos/mine.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"mine")
+    made = create_study(study_sets(tmp_path / "sets", ()), folder, scenes=2).study
+    assert {path.name for path in (folder / "photos").iterdir()} == {"mine.jpg", *(p.file for p in made.photos)}
+    assert all((folder / name).read_bytes() == b"mine" for name in ("notes.txt", "report/bars.png", "photos/mine.jpg"))
+    with closing(AnswerStore(folder, made)) as store:
+        answer_all(store, prefers(*CLASSES), 1)
+    with pytest.raises(InputError, match="holds 1 answers"):
+        create_study(study_sets(tmp_path / "sets", ()), folder)
