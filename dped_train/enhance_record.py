@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -28,8 +29,11 @@ class NotedPhoto:
 def check_record(folder: Path) -> None:
     """Raise ForeignFileError where the record's name is taken by another file: lines would be added to it."""
     path = folder / RECORD_NAME
-    of_an_earlier_version = path.is_file() and path.read_bytes().startswith(_FIRST_BYTES)
-    if path.is_symlink() or (path.exists() and not (of_an_earlier_version or is_ours(path))):
+    if not os.path.lexists(path):
+        return
+    data = path.read_bytes()[: len(_FIRST_BYTES)] if path.is_file() and not path.is_symlink() else None
+    # A killed run may have begun it, and written nothing or half a line.
+    if data != _FIRST_BYTES and not (data is not None and _FIRST_BYTES.startswith(data) and is_ours(path)):
         raise ForeignFileError(f"{path}: is no list of enhanced photos; move it away, or choose another --out")
 
 
