@@ -29,8 +29,8 @@ from dped_data.remote import RemoteFile, RemoteFolder, check_name, is_plain, is_
 from dped_data.remote_manifest import SETTINGS_NAME
 from dped_data.remote_record import (
     RECORD_NAME,
+    ObjectState,
     OwnObjects,
-    Written,
     foreign,
     is_own_name,
     is_unit_object,
@@ -198,7 +198,7 @@ def publish(target: RemoteFolder, folder: Path) -> None:
     manifest = read_manifest(folder)
     card, card_state = _merge_card(target, folder, manifest)
     own = OwnObjects(target, folder)
-    listed = {s.file: Written(s.bytes, s.sha256) for split in manifest.splits.values() for s in split.shards}
+    listed = {s.file: ObjectState(s.bytes, s.sha256) for split in manifest.splits.values() for s in split.shards}
     local = {name: listed.get(name) or written(folder / name) for name in _local_files(folder, manifest)}
     changed = {name: what for name, what in local.items() if not own.holds(name, what)}
     own.require(changed)
@@ -244,7 +244,7 @@ def _local_files(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield name
 
 
-def _send(own: OwnObjects, folder: Path, what: Mapping[str, Written]) -> None:
+def _send(own: OwnObjects, folder: Path, what: Mapping[str, ObjectState]) -> None:
     """Send files; shards that workers have sent under their unit's key are copied inside the store."""
     keys = {path: key for key, path in shards_by_key(folder).items()}
     for name in progress(sorted(what), total=len(what), label=f"to {own.target.url}", unit="file"):

@@ -39,7 +39,7 @@ _OWN = re.compile(rf"{_NUMBERED}|{_UNIT}|{ALIGNED_FOLDER}/.+\.png|{'|'.join(map(
 
 
 @dataclass(frozen=True)
-class Written:
+class ObjectState:
     """Bytes written or about to be written as one object: their size, sha256, and the store's tag ("": none)."""
 
     size: int
@@ -52,9 +52,9 @@ def is_own_name(name: str) -> bool:
     return is_plain(name) and _OWN.fullmatch(name) is not None
 
 
-def written(path: Path) -> Written:
+def written(path: Path) -> ObjectState:
     """Return what sending a local file writes."""
-    return Written(path.stat().st_size, sha256_of_file(path))
+    return ObjectState(path.stat().st_size, sha256_of_file(path))
 
 
 class OwnObjects:
@@ -72,7 +72,7 @@ class OwnObjects:
             InputError: the record itself is a stranger's, or damaged.
         """
         self.target, self.files = target, target.files()
-        self.states: dict[str, set[Written]] = {}
+        self.states: dict[str, set[ObjectState]] = {}
         self._sha256: dict[str, str] = {}
         self._recorded: dict[str, list[list[Any]]] | None = None
         self._unexplained: list[str] = []
@@ -89,7 +89,7 @@ class OwnObjects:
             if record is None or not record.patches:
                 continue
             for name in (*_shard_names(record.key), *self._unexplained):
-                self.states.setdefault(name, set()).add(Written(record.bytes, record.sha256, record.stored_tag))
+                self.states.setdefault(name, set()).add(ObjectState(record.bytes, record.sha256, record.stored_tag))
 
     def proven(self, name: str) -> bool:
         """Tell whether an object is ours: the store's tag, the sha256 of its bytes, or the unit's key in it says so."""
@@ -105,7 +105,7 @@ class OwnObjects:
                 return True
         return unit is not None and is_unit_object(self.target, name, unit["key"])
 
-    def holds(self, name: str, wanted: Written) -> bool:
+    def holds(self, name: str, wanted: ObjectState) -> bool:
         """Tell whether an object, whoever wrote it, has the bytes `wanted`."""
         file = self.files.get(name)
         if file is None or file.size != wanted.size:
@@ -151,15 +151,15 @@ class OwnObjects:
         ]
         return {state.sha256: name for state, name in there}
 
-    def is_tagged(self, name: str, what: Written) -> bool:
+    def is_tagged(self, name: str, what: ObjectState) -> bool:
         """Tell whether the store's tag says that an object of ours has the bytes `what`."""
         return name in self.files and any(state.sha256 == what.sha256 for state in self._tagged(name))
 
-    def send(self, path: Path, name: str, what: Written) -> None:
+    def send(self, path: Path, name: str, what: ObjectState) -> None:
         """Send a file, which is `what`; the object there, if there is one, must be ours."""
         self._done(name, self.target.send(path, name, self._expected(name)), what)
 
-    def copy(self, name: str, to: str, what: Written) -> None:
+    def copy(self, name: str, to: str, what: ObjectState) -> None:
         """Copy an object of ours that has the bytes `what` to another name."""
         self._done(to, self.target.copy(name, to, self.files[name], self._expected(to)), what)
 
@@ -169,7 +169,7 @@ class OwnObjects:
             raise foreign(self.target, name)
         self.target.remove(name, self.files.pop(name))
 
-    def write_record(self, coming: Mapping[str, Written]) -> None:
+    def write_record(self, coming: Mapping[str, ObjectState]) -> None:
         """Make the record say what is there and what is `coming`. Call before the first change and after the last."""
         for name, state in coming.items():
             self.states.setdefault(name, set()).add(state)
@@ -183,27 +183,27 @@ class OwnObjects:
             self.files[RECORD_NAME] = self.target.send(path, RECORD_NAME, self.files.get(RECORD_NAME))
         self._recorded = objects
 
-    def keep_only(self, local: Mapping[str, Written], elsewhere: Collection[str]) -> None:
+    def keep_only(self, local: Mapping[str, ObjectState], elsewhere: Collection[str]) -> None:
         """Forget all states but the present ones of the files `local` and of the objects `elsewhere`."""
         states = {name: self.states[name] for name in elsewhere if name in self.states}
         for name, state in local.items():
             file = self.files.get(name)
             if file is not None:
                 sure = self._tagged(name) or name in self._sha256
-                states[name] = {Written(state.size, state.sha256, file.tag if sure else "")}
+                states[name] = {ObjectState(state.size, state.sha256, file.tag if sure else "")}
         self.states = states
 
-    def _done(self, name: str, file: RemoteFile, what: Written) -> None:
+    def _done(self, name: str, file: RemoteFile, what: ObjectState) -> None:
         self.files[name] = file
         self._sha256[name] = what.sha256
-        self.states.setdefault(name, set()).add(Written(what.size, what.sha256, file.tag))
+        self.states.setdefault(name, set()).add(ObjectState(what.size, what.sha256, file.tag))
 
     def _expected(self, name: str) -> RemoteFile | None:
         if name in self.files and not self.proven(name):
             raise foreign(self.target, name)
         return self.files.get(name)
 
-    def _tagged(self, name: str) -> set[Written]:
+    def _tagged(self, name: str) -> set[ObjectState]:
         """The states whose tag says that the object is in them."""
         file = self.files[name]
         return {s for s in self.states.get(name, ()) if s.tag and (s.size, s.tag) == (file.size, file.tag)}
@@ -215,7 +215,7 @@ class OwnObjects:
                 self._sha256[name] = sha256_of_file(Path(folder) / "object")
         return self._sha256[name]
 
-    def _read_record(self) -> dict[str, set[Written]]:
+    def _read_record(self) -> dict[str, set[ObjectState]]:
         try:
             document = json.loads(self.target.read(RECORD_NAME))
             if {key: document[key] for key in _FORMAT} != _FORMAT:
@@ -239,7 +239,7 @@ class OwnObjects:
                 self.target.fetch(name, folder / name)
             manifest, agreeing = known_by_manifest(folder)
             for split in manifest.splits.values() if manifest else ():
-                self.states |= {s.file: {Written(s.bytes, s.sha256)} for s in split.shards if is_own_name(s.file)}
+                self.states |= {s.file: {ObjectState(s.bytes, s.sha256)} for s in split.shards if is_own_name(s.file)}
             for name in agreeing:
                 self.states[name] = {written(folder / name)}
             return manifest is not None
@@ -272,8 +272,8 @@ def _shard_names(key: str) -> list[str]:
     return [f"{WORK_FOLDER}/{key}.h5", *(f"{split}/.unit-{key}.h5" for split in SPLITS)]
 
 
-def _state(row: Any) -> Written:
+def _state(row: Any) -> ObjectState:
     size, sha256, tag = row
     if (type(size), type(sha256), type(tag)) != (int, str, str):
         raise ValueError
-    return Written(size, sha256, tag)
+    return ObjectState(size, sha256, tag)

@@ -18,6 +18,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -123,8 +124,8 @@ def main() -> int:
     refused, found, start = 0, list[str](), time.monotonic()
     try:
         targets = [t for t in all_targets(folder) if arguments.target in (None, t.name)]
-        for index, target in enumerate(targets):
-            number, end = arguments.first, arguments.first + _share(arguments.count, index, len(targets))
+        for target, share in shares(targets, arguments.count):
+            number, end = arguments.first, arguments.first + share
             while number < end:
                 part = run_batch(target, folder, arguments.seed, range(number, min(number + BATCH, end)))
                 refused, number = refused + part[0], number + part[1]
@@ -144,9 +145,14 @@ def main() -> int:
     return int(bool(found))
 
 
-def _share(count: int, index: int, targets: int) -> int:
-    """Mutations of one target: equal parts, the rest to the first ones."""
-    return count // targets + (index < count % targets)
+def shares(targets: list[Target], count: int) -> Iterator[tuple[Target, int]]:
+    """Yield every target with its part of the mutations: equal ones; of a fixed list never more than it holds."""
+    left = sorted(targets, key=lambda target: len(target.examples) if target.in_order else count)
+    for index, target in enumerate(left):
+        share = -(-count // (len(left) - index))
+        share = min(share, len(target.examples)) if target.in_order else share
+        count -= share
+        yield target, share
 
 
 if __name__ == "__main__":
