@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.files import atomic_write_bytes
-from dped_data.ownership import remove_recorded
+from dped_data.ownership import check_free, remove_recorded
 
 ALIGNED_FOLDER = "aligned"
 SUFFIXES = (".png", ".valid.png", ".error.png")
@@ -39,8 +39,20 @@ def write_aligned(
         atomic_write_bytes(path, cv2.imencode(".png", picture, _PNG_EFFORT)[1].tobytes())
 
 
-def remove_aligned(folder: Path, kept: Collection[str]) -> None:
+def aligned_paths(folder: Path, ids: Iterable[str]) -> Iterator[Path]:
+    """Yield where the files of captures lie below the dataset in `folder`, whether or not they are there."""
+    for name in ids:
+        yield from (folder / ALIGNED_FOLDER / f"{name}{suffix}" for suffix in SUFFIXES)
+
+
+def check_aligned(folder: Path, ids: Iterable[str]) -> None:
+    """Raise ForeignFileError where somebody else's file has a name that the captures `ids` need."""
+    for path in aligned_paths(folder, ids):
+        check_free(path, by_size=True)
+
+
+def remove_aligned(folder: Path, kept: Iterable[str]) -> None:
     """Remove the files of captures that are not among `kept`; files of others stay."""
-    wanted = {folder / ALIGNED_FOLDER / f"{name}{suffix}" for name in kept for suffix in SUFFIXES}
+    wanted = {*aligned_paths(folder, kept)}
     files = (folder / ALIGNED_FOLDER).rglob("*.png")
     remove_recorded(path for path in sorted(files) if path not in wanted)

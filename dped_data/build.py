@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.aligned_files import remove_aligned, write_aligned
+from dped_data.aligned_files import check_aligned, remove_aligned, write_aligned
 from dped_data.cache import cache_folder
 from dped_data.capture_table import CaptureRow
 from dped_data.dask_cluster import Cluster
@@ -271,6 +271,8 @@ def build_dataset(
         reused = sum(len(unit.captures) for unit in units if unit.key in records)
         common = (*places, settings, digest, capture_timeout_s, target)
         calls = {unit.key: (unit, *common) for unit in units if unit.key not in records}
+        if settings.shards.keep_aligned:
+            check_aligned(folder, (capture.capture_id for call in calls.values() for capture in call[0].captures))
         aligned = run_units(build_shard, calls, folder, jobs, backend, cluster)
         records |= _with_progress(aligned, len(plan.pairing.captures), reused)
         if target and cluster:  # workers on other machines have left their shards in the store only

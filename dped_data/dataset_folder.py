@@ -12,8 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dped_data.aligned_files import ALIGNED_FOLDER
-from dped_data.capture_table import CAPTURES_NAME, UNPAIRED_NAME, CaptureRow, write_captures, write_unpaired
+from dped_data.aligned_files import ALIGNED_FOLDER, aligned_paths
+from dped_data.capture_table import (
+    CAPTURES_NAME,
+    UNPAIRED_NAME,
+    CaptureRow,
+    read_captures,
+    write_captures,
+    write_unpaired,
+)
 from dped_data.dataset_card import write_dataset_card
 from dped_data.errors import InputError, UsageError
 from dped_data.files import atomic_write_text, written_state
@@ -44,7 +51,7 @@ _SOURCE_NAME = "captures_folder"
 _LIBRARIES = ("dped", "h5py", "numba", "numpy", "opencv-contrib-python", "pillow", "scipy", "simplejpeg")
 
 
-_OWN_NAMES = (*(f"{split}/" for split in SPLITS), f"{ALIGNED_FOLDER}/", f"{ALIGNED_FOLDER}/**/*.png")
+_OWN_NAMES = (*(f"{split}/" for split in SPLITS), f"{ALIGNED_FOLDER}/")
 _SETTINGS_FIELDS = ({"rig", "patches"}, {"source", "phone", "patch_size"})
 """By which the settings of a build and those of an import are known."""
 _TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
@@ -71,6 +78,10 @@ def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
     if settings is None or not any(fields <= {*settings} for fields in _SETTINGS_FIELDS):
         return None
     files = {folder / name: written_state(folder / name) for name in _TABLES[1:] if (folder / name).is_file()}
+    with suppress(InputError):
+        for path in aligned_paths(folder, (row.capture_id for row in read_captures(folder))):
+            if path.is_file():
+                files[path] = written_state(path)
     for key, path in shards_by_key(folder).items():
         if (record := read_record(folder, key)) is not None:
             files[path] = Written(record.bytes, record.sha256)

@@ -23,8 +23,14 @@ _NAMES = (  # photographs with texture; the rest of the package's pictures are d
     "retina.jpg",
     "rocket.jpg",
 )
-_MADE = ("rig", "dataset/sony", "report", "runs/sony", "enhanced", "photos", "")
-"""What the commands of a demo fill, below its folder."""
+_MADE = (
+    *(("rig", WORK_FOLDER), ("dataset/sony", DATASET_WORK_FOLDER), ("report", WORK_FOLDER), ("runs/sony", WORK_FOLDER)),
+    ("enhanced", WORK_FOLDER),
+)
+"""What the commands of a demo fill, below its folder, and the work folders there."""
+_SHEET = "phone_enhanced_dslr.png"
+_MARK = f"{WORK_FOLDER}/demo"
+_EARLIER_MARK = ".dped-demo"
 
 
 @contextmanager
@@ -32,19 +38,33 @@ def demo_folder(folder: Path) -> Iterator[None]:
     """Hold the demo's folder, rid of what an earlier demo made, with the scene photos in FOLDER/photos.
 
     Raises:
-        InputError: another demo is at work there, or the folder holds something that no demo made.
+        InputError: the folder holds something that no demo made, or something is at work in it.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not is_marked(folder / WORK_FOLDER):
+    if (folder / _EARLIER_MARK).exists():
+        raise InputError(f"{folder}: made by a demo of an earlier version; remove it, or choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (is_marked(folder / WORK_FOLDER) and _is_demo(folder)):
         raise InputError(f"{folder}: not empty and not made by a demo; choose another --out, or remove it")
     with held(folder, "demo", ("photos/", *(f"photos/{name}" for name in _NAMES))):
-        for made in _MADE:
-            remove_recorded(recorded_files(folder / made))
-        for made in _MADE[:-1]:
-            for work in (WORK_FOLDER, DATASET_WORK_FOLDER):
-                remove_work_folder(folder / made / work)
-            remove_if_empty(folder / made)
+        (folder / _MARK).touch()
+        for made, work_name in _MADE:
+            _clear(folder / made, work_name)
+        remove_recorded([folder / _SHEET])
         copy_photos(folder / "photos")
         yield
+
+
+def _is_demo(folder: Path) -> bool:
+    return (folder / _MARK).is_file()
+
+
+def _clear(folder: Path, work_name: str) -> None:
+    """Remove what a command has written in a folder, unless one is at work there."""
+    if not is_marked(folder / work_name):
+        return
+    with held(folder, "demo", work_name=work_name):
+        remove_recorded(recorded_files(folder))
+    remove_work_folder(folder / work_name)
+    remove_if_empty(folder)
 
 
 def copy_photos(folder: Path) -> None:

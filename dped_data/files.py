@@ -40,7 +40,7 @@ def atomic_path(path: Path, *, durable: bool = True, proven: bool = False, grows
         if durable:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-        put(temporary, path, replace(written_state(temporary), grows=grows), proven=proven)
+        put(temporary, path, replace(written_state(temporary), grows=grows), proven=proven, durable=durable)
         if durable:
             sync_folder(path.parent)
     except OSError as error:

@@ -22,7 +22,7 @@ from dped_data.work_folder import (
     is_marked,
     make_work_folder,
 )
-from dped_data.written_record import Written, note, recorded_files
+from dped_data.written_record import RECORD_FOLDER, Written, note_adopted, recorded_files
 
 LOCK_NAME = "lock"
 _HOLDER_NAME = "holder.json"
@@ -59,26 +59,30 @@ def held(
             in the way.
     """
     work, is_new = folder / work_name, not folder.exists()
+    is_unmarked = not is_marked(work)
     adopted = adopt(folder) if adopt and not is_new and not is_marked(work) else None
     if not is_marked(work):
         check_names(folder, [name for name in (*names, *tables) if adopted is None or name.endswith("/")])
-    with _locked(folder, work, command, lock_name, known=adopted is not None):
-        for path, written in (adopted or {}).items():
-            note(path, written)
+    with _locked(folder, work, command, lock_name, adopted):
         check_names(folder, names)
         try:
             yield work
         finally:
-            if is_new and not recorded_files(folder) and _holds_nothing_else(work, lock_name):
+            if is_unmarked and not recorded_files(folder) and _holds_nothing_else(work, lock_name):
                 remove_work_folder(work)
-                remove_if_empty(folder)
+                if is_new:
+                    remove_if_empty(folder)
 
 
 @contextmanager
-def _locked(folder: Path, work: Path, command: str, lock_name: str, known: bool) -> Iterator[None]:
+def _locked(
+    folder: Path, work: Path, command: str, lock_name: str, adopted: Mapping[Path, Written] | None
+) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        make_work_folder(work, whole_folder=True, known=known)
+        if adopted is not None:  # before the mark, which says that the record is whole
+            note_adopted(work, folder, adopted)
+        make_work_folder(work, whole_folder=True, known=adopted is not None)
         lock = FileLock(work / lock_name, timeout=0)
         lock.acquire()
     except Timeout:
@@ -102,7 +106,7 @@ def _locked(folder: Path, work: Path, command: str, lock_name: str, known: bool)
 
 def _holds_nothing_else(work: Path, lock_name: str) -> bool:
     """Whether a work folder holds no more than what every held one does: nobody else uses it, and nothing is noted."""
-    own = {MARK_NAME, lock_name, f"{lock_name}-{_HOLDER_NAME}", TEMPORARY_FOLDER}
+    own = {MARK_NAME, lock_name, f"{lock_name}-{_HOLDER_NAME}", TEMPORARY_FOLDER, RECORD_FOLDER}
     return {path.name for path in work.iterdir()} <= own and not any((work / TEMPORARY_FOLDER).glob("*"))
 
 

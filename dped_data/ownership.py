@@ -35,7 +35,10 @@ def temporary_path(work: Path, suffix: str = "") -> Path:
     if work not in _tidied:  # one that no command holds, beside a single file
         _tidied.add(work)
         tidy(work)
-    return folder / f"{process_token()}-{next(_numbers)}{suffix}"
+    while True:
+        free = folder / f"{process_token()}-{next(_numbers)}{suffix}"
+        if not os.path.lexists(free):
+            return free
 
 
 @contextmanager
@@ -63,7 +66,7 @@ def _foreign(path: Path) -> ForeignFileError:
     return ForeignFileError(f"{path}: {what}; move it away, or choose another place")
 
 
-def put(temporary: Path, path: Path, written: Written, *, proven: bool = False) -> None:
+def put(temporary: Path, path: Path, written: Written, *, proven: bool = False, durable: bool = True) -> None:
     """Give a finished file its name, in place of one that the program wrote before.
 
     Args:
@@ -71,12 +74,13 @@ def put(temporary: Path, path: Path, written: Written, *, proven: bool = False) 
         path: its name.
         written: its length and sha256.
         proven: the caller knows that what is there is ours to replace, by its own marks (see markdown cards).
+        durable: whether the record must survive a power cut.
     Raises:
         ForeignFileError: somebody else's file has the name.
     """
     if not proven:
         check_free(path)
-    note(path, written)
+    note(path, written, durable=durable)
     temporary.replace(path)
 
 
@@ -115,8 +119,12 @@ def move(path: Path, to: Path, written: Written | None = None) -> None:
 
 def keep_changed(path: Path) -> None:
     """Rename a file that was changed since the program wrote it, so that nothing is lost when it is written anew."""
-    if not os.path.lexists(path) or is_ours(path):
-        return
+    if os.path.lexists(path) and not is_ours(path):
+        set_aside(path)
+
+
+def set_aside(path: Path) -> None:
+    """Rename a file, for what a person has added to it, so that it can be written anew."""
     for number in count(1):
         kept = path.with_name(f"{path.name}.kept-{number}")
         if not os.path.lexists(kept):
@@ -162,8 +170,8 @@ def remove_work_folder(work: Path) -> None:
 
 def tidy(work: Path) -> None:
     """Remove what killed writers left in a work folder, and compact its record. Call under its lock."""
-    with suppress(FileNotFoundError):
-        for left in sorted((work / TEMPORARY_FOLDER).iterdir()):
+    for left in sorted((work / TEMPORARY_FOLDER).glob("*")):
+        with suppress(FileNotFoundError):  # another process tidies, too
             if is_of_the_dead(left.name) or time.time() - left.lstat().st_mtime > _ABANDONED_S:
                 remove_in_work(left)
     compact_record(work)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterable, Mapping
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dped_data.csv_tables import csv_line, is_escaped, read_table
+from dped_data.csv_tables import MARK, csv_line, is_escaped, read_table
 from dped_data.errors import InputError
 from dped_data.files import sync_folder
 from dped_data.foreign_files import read_limited
@@ -66,13 +68,29 @@ def read_decisions(path: Path) -> list[Decision]:
         raise InputError(f"{path}: cannot be read ({error}); expected a review in UTF-8") from None
     if not {"capture_id", "verdict"} <= {*table.columns}:
         raise InputError(f"{path}: not a review; its first line must be {','.join(COLUMNS)}")
-    if rows and _is_cut_off(text, rows[-1][1]):
+    if _is_cut_off(text, rows):
         rows.pop()
     return [_decision(row, path, line) for line, row in rows]
 
 
-def _is_cut_off(text: str, last: Mapping[str, str | None]) -> bool:
-    return text.count('"') % 2 == 1 or (None in last.values() and not text.endswith("\n"))
+def _is_cut_off(text: str, rows: Sequence[tuple[int, Mapping[str, str | None]]]) -> bool:
+    """Whether the last row is what a write that was cut off has left: without its end, and not whole.
+
+    Only its own text decides: people write notes with a quotation mark in them.
+    """
+    if not rows:
+        return False
+    last = _text_of_last(text, rows)
+    is_open = is_escaped(text) and last.count('"') % 2 == 1
+    is_short = None in rows[-1][1].values()
+    if text.endswith("\n"):  # the end of a line may lie within a cell
+        return is_open and is_short and last.startswith('"')
+    return is_open or is_short
+
+
+def _text_of_last(text: str, rows: Sequence[tuple[int, Mapping[str, str | None]]]) -> str:
+    lines = [*io.StringIO(text, newline="")]
+    return "".join(lines[rows[-2][0] if len(rows) > 1 else 1 :])
 
 
 def latest(decisions: Iterable[Decision]) -> Mapping[str, Decision]:
@@ -86,9 +104,15 @@ def append_decision(path: Path, decision: Decision) -> None:
     One write of a whole line in append mode: a reader never sees half a decision that counts, and an older decision is
     never touched. What an earlier crash left of a line is taken away first. A review of an earlier version, without
     quotation marks, goes on as it was begun.
+
+    Raises:
+        InputError: what is there is a link, no regular file, or no review. OSError: it cannot be written.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    if path.is_symlink():
+        raise InputError(f"{path}: is a link, which is not written to; name the file itself")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     try:
+        _check_review(path, descriptor)
         before = os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "surrogateescape")
         whole = _without_cut_off(before)
         if whole != before:
@@ -105,16 +129,25 @@ def append_decision(path: Path, decision: Decision) -> None:
     sync_folder(path.parent)
 
 
+def _check_review(path: Path, descriptor: int) -> None:
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        raise InputError(f"{path}: not a regular file; move it away")
+    beginning = os.pread(descriptor, 4096, 0).decode("utf-8", "surrogateescape")
+    whole, header = csv_line(COLUMNS), (beginning.removeprefix(MARK).splitlines() or [""])[0]
+    if not (whole.startswith(beginning) or {"capture_id", "verdict"} <= {*re.split(r'["\s,;]+', header)}):
+        raise InputError(f"{path}: not a review; its first line must be {','.join(COLUMNS)}")
+
+
 def _without_cut_off(text: str) -> str:
     """Return a review without the line that a crash cut off."""
     try:
-        rows = [(1, {}), *read_table(text, strict=False).rows]
+        rows = [*read_table(text, strict=False).rows]
     except ValueError:
         return text
-    if len(rows) == 1 or not _is_cut_off(text, rows[-1][1]):
+    if not rows:
         return "" if csv_line(COLUMNS).startswith(text) and not text.endswith("\n") else text
-    lines = [*io.StringIO(text, newline="")]
-    return "".join(lines[: rows[-2][0]])
+    return text.removesuffix(_text_of_last(text, rows)) if _is_cut_off(text, rows) else text
 
 
 def one_line(note: str) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from dped_data.errors import InputError
@@ -20,11 +22,12 @@ DATASET_WORK_FOLDER = ".build"
 MARK_NAME = "mark.json"
 TEMPORARY_FOLDER = "tmp"
 """In a work folder: what is not whole yet."""
-_MARK = {"made by": "dped", "version": 1}
+_RUN = secrets.token_hex(4)
+"""Tells processes apart that have the same number, in one container after another."""
 _inside: dict[Path, Path] = {}
 """Folder -> the work folder around it."""
-_found: dict[Path, Path] = {}
-"""Folder -> the work folder that answers for the files in it, as far as it was looked for."""
+_found: dict[Path, list[Path]] = {}
+"""Folder -> the work folders that answer for the files in it, the nearest first, as far as they were looked for."""
 
 
 class ForeignFileError(InputError):
@@ -43,8 +46,13 @@ def _mark(work: Path) -> dict[str, object] | None:
         table = json.loads((work / MARK_NAME).read_bytes()[:1000])
     except (OSError, ValueError, RecursionError):
         return None
-    known = isinstance(table, dict) and all(table.get(key) == value for key, value in _MARK.items())
+    # A copy under another name, such as a person's backup, is no work folder.
+    known = isinstance(table, dict) and all(table.get(key) == value for key, value in _mark_of(work).items())
     return table if known else None
+
+
+def _mark_of(work: Path) -> dict[str, object]:
+    return {"made by": "dped", "version": 1, "name": work.name}
 
 
 def make_work_folder(work: Path, *, whole_folder: bool, known: bool = False) -> None:
@@ -63,7 +71,7 @@ def make_work_folder(work: Path, *, whole_folder: bool, known: bool = False) -> 
     if mark is None and not known and (work.is_symlink() or (work.exists() and _holds_anything(work))):
         raise ForeignFileError(f"{work}: exists and was not made by dped; move it away, or choose another place")
     work.mkdir(exist_ok=True)
-    text = json.dumps({**_MARK, "whole folder": whole_folder})
+    text = json.dumps({**_mark_of(work), "whole folder": whole_folder})
     temporary = work / f"{MARK_NAME}-{process_token()}"
     temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(work / MARK_NAME)
@@ -83,35 +91,45 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path.parent), path.name)
 
 
-def find_work_folder(path: Path) -> Path | None:
-    """The work folder that answers for a file (as `real_path` has it): the nearest one; None where there is none."""
+def find_work_folders(path: Path) -> list[Path]:
+    """The work folders that answer for a file (as `real_path` has it), the nearest first.
+
+    There are several where a command was given a folder inside another one's.
+    """
     found = _found.get(path.parent)
-    if found is None or not is_marked(found):
-        found = _search_work_folder(path)
-        if found is not None:
-            _found[path.parent] = found
+    if not found or not all(map(is_marked, found)):
+        found = [*_search_work_folders(path)]
+        _found[path.parent] = found
     return found
 
 
-def _search_work_folder(path: Path) -> Path | None:
+def _search_work_folders(path: Path) -> Iterator[Path]:
     for folder in path.parents:
         if is_marked(folder):
-            return folder
+            yield folder
         for name in (WORK_FOLDER, DATASET_WORK_FOLDER):
             mark = _mark(folder / name)
             if mark is not None and (mark.get("whole folder") or folder == path.parent):
-                return folder / name
-    return None
+                yield folder / name
 
 
 def work_folder_of(path: Path) -> Path:
     """Return the work folder that answers for a file: of the nearest folder around it that a command fills, else one
-    beside the file, which is made."""
-    path = real_path(path)
-    work = find_work_folder(path)
-    if work is None:
-        work = path.parent / WORK_FOLDER
-        make_work_folder(work, whole_folder=False)
+    beside the file, which is made.
+
+    Raises:
+        ForeignFileError: the file would lie in another place than it seems, behind a link inside such a folder.
+    """
+    seeming, path = Path(os.path.abspath(path)), real_path(path)  # noqa: PTH100 - links stay in the first
+    found = find_work_folders(path)
+    if seeming != path:
+        around = next(_search_work_folders(seeming), None)
+        if around is not None and Path(os.path.realpath(around)) not in found:
+            raise ForeignFileError(f"{seeming}: lies behind a link; move the link away, or choose another place")
+    if found:
+        return found[0]
+    work = path.parent / WORK_FOLDER
+    make_work_folder(work, whole_folder=False)
     return work
 
 
@@ -131,14 +149,16 @@ def _host() -> str:
 
 
 def process_token() -> str:
-    return f"{_host()}-{os.getpid()}"
+    return f"{_host()}-{os.getpid()}-{_RUN}"
 
 
 def is_of_the_dead(name: str) -> bool:
-    """Whether a name with a `process_token` in it is that of a process of this machine that has ended."""
-    found = re.search(rf"{re.escape(_host())}-(\d+)", name)
+    """Whether a name that begins with a `process_token` is that of a process of this machine that has ended."""
+    found = re.match(rf"{re.escape(_host())}-(\d+)-([0-9a-f]{{8}})", name)
     if found is None:
         return False
+    if int(found[1]) == os.getpid():
+        return found[2] != _RUN
     try:
         os.kill(int(found[1]), 0)
     except ProcessLookupError:

@@ -19,12 +19,12 @@ from dped_data.errors import InputError, PhotoError
 from dped_data.files import atomic_write_text
 from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.names import path_inside
-from dped_data.ownership import check_free, move, remove
+from dped_data.ownership import check_free, move, remove, set_aside
 from dped_data.photo_files import MTIME, FileState, file_state, sha256_of_photo
 from dped_data.records import SPLITS, Capture, Split
 from dped_data.shard_layout import captures_of_shard, unit_of_shard
 from dped_data.work_folder import DATASET_WORK_FOLDER
-from dped_data.written_record import Written
+from dped_data.written_record import Written, is_ours, written_as
 
 WORK_FOLDER = DATASET_WORK_FOLDER
 _UNFINISHED = ".unit-"
@@ -174,13 +174,17 @@ def all_shards(folder: Path) -> Iterator[Path]:
 
 
 def check_shards(folder: Path) -> None:
-    """Raise ForeignFileError where a shard is not as it was written: damaged, or somebody else's file of that name.
+    """Set aside shards that are not as they were written; ForeignFileError where somebody else's file has such a name.
 
     Those that can be opened are held against the record by their length, so that this takes no time.
     """
     readable = set(shards_by_key(folder).values())
     for path in all_shards(folder):
-        check_free(path, by_size=path in readable)
+        by_size = path in readable
+        if not is_ours(path, by_size=by_size) and written_as(path) and not path.is_symlink():
+            set_aside(path)
+        else:
+            check_free(path, by_size=by_size)
 
 
 def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed: bool) -> dict[str, UnitRecord]:

@@ -17,7 +17,7 @@ from dped_data.csv_tables import read_table
 from dped_data.errors import InputError
 from dped_data.files import atomic_write_text, written_state
 from dped_data.foreign_files import read_limited
-from dped_data.ownership import keep_changed
+from dped_data.ownership import keep_changed, set_aside
 from dped_data.photo_writing import write_photo
 from dped_data.written_record import note
 
@@ -53,11 +53,13 @@ class RunRecord:
     def __init__(self, folder: Path, step: int, facts: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "pictures").mkdir(exist_ok=True)
-        for name in TABLES:
-            keep_changed(folder / name)
+        keep_changed(folder / "settings.json")
         atomic_write_text(folder / "settings.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
         self.folder = folder
         kept = _rows_until(folder / METRICS_NAME, step)
+        if _has_notes(folder / METRICS_NAME):
+            set_aside(folder / METRICS_NAME)
+        keep_changed(folder / METRICS_NAME)
         atomic_write_text(folder / METRICS_NAME, "\n".join([",".join(COLUMNS), *kept]) + "\n", grows=True)
         self._file = (folder / METRICS_NAME).open("a", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
@@ -93,10 +95,18 @@ class RunRecord:
 def _rows_until(path: Path, step: int) -> list[str]:
     """The rows of an earlier metrics.csv up to `step`: what a killed run wrote beyond its checkpoint goes."""
     rows = _text_of(path).splitlines()[1:] if path.exists() else []
-    cells = [(row, row.split(",")) for row in rows]
-    return [
-        row for row, cell in cells if len(cell) == len(COLUMNS) and _STEP.fullmatch(cell[0]) and int(cell[0]) <= step
-    ]
+    return [row for row in rows if _is_row(row) and int(row.partition(",")[0]) <= step]
+
+
+def _is_row(line: str) -> bool:
+    cells = line.split(",")
+    return len(cells) == len(COLUMNS) and _STEP.fullmatch(cells[0]) is not None
+
+
+def _has_notes(path: Path) -> bool:
+    """Whether metrics.csv has lines that are no rows; the last one, which a kill may have cut off, does not count."""
+    lines = _text_of(path).splitlines(keepends=True)[1:] if path.exists() else []
+    return any(not _is_row(line.strip()) for line in lines if line.endswith("\n"))
 
 
 def recorded_seconds(run: Path) -> float:

@@ -19,7 +19,14 @@ from dped_data.files import atomic_path
 from dped_data.folder_lock import held
 from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
 from dped_data.inspection.measure import measure_capture
-from dped_data.inspection.page import NAMES, PAGE_NAME, VERDICT_NAME, prepare_folder, write_page
+from dped_data.inspection.page import (
+    NAMES,
+    PAGE_NAME,
+    VERDICT_NAME,
+    files_of_the_version_before,
+    prepare_folder,
+    write_page,
+)
 from dped_data.inspection.previews import read_preview
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
@@ -59,7 +66,7 @@ def inspect_pairs(
     """
     settings = settings or InspectSettings()
     opened = open_dataset(dataset / phone, captures)
-    with held(out, "inspect-pairs", NAMES):
+    with held(out, "inspect-pairs", NAMES, adopt=files_of_the_version_before):
         prepare_folder(out)
         figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
         summary = summarise(figures, opened.patch_size, settings)

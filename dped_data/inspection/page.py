@@ -9,15 +9,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dped_data.files import atomic_write_bytes, atomic_write_text
+from dped_data.files import atomic_write_bytes, atomic_write_text, written_state
+from dped_data.foreign_files import MOST_LIST_BYTES, read_json
 from dped_data.inspection.capture_page import CAPTURES_FOLDER, FILES
 from dped_data.inspection.records import Dataset
 from dped_data.ownership import remove, remove_recorded
-from dped_data.written_record import recorded_files
+from dped_data.written_record import Written, recorded_files
 
 PAGE_NAME = "index.html"
 VERDICT_NAME = "verdict.json"
 _REPORT_NAME = "report.js"
+_BEGINNING = b"dped.receiveReport("
 _SCRIPTS = ("core", "review", "charts", "overview", "table", "compare", "detail", "start", "d3.min", "plot.umd.min")
 _ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS))
 
@@ -28,6 +30,21 @@ NAMES = (
     *(f"{CAPTURES_FOLDER}/[0-9][0-9][0-9][0-9][0-9]/{name}" for name in FILES),
 )
 """What a report may hold."""
+
+
+def files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
+    """The files of a report that a version without a record made; None where there is none, or a part of one only."""
+    try:
+        verdict = read_json(out / VERDICT_NAME, MOST_LIST_BYTES)
+        data = (out / "data" / _REPORT_NAME).read_bytes()
+    except (OSError, ValueError):
+        return None
+    if not isinstance(verdict, dict) or not {"verdict", "checks", "captures"} <= {*verdict}:
+        return None
+    if not data.startswith(_BEGINNING):
+        return None
+    known = (path for name in NAMES if not name.endswith("/") for path in out.glob(name))
+    return {path: written_state(path) for path in known if path.is_file()}
 
 
 def prepare_folder(out: Path) -> None:
@@ -60,7 +77,7 @@ def write_page(out: Path, report: Mapping[str, Any], dataset: Dataset) -> Path:
         "photos": _photos(out, dataset),
     }
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    atomic_write_text(out / "data" / _REPORT_NAME, f"dped.receiveReport({text});\n")
+    atomic_write_text(out / "data" / _REPORT_NAME, f"{_BEGINNING.decode()}{text});\n")
     atomic_write_bytes(out / PAGE_NAME, (source / PAGE_NAME).read_bytes())
     return out / PAGE_NAME
 

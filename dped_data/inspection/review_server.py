@@ -15,7 +15,7 @@ from dped_data.folder_lock import held
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
 from dped_data.inspection.report import InspectReport
-from dped_data.photo_files import read_bytes
+from dped_data.photo_files import FileState, file_state, read_bytes
 from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
 from dped_data.token_server import Refused, TokenHandler, TokenServer, new_token
@@ -51,7 +51,10 @@ class ReviewServer:
         if not review.parent.is_dir():
             raise InputError(f"{review.parent}: no such folder; name a review file in a folder that exists")
         self.review = review
+        if review.is_symlink():
+            raise InputError(f"{review}: is a link, which is not written to; name the file itself")
         self._decisions = read_decisions(review) if review.exists() else []
+        self._seen = _state(review)
         self._lock = threading.Lock()
         self._out, self._photos = out.resolve(), Path(report.photos).resolve() if report.photos else None
         self._ids = {capture.capture_id for capture in report.captures}
@@ -101,12 +104,30 @@ class ReviewServer:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         decision = Decision(now, capture_id, verdict, one_line(note))
         with self._lock:
+            self._look_again()
             try:
                 append_decision(self.review, decision)
             except OSError as error:
                 raise InputError(f"{self.review}: cannot be written ({error.strerror})") from None
             self._decisions.append(decision)
+            self._seen = _state(self.review)
         return asdict(decision)
+
+    def _look_again(self) -> None:
+        """Take over what somebody has changed in the review meanwhile; InputError where it is gone or none any more."""
+        state = _state(self.review)
+        if state == self._seen:
+            return
+        if state is None:
+            raise InputError(f"{self.review}: was removed while the report is served; restore it, or start again")
+        self._decisions, self._seen = read_decisions(self.review), state
+
+
+def _state(path: Path) -> FileState | None:
+    try:
+        return file_state(path)
+    except OSError:
+        return None
 
 
 def _is_photo(name: str) -> bool:

@@ -12,13 +12,14 @@ import pytest
 from small_rig import write_rig
 
 from dped_data.build import build_dataset
+from dped_data.demo_photos import demo_folder
 from dped_data.errors import InputError
 from dped_data.files import atomic_path, atomic_write_text, written_state
 from dped_data.folder_lock import held
 from dped_data.ownership import keep_changed, move, put, remove, remove_in_work, remove_recorded
 from dped_data.rigs import load_build_settings
 from dped_data.work_folder import MARK_NAME, WORK_FOLDER, ForeignFileError, make_work_folder
-from dped_data.written_record import is_ours, recorded_files, written_as
+from dped_data.written_record import Written, is_ours, recorded_files, written_as
 
 
 def test_what_was_written_here_is_replaced_and_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_a_dataset_without_a_record_goes_on(tmp_path: Path, lost: str) -> None:
     assert stranger.read_bytes() == b"mine"
 
 
-def test_changed_tables_are_kept_beside_and_damaged_shards_are_named(tmp_path: Path) -> None:
+def test_changed_tables_and_damaged_shards_are_kept_beside(tmp_path: Path) -> None:
     captures, toml = write_rig(tmp_path, 3)
     settings = load_build_settings(toml, {"patch_size": 64, "pairing": "name"})
     folder = build_dataset(captures, tmp_path / "data", "pocket", settings, jobs=1).folder
@@ -204,7 +205,102 @@ def test_changed_tables_are_kept_beside_and_damaged_shards_are_named(tmp_path: P
     assert (folder / "unpaired.csv.kept-1").read_text() == "with notes of mine\n"
     (shard, *_) = sorted(folder.glob("*/00000.h5"))
     shard.write_bytes(shard.read_bytes()[:-9])
-    with pytest.raises(ForeignFileError, match=r"00000\.h5: was changed since dped wrote it; move it away"):
-        build_dataset(captures, tmp_path / "data", "pocket", settings, jobs=1)
-    shard.unlink()
+    whole, damaged = shard.stat().st_size + 9, shard.read_bytes()
     assert build_dataset(captures, tmp_path / "data", "pocket", settings, jobs=1).reused < 3
+    assert shard.stat().st_size == whole and shard.with_name("00000.h5.kept-1").read_bytes() == damaged
+
+
+def test_a_copy_of_a_work_folder_under_another_name_is_none(tmp_path: Path) -> None:
+    atomic_write_text(tmp_path / "a.txt", "a")
+    backup = Path(shutil.copytree(tmp_path / WORK_FOLDER, tmp_path / "backup"))
+    (backup / "notes.txt").write_text("mine")
+    with pytest.raises(ForeignFileError):
+        atomic_write_text(backup / "notes.txt", "b")
+    with pytest.raises(ForeignFileError):
+        remove_in_work(backup / "notes.txt")
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    atomic_write_text(path, "one")
+    (part,) = (tmp_path / WORK_FOLDER / "record").glob("*.jsonl")
+    with part.open("ab") as file:
+        file.write(b'{"file": "b.txt", "by')
+    atomic_write_text(path, "two")
+    assert is_ours(path)
+
+
+def test_taking_over_ends_before_the_mark_or_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark says that the record is whole: a command that dies while it takes a folder over does so again."""
+    path = tmp_path / "old.txt"
+    path.write_text("old")
+
+    def adopt(folder: Path) -> dict[Path, Written]:
+        return {folder / "old.txt": written_state(path)}
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("dped_data.folder_lock.make_work_folder", _interrupted)
+        with held(tmp_path, "test", ["old.txt"], adopt=adopt):
+            pass
+    with held(tmp_path, "test", ["old.txt"], adopt=adopt):
+        atomic_write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_many_processes_write_single_files_side_by_side(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\n"
+        "from dped_data.files import atomic_write_text\n"
+        "for round in range(15):\n"
+        f"    atomic_write_text(pathlib.Path({str(tmp_path)!r}, sys.argv[1]), str(round))\n"
+    )
+    for _ in range(2):  # the second time there are records of processes that have ended
+        running = [subprocess.Popen([sys.executable, "-c", code, f"{number}.txt"]) for number in range(6)]
+        assert [process.wait() for process in running] == [0] * 6
+    assert all(is_ours(tmp_path / f"{number}.txt") for number in range(6))
+
+
+def test_a_folder_inside_another_command_s_keeps_what_both_have_recorded(tmp_path: Path) -> None:
+    with held(tmp_path, "outer"):
+        (tmp_path / "inner").mkdir()
+        atomic_write_text(tmp_path / "inner/a.txt", "a")
+    with held(tmp_path / "inner", "inner"):
+        atomic_write_text(tmp_path / "inner/b.txt", "b")
+    assert is_ours(tmp_path / "inner/a.txt") and is_ours(tmp_path / "inner/b.txt")
+    with held(tmp_path, "outer"):
+        atomic_write_text(tmp_path / "inner/a.txt", "c")
+        atomic_write_text(tmp_path / "inner/b.txt", "d")
+
+
+def test_nothing_is_written_behind_a_link_inside_a_held_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with held(tmp_path / "out", "test"):
+        (tmp_path / "out/sub").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        with pytest.raises(ForeignFileError, match="lies behind a link"):
+            atomic_write_text(tmp_path / "out/sub/a.txt", "a")
+    assert not [*(tmp_path / "elsewhere").iterdir()]
+
+
+def test_a_demo_clears_demos_only(tmp_path: Path) -> None:
+    other = tmp_path / "run"
+    with held(other, "train"):
+        atomic_write_text(other / "enhancer.safetensors", "weights")
+    with pytest.raises(InputError, match="not empty and not made by a demo"), demo_folder(other):
+        pass
+    demo = tmp_path / "demo"
+    with demo_folder(demo), held(demo / "runs/sony", "train"):
+        atomic_write_text(demo / "runs/sony/settings.json", "{}")
+        (demo / "runs/sony/notes.txt").write_text("mine")
+    told = pytest.raises(InputError, match=r"runs/sony: another command is writing")
+    with held(demo / "runs/sony", "train"), told, demo_folder(demo):
+        pass
+    assert (demo / "runs/sony/settings.json").exists()
+    with demo_folder(demo):
+        assert [path.name for path in (demo / "runs/sony").iterdir()] == ["notes.txt"]
+    (demo / ".dped-demo").touch()
+    with pytest.raises(InputError, match="made by a demo of an earlier version"), demo_folder(demo):
+        pass

@@ -65,3 +65,28 @@ def test_damaged_review_is_one_clear_line(tmp_path: Path, content: str, message:
 def test_missing_review_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; dped inspect-pairs --review writes it"):
         read_review(tmp_path / "review.csv")
+
+
+def test_a_quotation_mark_in_a_note_costs_no_decision(tmp_path: Path) -> None:
+    """A review may be written with a text editor."""
+    path = tmp_path / "review.csv"
+    rows = ["time,capture_id,verdict,note", '2024-01-01T00:00:00Z,001,reject,a 5" scratch', ",002,reject,mine"]
+    for end in ("\n", ""):
+        path.write_text("\n".join(rows) + end)
+        for name in ("003", "004"):
+            append_decision(path, Decision("2024-01-02T00:00:00Z", name, "reject", 'my 3" note'))
+        assert read_review(path) == {"001", "002", "003", "004"}
+        assert path.read_text().startswith("\n".join(rows))
+
+
+@pytest.mark.parametrize("content", [b"shopping,price\nmilk,3\nunfinished", b"\0\0\0", b"text"])
+def test_what_is_no_review_is_not_added_to(tmp_path: Path, content: bytes) -> None:
+    path, link = tmp_path / "others.txt", tmp_path / "review.csv"
+    path.write_bytes(content)
+    link.symlink_to(path)
+    decision = Decision("2024-01-02T00:00:00Z", "003", "reject", "")
+    with pytest.raises(InputError, match="not a review"):
+        append_decision(path, decision)
+    with pytest.raises(InputError, match="is a link"):
+        append_decision(link, decision)
+    assert path.read_bytes() == content

@@ -119,9 +119,14 @@ def test_a_unit_is_done_only_with_its_shard_whole(tmp_path: Path) -> None:
     check_shards(tmp_path)
     shard.write_bytes(data + b"x")
     assert not finished_units(tmp_path, [unit], tmp_path, False)
-    with pytest.raises(ForeignFileError, match=r"h5: was changed since dped wrote it; move it away"):
+    check_shards(tmp_path)
+    assert shard.with_name(f"{shard.name}.kept-1").read_bytes() == data + b"x"
+    assert not shard.exists()
+    other = tmp_path / "train/00007.h5"
+    other.write_bytes(data)
+    with pytest.raises(ForeignFileError, match=r"00007\.h5: exists and was not written by dped; move it away"):
         check_shards(tmp_path)
-    shard.unlink()
+    other.unlink()
     assert not finished_units(tmp_path, [unit], tmp_path, False)
 
 
