@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set DPED_SHARED_DATA to its folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_stays_pytest_s() -> Iterator[None]:
+    """Commands take Ctrl-C over, also where a test calls them: pytest and its workers get it back."""
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
