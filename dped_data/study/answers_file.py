@@ -87,10 +87,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path, "mode=ro")
     except sqlite3.OperationalError as error:
-        # What is not in the file yet would be passed over, so that there must not be any.
-        waiting = any(not is_empty(path.with_name(path.name + suffix)) for suffix in (_WAL, _JOURNAL))
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _READ_ONLY_DISK or waiting:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _READ_ONLY_DISK:
             raise
+        for suffix in (_WAL, _JOURNAL):  # what is not in the file yet would be passed over
+            if not is_empty(path.with_name(path.name + suffix)):
+                raise InputError(
+                    f"{path}{suffix}: holds answers that cannot be read where nothing can be written; copy the study's "
+                    "folder to another disk"
+                ) from None
         return _connect(path, "mode=ro&immutable=1")
 
 
