@@ -15,9 +15,9 @@ from dped_data.ownership import put, remove, remove_recorded, temporary_folder
 from dped_data.photo_listing import ListedPhoto, fault_of_name, list_folder, shown_name
 from dped_data.photos import PHOTO_SUFFIXES
 from dped_data.progress import progress_bar
+from dped_data.study.answers_file import check_unanswered, forget_study
 from dped_data.study.clean_copy import CleanCopy, clean_copy
 from dped_data.study.records import Study, StudyGroup, StudyPhoto
-from dped_data.study.store import check_unanswered, forget_study
 from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, study_text
 from dped_data.work_folder import WORK_FOLDER, is_marked
 from dped_data.written_record import Written, recorded_files

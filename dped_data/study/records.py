@@ -102,7 +102,7 @@ class Answer:
         left: the class that was shown on the left.
         chosen: the class that was preferred.
         time: when, UTC, ISO 8601.
-        given: how often the subject answered this question; more than once if it went back.
+        given: 1, and one more for every change by going back; the same choice sent again is none.
     """
 
     subject: str

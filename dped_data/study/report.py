@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from scipy.stats import binomtest
 from dped_data.errors import InputError
 from dped_data.study.records import Answer, Study, StudyGroup
 from dped_data.study.store import AnswerStore
-from dped_data.study.study_file import ANSWERS_NAME, read_study
+from dped_data.study.study_file import read_study
 
 CONFIDENCE = 0.95
 LEAST_SUBJECTS = 5
@@ -94,7 +95,7 @@ class SubjectProgress:
     Attributes:
         subject: anonymous id.
         answered: questions with an answer.
-        changed: questions answered more than once.
+        changed: questions whose answer was changed.
         is_counted: whether the report counts the answers.
     """
 
@@ -130,21 +131,17 @@ class StudyReport:
 
 
 def report_study(folder: Path, *, complete_only: bool = False) -> StudyReport:
-    """Read all answers to the study in a folder and count them; a server may run meanwhile.
+    """Read all answers to the study in a folder and count them; a server may run meanwhile, nothing is written.
 
     Args:
         folder: the study's folder.
         complete_only: leave subjects out who did not answer every question; otherwise every answer counts.
     Raises:
-        InputError: no study there, or no answer to count.
+        InputError: no study there, no answer to count, or answers that this study did not ask for.
     """
     study = read_study(folder)
-    path = folder / ANSWERS_NAME
-    if not path.exists():
-        raise InputError(f"{path}: no such file, so there are no answers yet; run 'dped study serve {folder}'")
-    store = AnswerStore(folder, study)
-    answers, subjects = store.answers(), store.subjects()
-    store.close()
+    with closing(AnswerStore(folder, study, read_only=True)) as store:
+        answers, subjects = store.answers(), store.subjects()
     return report_answers(study, subjects, answers, complete_only=complete_only)
 
 

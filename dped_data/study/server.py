@@ -10,12 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dped_data.errors import InputError
+from dped_data.errors import InputError, PhotoError
 from dped_data.folder_lock import held
+from dped_data.photo_files import read_bytes
 from dped_data.progress import note
 from dped_data.study.records import ShownQuestion
 from dped_data.study.store import AnswerStore
-from dped_data.study.study_file import PHOTOS_FOLDER, read_study
+from dped_data.study.study_file import PHOTO_TYPES, PHOTOS_FOLDER, photo_fault, read_study
 from dped_data.token_server import LOOPBACK, Refused, TokenHandler, TokenServer
 
 DEFAULT_PORT = 8710
@@ -23,8 +24,7 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
+    **PHOTO_TYPES,
 }
 _FOREVER = "private, max-age=31536000, immutable"
 """Photos are named by their bytes, so a name never comes to mean another photo."""
@@ -52,7 +52,7 @@ class StudyServer:
         Raises:
             InputError: no study there, answers to another study, or the port cannot be opened.
         """
-        self._study = read_study(folder)
+        read_study(folder)  # where there is none, nothing is made
         self._held = ExitStack()
         self._held.enter_context(held(folder, "study serve"))  # from now on, so that no other study takes its place
         try:
@@ -62,8 +62,8 @@ class StudyServer:
             raise
 
     def _open(self, folder: Path, host: str, port: int) -> None:
+        self._folder, self._study = folder, read_study(folder)  # another one may have taken its place until it was held
         self.store = AnswerStore(folder, self._study)
-        self._photos = folder / PHOTOS_FOLDER
         self._of = {(p.group, p.class_name, p.scene): p for p in self._study.photos}
         self._files = {photo.file for photo in self._study.photos}
         self._assets = _assets()
@@ -91,10 +91,10 @@ class StudyServer:
 
     def photo(self, name: str) -> bytes | None:
         """Return a photo's bytes; None if the study has no such photo."""
-        if name not in self._files:
+        if name not in self._files or photo_fault(self._folder, name) is not None:
             return None
-        with suppress(OSError):
-            return (self._photos / name).read_bytes()
+        with suppress(PhotoError):
+            return read_bytes(self._folder / PHOTOS_FOLDER / name)
         return None
 
     def about(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sqlite3
 import threading
@@ -11,32 +12,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dped_data.errors import InputError
+from dped_data.names import shown as shown_value
+from dped_data.study.answers_file import (
+    MOVE_AWAY,
+    NO_STUDY,
+    check_files,
+    check_schema,
+    file_identity,
+    is_empty,
+    open_reader,
+    open_writer,
+)
 from dped_data.study.order import shown_questions
 from dped_data.study.records import Answer, ShownQuestion, Study
 from dped_data.study.study_file import ANSWERS_NAME, study_digest
 from dped_data.token_server import new_token
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS study (digest TEXT NOT NULL, token TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS subjects (id TEXT PRIMARY KEY, started TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS answers (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    subject TEXT NOT NULL REFERENCES subjects (id),
-    place INTEGER NOT NULL,
-    group_name TEXT NOT NULL,
-    scene TEXT NOT NULL,
-    left_class TEXT NOT NULL,
-    right_class TEXT NOT NULL,
-    chosen_class TEXT NOT NULL,
-    answered TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS answers_of_subject ON answers (subject, place);
+_ADD = "INSERT INTO answers VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+_THE_SAME = """
+SELECT 1 FROM answers WHERE number = ? AND subject = ? AND place = ? AND group_name = ? AND scene = ?
+    AND left_class = ? AND right_class = ? AND chosen_class = ? AND answered = ?
 """
-_NO_STUDY = ""
-"""Digest of no study yet: one without answers was replaced."""
+_ALL = "SELECT * FROM answers ORDER BY number"
+_OF_SUBJECT = "SELECT * FROM answers WHERE subject = ? ORDER BY number"
 _LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """Without those that are mistaken for another when read aloud or copied by hand."""
 _ID_LENGTH = 12
+_SUBJECT = re.compile(f"[{_LETTERS}]{{{_ID_LENGTH}}}")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+"""What the program writes; whatever else stands in a file of answers was put there by somebody."""
 
 
 class AnswerStore:
@@ -49,26 +54,46 @@ class AnswerStore:
         token: part of the study's address, kept here so that the address outlives the server.
     """
 
-    def __init__(self, folder: Path, study: Study) -> None:
-        """Open or make the answers beside a study; InputError if they belong to another study or cannot be opened."""
+    def __init__(self, folder: Path, study: Study, *, read_only: bool = False) -> None:
+        """Open or make the answers beside a study.
+
+        Args:
+            folder: the study's folder.
+            study: the study in it.
+            read_only: nothing is written and nothing made, so that the disk need not be writable.
+        Raises:
+            InputError: they belong to another study, were not written by this program or cannot be opened; or there
+                are none, to read only.
+        """
         self.path, self._study = folder / ANSWERS_NAME, study
         self._lock = threading.Lock()
         self._orders: dict[str, tuple[ShownQuestion, ...]] = {}
+        check_files(self.path)
+        if read_only and is_empty(self.path):
+            raise InputError(f"{self.path}: no answers yet; run 'dped study serve {folder}'")
         with self._faults():
-            _check_schema(self.path)
-            self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=20)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")  # an answer is on disk before it is acknowledged
-            self._database.executescript(_SCHEMA)
-            digest = study_digest(study)
+            check_schema(self.path)
+            self._database = open_reader(self.path) if read_only else open_writer(self.path)
+        self._file = file_identity(self.path)
+        try:
+            with self._faults():
+                self.token = self._checked_token(study_digest(study), read_only)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _checked_token(self, digest: str, read_only: bool) -> str:
+        """Return the token of the address, made first if there is none; InputError for answers to another study."""
+        if not read_only:
             self._database.execute(
                 "INSERT INTO study SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM study)", (digest, new_token())
             )
-            self._database.execute("UPDATE study SET digest = ? WHERE digest = ?", (digest, _NO_STUDY))
-            stored, token = self._database.execute("SELECT digest, token FROM study").fetchone()
-        if stored != digest:
-            raise InputError(f"{self.path}: answers to another study; move the file away to begin anew")
-        self.token = str(token)
+            self._database.execute("UPDATE study SET digest = ? WHERE digest = ?", (digest, NO_STUDY))
+        rows = self._database.execute("SELECT digest, token FROM study").fetchall()
+        if [row[0] for row in rows] not in ([digest], [NO_STUDY]):
+            raise InputError(f"{self.path}: answers to another study; {MOVE_AWAY} to begin anew")
+        self._check_text(rows[0][1], _TOKEN, "its token")
+        return str(rows[0][1])
 
     def close(self) -> None:
         """Close the file."""
@@ -79,8 +104,9 @@ class AnswerStore:
         """Add a subject and return its id, which is random and says nothing of the person."""
         subject = "".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))
         with self._lock, self._faults():
-            self._database.execute("INSERT INTO subjects VALUES (?, ?)", (subject, _now()))
-            self._check_on_disk("SELECT 1 FROM subjects WHERE id = ?", subject)
+            row = (subject, _now())
+            self._database.execute("INSERT INTO subjects VALUES (?, ?)", row)
+            self._check_on_disk("SELECT 1 FROM subjects WHERE id = ? AND started = ?", row)
         return subject
 
     def questions(self, subject: str) -> tuple[ShownQuestion, ...] | None:
@@ -97,9 +123,7 @@ class AnswerStore:
 
     def choices(self, subject: str) -> dict[int, str]:
         """Return what the subject chose so far: place of the question in its order -> class."""
-        query = "SELECT place, chosen_class FROM answers WHERE subject = ? ORDER BY number"
-        with self._lock, self._faults():
-            return {int(place): str(chosen) for place, chosen in self._database.execute(query, (subject,))}
+        return {place: chosen for _, place, chosen, _ in self._rows(_OF_SUBJECT, subject)}
 
     def answer(self, subject: str, place: int, shown: ShownQuestion, chosen: str) -> None:
         """Store an answer; when this returns, it is on disk.
@@ -115,39 +139,68 @@ class AnswerStore:
         asked = shown.question
         row = (subject, place, asked.group, asked.scene, shown.left, shown.right, chosen, _now())
         with self._lock, self._faults():
-            number = self._database.execute(
-                "INSERT INTO answers (subject, place, group_name, scene, left_class, right_class, chosen_class,"
-                " answered) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
-            ).lastrowid
-            self._check_on_disk("SELECT 1 FROM answers WHERE number = ?", number)
+            number = self._database.execute(_ADD, row).lastrowid
+            self._check_on_disk(_THE_SAME, (number, *row))
 
     def subjects(self) -> tuple[str, ...]:
         """Return the ids of all subjects, in the order in which they began."""
         with self._lock, self._faults():
-            return tuple(str(row[0]) for row in self._database.execute("SELECT id FROM subjects ORDER BY started, id"))
+            rows = self._database.execute("SELECT id, started FROM subjects ORDER BY started, id").fetchall()
+        for subject, started in rows:
+            self._check_text(subject, _SUBJECT, "a subject")
+            self._check_text(started, _TIME, "a subject's start")
+        return tuple(subject for subject, _ in rows)
 
     def answers(self) -> tuple[Answer, ...]:
         """Return the answers that count, the last one to each question, by subject and place."""
-        query = """
-            SELECT subject, place, chosen_class, answered, COUNT(*) OVER question FROM answers
-            WINDOW question AS (PARTITION BY subject, place) ORDER BY subject, place, number
-        """
-        with self._lock, self._faults():
-            rows = self._database.execute(query).fetchall()
-        last = {(subject, place): (chosen, answered, given) for subject, place, chosen, answered, given in rows}
-        found = []
-        for (subject, place), (chosen, answered, given) in last.items():
-            shown = self.questions(subject)
-            assert shown is not None, "answers refer to subjects"
-            found.append(Answer(subject, shown[place].question, shown[place].left, chosen, answered, given))
-        return tuple(found)
+        last: dict[tuple[str, int], Answer] = {}
+        for subject, place, chosen, time in self._rows(_ALL):
+            before = last.get((subject, place))
+            if before is not None and before.chosen == chosen:
+                continue  # sent again, such as after a disk that was full: what was refused may be there nevertheless
+            shown = self._orders[subject][place]
+            given = 1 if before is None else before.given + 1
+            last[subject, place] = Answer(subject, shown.question, shown.left, chosen, time, given)
+        return tuple(last[key] for key in sorted(last))
 
-    def _check_on_disk(self, query: str, value: str | int | None) -> None:
-        """Raise InputError unless a new reader of the file finds the row: somebody may have moved or emptied it."""
+    def _rows(self, query: str, *values: str) -> list[tuple[str, int, str, str]]:
+        """Subject, place, chosen class and time of answers, oldest first; InputError for what the study did not ask."""
+        with self._lock, self._faults():
+            rows = self._database.execute(query, values).fetchall()
+        found = []
+        for number, subject, place, *described, chosen, time in rows:
+            where = f"answer {number}:"
+            self._check_text(subject, _SUBJECT, f"{where} its subject")
+            self._check_text(time, _TIME, f"{where} its time")
+            order = self.questions(subject)
+            if order is None:
+                raise self._made_up(f"{where} no subject", subject)
+            if type(place) is not int or not 0 <= place < len(order):
+                raise self._made_up(f"{where} no question", place)
+            shown = order[place]
+            if described != [shown.question.group, shown.question.scene, shown.left, shown.right]:
+                raise self._made_up(f"{where} not what the study asks at place {place}:", described)
+            if chosen not in (shown.left, shown.right):
+                raise self._made_up(f"{where} no class that was shown", chosen)
+            found.append((subject, place, chosen, time))
+        return found
+
+    def _check_text(self, value: object, pattern: re.Pattern[str], what: str) -> None:
+        if not (isinstance(value, str) and pattern.fullmatch(value)):
+            raise self._made_up(f"{what} cannot be", value)
+
+    def _made_up(self, fault: str, value: object) -> InputError:
+        return InputError(
+            f"{self.path}: {fault} {shown_value(value)}; dped did not write this: restore the file from a copy, or "
+            f"{MOVE_AWAY}"
+        )
+
+    def _check_on_disk(self, query: str, row: tuple[str | int | None, ...]) -> None:
+        """Raise InputError unless a new reader finds the row in the same file, which may have been moved or emptied."""
         with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=20)) as reader:
-            if reader.execute(query, (value,)).fetchone() is None:
-                raise InputError(f"{self.path}: was replaced while it is in use; restore it, or start the server again")
+            found = reader.execute(query, row).fetchone()
+        if found is None or file_identity(self.path) != self._file:
+            raise InputError(f"{self.path}: was replaced while it is in use; restore it, or start the server again")
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -155,42 +208,6 @@ class AnswerStore:
             yield
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: {error}") from None
-
-
-def _check_schema(path: Path) -> None:
-    """Raise InputError where a file of that name holds other tables than ours; nothing is written to it."""
-    if not path.exists() or not path.stat().st_size:
-        return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not {"study", "subjects", "answers"} <= tables:
-        raise InputError(f"{path}: is not a file of answers; move it away, or choose another place")
-
-
-def check_unanswered(folder: Path) -> None:
-    """Raise InputError if a folder holds answers, or a file of that name that is no file of answers."""
-    path = folder / ANSWERS_NAME
-    try:
-        _check_schema(path)
-        answers = _count(path) if path.exists() and path.stat().st_size else 0
-    except sqlite3.Error as error:
-        raise InputError(f"{path}: cannot be read ({error}); choose another --out") from None
-    if answers:
-        raise InputError(f"{folder}: holds {answers} answers, which a new study would lose; choose another --out")
-
-
-def _count(path: Path) -> int:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        return int(database.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
-
-
-def forget_study(folder: Path) -> None:
-    """Let a file without answers belong to the study that comes next. Call while the folder is held."""
-    path = folder / ANSWERS_NAME
-    if path.exists() and path.stat().st_size:
-        with closing(sqlite3.connect(path, isolation_level=None)) as database:
-            database.execute("UPDATE study SET digest = ?", (_NO_STUDY,))
-            database.execute("DELETE FROM subjects")
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from contextlib import closing
@@ -13,6 +14,7 @@ import pytest
 from study_photos import CLASSES, answer_all, make_study, prefers, write_photo_sets
 
 from dped_data.errors import InputError, UsageError
+from dped_data.photo_files import LARGEST_FILE
 from dped_data.photos import read_photo
 from dped_data.study.create import create_study, creation_text, study_sets
 from dped_data.study.order import shown_questions
@@ -145,6 +147,8 @@ def test_answers_are_never_overwritten(tmp_path: Path) -> None:
         (lambda d: d["photos"].pop(), "not a study"),
         (lambda d: d["photos"][0].update(file="../study.json"), "not a study"),
         (lambda d: d.update(groups=[], photos=[]), "not a study"),
+        (lambda d: d["photos"][0].update(file="x.bmp"), "not a study .*ends in none of .jpg, .png"),
+        (lambda d: d["photos"][0].update(file=".png"), "not a study .*ends in none of"),
     ],
 )
 def test_a_damaged_study_is_refused(tmp_path: Path, change: object, words: str) -> None:
@@ -163,6 +167,33 @@ def test_a_study_without_its_photos_is_refused(tmp_path: Path) -> None:
         read_study(folder)
     with pytest.raises(InputError, match="dped study create"):
         read_study(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["link", "link inside", "folder", "pipe", "too large", "folder of photos"])
+def test_a_study_shows_no_other_files_than_its_own(tmp_path: Path, what: str) -> None:
+    folder, study = make_study(tmp_path)
+    photo = folder / "photos" / study.photos[0].file
+    if what == "folder of photos":
+        (folder / "photos").rename(tmp_path / "elsewhere")
+        (folder / "photos").symlink_to(tmp_path / "elsewhere")
+    elif what == "too large":
+        os.truncate(photo, LARGEST_FILE + 1)
+    else:
+        photo.rename(folder / "photos" / "kept.png")
+        {
+            "link": lambda: photo.symlink_to(tmp_path / "sets" / "sony" / "dslr" / "scene0.png"),
+            "link inside": lambda: photo.symlink_to("kept.png"),
+            "folder": photo.mkdir,
+            "pipe": lambda: os.mkfifo(photo),
+        }[what]()
+    with pytest.raises(InputError, match="more than 2 GiB" if what == "too large" else "a link or no regular file"):
+        read_study(folder)
+
+
+def test_a_study_in_a_folder_that_is_linked_to_is_read(tmp_path: Path) -> None:
+    folder, study = make_study(tmp_path)
+    (tmp_path / "link").symlink_to(folder)
+    assert read_study(tmp_path / "link") == study
 
 
 def test_every_subject_gets_every_question_in_an_order_of_its_own(tmp_path: Path) -> None:

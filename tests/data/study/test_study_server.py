@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,8 @@ from running_server import lasting_port, running_server
 from study_photos import CLASSES, make_study
 
 from dped_data.errors import InputError
+from dped_data.folder_lock import held
+from dped_data.study.create import create_study, study_sets
 from dped_data.study.server import StudyServer, open_host_warning
 from dped_data.study.store import AnswerStore
 from dped_data.study.study_file import read_study
@@ -121,6 +123,39 @@ def test_photos_and_page_are_served_whole_with_a_strict_policy(server: StudyServ
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     for name in re.findall(r'(?:src|href)="([a-z]+\.[a-z]+)"', content.decode()):
         assert ask(server.address, name)[0] == 200, name
+
+
+def test_a_photo_that_a_link_takes_the_place_of_is_not_served(
+    server: StudyServer, folder: Path, tmp_path: Path
+) -> None:
+    photo = next((folder / "photos").iterdir())
+    (tmp_path / "secret").write_bytes(b"mine")
+    kept = photo.rename(tmp_path / photo.name)
+    try:
+        photo.symlink_to(tmp_path / "secret")
+        assert ask(server.address, f"photos/{photo.name}")[0] == 404
+        photo.unlink()
+        with photo.open("wb") as file:
+            file.truncate(3 * 2**30)  # takes no room on the disk
+        assert ask(server.address, f"photos/{photo.name}")[0] == 404
+    finally:
+        photo.unlink()
+        kept.rename(photo)
+    assert ask(server.address, f"photos/{photo.name}")[0] == 200
+
+
+def test_the_study_that_is_served_is_the_one_that_is_there_when_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = make_study(tmp_path)
+
+    def replaced_before(place: Path, command: str) -> AbstractContextManager[Path]:
+        create_study(study_sets(tmp_path / "sets", ()), folder, scenes=2, title="new")
+        return held(place, command)
+
+    monkeypatch.setattr("dped_data.study.server.held", replaced_before)
+    with running_server(StudyServer(folder, port=0)) as server:
+        assert asked(server.address, "study") == {"title": "new", "questions": 6}
 
 
 def start_process(folder: Path, port: int) -> tuple[subprocess.Popen[str], str]:

@@ -55,6 +55,23 @@ def test_the_last_answer_counts_and_the_others_stay(tmp_path: Path) -> None:
         assert [row[0] for row in database.execute(query)] == [better, worse]
 
 
+def test_a_choice_that_is_sent_again_is_no_change(tmp_path: Path) -> None:
+    """An answer may be on disk and yet refused, such as on a full disk: the page sends it until it is acknowledged."""
+    folder, study = make_study(tmp_path)
+    with closing(AnswerStore(folder, study)) as store:
+        subject = answer_all(store, prefers(*CLASSES), 2)
+        shown = store.questions(subject)
+        assert shown is not None
+        first, preferred = store.choices(subject)[0], store.choices(subject)[1]
+        left, right = shown[1].left, shown[1].right
+        store.answer(subject, 0, shown[0], first)
+        for chosen in (left, right, right, left, left):
+            store.answer(subject, 1, shown[1], chosen)
+        by_place = {answer.question: (answer.chosen, answer.given) for answer in store.answers()}
+    assert by_place[shown[0].question] == (first, 1)
+    assert by_place[shown[1].question] == (left, 3 if preferred == left else 4)  # left and right are random
+
+
 def test_many_subjects_at_once_from_two_servers(tmp_path: Path) -> None:
     folder, study = make_study(tmp_path)
     stores = [AnswerStore(folder, study) for _ in range(2)]
@@ -96,7 +113,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         AnswerStore(folder, study)
 
 
-@pytest.mark.parametrize("what", ["removed", "emptied", "replaced"])
+@pytest.mark.parametrize("what", ["removed", "emptied", "replaced", "fuller"])
 def test_nothing_is_acknowledged_that_is_not_on_disk_under_its_name(tmp_path: Path, what: str) -> None:
     folder, study = make_study(tmp_path)
     with closing(AnswerStore(folder, study)) as store:
@@ -110,9 +127,18 @@ def test_nothing_is_acknowledged_that_is_not_on_disk_under_its_name(tmp_path: Pa
             os.truncate(store.path, 0)
             for path in folder.glob("answers.sqlite3-*"):
                 path.unlink()
-        else:
-            store.path.rename(folder / "moved.sqlite3")
+        elif what == "replaced":
+            for path in folder.glob("answers.sqlite3*"):
+                path.rename(path.with_name(f"moved-{path.name}"))
             AnswerStore(folder, study).close()
+        else:  # a copy that goes further, so that the next number is taken there as well
+            with closing(sqlite3.connect(store.path)) as reader, closing(sqlite3.connect(tmp_path / "copy")) as copy:
+                reader.backup(copy)
+            for path in folder.glob("answers.sqlite3*"):
+                path.rename(path.with_name(f"moved-{path.name}"))
+            (tmp_path / "copy").rename(store.path)
+            with closing(AnswerStore(folder, study)) as fuller:
+                answer_all(fuller, prefers(*CLASSES))
         with pytest.raises(InputError, match="answers.sqlite3"):
             store.answer(subject, 2, shown[2], shown[2].left)
         with pytest.raises(InputError, match="answers.sqlite3"):
@@ -125,7 +151,9 @@ def test_a_strangers_database_is_not_written_to(tmp_path: Path) -> None:
         database.execute("CREATE TABLE answers (mine TEXT)")
         database.commit()
     before = (folder / "answers.sqlite3").read_bytes()
-    with pytest.raises(InputError, match="is not a file of answers; move it away"):
+    with pytest.raises(
+        InputError, match=r"is not a file of answers .*; move answers\.sqlite3\* \(all files of that name\) away"
+    ):
         AnswerStore(folder, study)
     with pytest.raises(InputError, match="is not a file of answers"):
         create_study(study_sets(tmp_path / "sets", ()), folder)
