@@ -254,8 +254,8 @@ def _opened(url: str) -> tuple[Any, str]:
 
 
 def _faults() -> tuple[type[BaseException], ...]:
-    """What the stores' libraries raise besides OSError, of those that are installed."""
-    faults: list[type[BaseException]] = [OSError]
+    """What the stores' libraries raise, of those that are installed; ValueError for settings that name no address."""
+    faults: list[type[BaseException]] = [OSError, ValueError]
     try:
         from botocore.exceptions import BotoCoreError, ClientError
 

@@ -141,6 +141,16 @@ def test_addresses_that_cannot_be_used_are_told(address: str | Path, told: str, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://", "http://a b"])
+def test_an_endpoint_that_is_none_is_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    _opened(BUCKET)[0].clear_instance_cache()
+    _opened.cache_clear()
+    with pytest.raises(InputError, match=r"s3://photos/x: .*Invalid endpoint: .*AWS_ENDPOINT_URL"):
+        RemoteFolder(f"{BUCKET}/x").files()
+    _opened(BUCKET)[0].clear_instance_cache()
+
+
 @pytest.mark.parametrize("address", ["s3://not a bucket/x", "s3://b\u00fccket", "s3://..", "s3://x" + "y" * 300])
 def test_buckets_that_the_store_refuses_are_told(address: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the store refuses or cannot be reached"):
