@@ -27,7 +27,7 @@ def cache_folder(url: str, cache: Path | None = None) -> Path:
     The folder is made and marked; everything in a marked folder is ours.
 
     Raises:
-        InputError: it cannot be written, or holds something and has no mark, or a link to a folder.
+        InputError: it cannot be written, or holds something and has no mark, or holds a link.
     """
     folder = _root(cache) / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
     with _told(folder):
@@ -53,9 +53,9 @@ def locked_cache(folder: Path, what: str) -> Iterator[None]:
 
 
 def _check_links(folder: Path) -> None:
-    """Raise ForeignFileError where a folder in the cache is a link: what lies behind it is not the cache's."""
-    for place, folders, _ in os.walk(folder):
-        for name in folders:
+    """Raise ForeignFileError where something in the cache is a link: what lies behind it is not the cache's."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
             if (path := Path(place, name)).is_symlink():
                 raise ForeignFileError(
                     f"{path}: is a link, and what lies behind it is not dped's; remove the link (DPED_CACHE moves the "

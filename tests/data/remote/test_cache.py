@@ -103,6 +103,7 @@ def test_a_linked_folder_in_the_cache_is_refused_before_anything_is_written(
         (URL, "data", lambda: local_dataset(f"{BUCKET}/data", "pocket")),
         (URL, "data/pocket/train", lambda: local_dataset(f"{BUCKET}/data", "pocket")),
         (URL, "pocket", lambda: build(rig, captures, f"{BUCKET}/data")),
+        (URL, "data/pocket/dataset.json", lambda: local_dataset(f"{BUCKET}/data", "pocket")),
         (captures, "headers/slr", lambda: header_mirror(RemoteFolder(captures))),
     ):
         place = cache_folder(url) / name
