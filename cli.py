@@ -28,6 +28,7 @@ from dped_data.inspection.settings import InspectSettings
 from dped_data.memory import refusals_told
 from dped_data.parent import end_with_agent
 from dped_data.progress import printable
+from dped_data.remote import check_local, remote_folder
 from dped_data.settings import BuildSettings
 from dped_data.settings_machinery import SettingField, load_settings, setting_fields
 from dped_data.simulation.settings import SimulationSettings
@@ -35,9 +36,19 @@ from dped_train.enhance_settings import EnhanceSettings
 from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.settings import TrainSettings
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
-ANY_PATH = click.Path(path_type=Path)
+
+class _Local(click.Path):
+    """A place on this machine: an address would become a folder called `s3:`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Look at what was typed: a Path has lost the second slash."""
+        check_local(value)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Local(path_type=Path, file_okay=False)
+FILE = _Local(path_type=Path, dir_okay=False)
+ANY_PATH = _Local(path_type=Path)
 
 
 class _Place(click.ParamType):
@@ -47,7 +58,7 @@ class _Place(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Leave addresses as they are: a Path would lose one of their slashes."""
-        return value if "://" in str(value) else FOLDER.convert(value, param, ctx)
+        return value if remote_folder(value) else FOLDER.convert(value, param, ctx)
 
 
 PLACE = _Place()
@@ -187,7 +198,7 @@ def build_dataset_command(
     from dped_data.build import build_dataset
     from dped_data.build_report import build_text
     from dped_data.captures_report import pairing_table
-    from dped_data.remote import is_remote, remote_folder
+    from dped_data.remote import is_remote
     from dped_data.remote_photos import header_mirror, named_as
     from dped_data.rigs import load_build_settings
 
@@ -453,7 +464,7 @@ def reproduce_command(
 
 
 @dped.command("enhance")
-@click.argument("model")
+@click.argument("model", type=_Local())
 @click.argument("photos", nargs=-1, required=True, type=ANY_PATH)
 @click.option("--out", type=FOLDER, required=True, help="Folder for the enhanced photos.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -576,7 +587,7 @@ def import_checkpoint_command(prefix: Path, out: Path) -> None:
 
 
 @dped.command("export-onnx")
-@click.argument("model")
+@click.argument("model", type=_Local())
 @click.option("--out", type=FILE, required=True, help="File to write: ONNX, or torch.export where it ends in .pt2.")
 @click.option("--size", help="The only photo size to take, such as 2048x1536.  [default: any size, any number]")
 def export_onnx_command(model: str, out: Path, size: str | None) -> None:

@@ -27,7 +27,7 @@ def cache_folder(url: str, cache: Path | None = None) -> Path:
     The folder is made and marked; everything in a marked folder is ours.
 
     Raises:
-        InputError: it cannot be written, or holds something and has no mark.
+        InputError: it cannot be written, or holds something and has no mark, or holds a link.
     """
     folder = _root(cache) / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
     with _told(folder):
@@ -39,6 +39,7 @@ def cache_folder(url: str, cache: Path | None = None) -> Path:
                 f"{folder}: holds files and is not marked as a cache of dped's; if an earlier version made it, remove "
                 "it, else let DPED_CACHE name another folder"
             ) from None
+        _check_links(folder)
         if not (folder / TAG_NAME).exists():
             atomic_write_text(folder / TAG_NAME, _TAG)
     return folder
@@ -47,13 +48,19 @@ def cache_folder(url: str, cache: Path | None = None) -> Path:
 @contextmanager
 def locked_cache(folder: Path, what: str) -> Iterator[None]:
     """Wait until no other process of this machine fetches `what` into the folder, and keep them waiting in turn."""
-    with _told(folder):
-        lock = FileLock(folder / f"{what}.lock")
-        lock.acquire()
-    try:
+    with _told(folder), FileLock(folder / f"{what}.lock"):
         yield
-    finally:
-        lock.release()
+
+
+def _check_links(folder: Path) -> None:
+    """Raise ForeignFileError where something in the cache is a link: what lies behind it is not the cache's."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if (path := Path(place, name)).is_symlink():
+                raise ForeignFileError(
+                    f"{path}: is a link, and what lies behind it is not dped's; remove the link (DPED_CACHE moves the "
+                    "whole cache)"
+                )
 
 
 def _root(cache: Path | None) -> Path:
@@ -75,6 +82,6 @@ def _told(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{folder}: the cache cannot be used ({error.strerror or error}); "
+            f"{error.filename or folder}: the cache cannot be used ({error.strerror or error}); "
             "let DPED_CACHE name a folder that can be written"
         ) from None

@@ -80,6 +80,8 @@ def put(temporary: Path, path: Path, written: Written, *, proven: bool = False, 
     """
     if not proven:
         check_free(path)
+    if path.is_dir() and not path.is_symlink():  # in a work folder it is ours, but not to be lost for a file
+        raise ForeignFileError(f"{path}: is a folder, where a file is to be written; move it away")
     note(path, written, durable=durable)
     temporary.replace(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,15 @@ from dped_data.files import atomic_path
 
 _EXTRAS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 _SAME = {"s3a": "s3", "gcs": "gs"}
-"""Second names of protocols."""
+"""Second names of protocols. What is neither here nor above is no store that a dataset can be kept in."""
 _CHANGED = ("LastModified", "mtime", "updated", "last_modified", "created")
 """What the stores call the time of an object's last change."""
 _TAGS = ("ETag", "generation", "etag", "md5Hash", "content_md5")
 """What the stores call their own mark of an object's bytes, the most telling first."""
+
+
+_ADDRESS = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]+):/(?P<slash>/?)(?P<bucket>[^/]*)")
+"""How an address begins; two letters at least, as one may be a drive's."""
 
 
 def is_remote(place: Path | str) -> bool:
@@ -60,10 +65,23 @@ class RemoteFolder:
 
     url: str
 
+    def __post_init__(self) -> None:
+        """Raise UsageError unless the address names a bucket of a store that can be used."""
+        found = _ADDRESS.match(self.url)
+        if found is None or found["protocol"] not in _EXTRAS or "::" in self.url:
+            known = ", ".join(f"{protocol}://" for protocol in _EXTRAS)
+            raise UsageError(
+                f"{self.url}: no address of a store that can be used; write {known} with a bucket, such as "
+                "s3://bucket/folder, or the path of a local folder"
+            )
+        if not found["bucket"]:
+            raise UsageError(f"{self.url}: names no bucket; write {found['protocol']}://BUCKET or more")
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+
     def child(self, name: str) -> RemoteFolder:
         """The folder `name` in this one."""
         check_name(name, self.url)
-        return RemoteFolder(f"{self.url.rstrip('/')}/{name}")
+        return RemoteFolder(f"{self.url}/{name}")
 
     def files(self) -> dict[str, RemoteFile]:
         """Return everything below the folder by its path in it, also what has a name that no local file could have."""
@@ -142,17 +160,38 @@ class RemoteFolder:
             )
 
     def _url(self, name: str) -> str:
-        return f"{self.url.rstrip('/')}/{name}"
+        return f"{self.url}/{name}"
 
 
 def remote_folder(place: Path | str, *below: str) -> RemoteFolder | None:
-    """Return `place` with the folders `below` it if it is an address, else None."""
+    """Return `place` with the folders `below` it if it is an address, else None.
+
+    Raises:
+        UsageError: an address that cannot be used, or a path that looks like one.
+    """
     if not is_remote(place):
+        check_local(place)
         return None
-    folder = RemoteFolder(str(place).rstrip("/"))
+    folder = RemoteFolder(str(place))
     for name in below:
         folder = folder.child(name)
     return folder
+
+
+def check_local(place: Path | str) -> None:
+    """Raise UsageError for what looks like an address: nobody means a folder called `s3:`."""
+    found = _ADDRESS.match(str(place))
+    if found is None:
+        return
+    if found["slash"]:
+        raise UsageError(
+            f"{place}: an address, where only a place on this machine will do; photos and datasets may lie in stores "
+            "(--captures and --out of build-dataset; --data of inspect-pairs, train, evaluate and reproduce)"
+        )
+    raise UsageError(
+        f"{place}: looks like an address, which has two slashes ({found['protocol']}://...); a folder of that name "
+        "on this machine needs its full path"
+    )
 
 
 def same_or_inside(address: str, other: str) -> bool:
@@ -215,12 +254,18 @@ def _opened(url: str) -> tuple[Any, str]:
 
 
 def _faults() -> tuple[type[BaseException], ...]:
-    """What the stores' libraries raise besides OSError, of those that are installed."""
-    faults: list[type[BaseException]] = [OSError]
+    """What the stores' libraries raise, of those that are installed; ValueError for settings that name no address."""
+    faults: list[type[BaseException]] = [OSError, ValueError]
     try:
         from botocore.exceptions import BotoCoreError, ClientError
 
         faults += [BotoCoreError, ClientError]
+    except ImportError:
+        pass
+    try:
+        from aiohttp import ClientError as HttpClientError
+
+        faults.append(HttpClientError)
     except ImportError:
         pass
     try:

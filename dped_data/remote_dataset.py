@@ -25,7 +25,7 @@ from dped_data.names import plain_name
 from dped_data.ownership import remove_in_work
 from dped_data.progress import progress
 from dped_data.records import SPLITS
-from dped_data.remote import RemoteFile, RemoteFolder, check_name, is_plain, is_remote
+from dped_data.remote import RemoteFile, RemoteFolder, check_name, is_plain, remote_folder
 from dped_data.remote_manifest import SETTINGS_NAME
 from dped_data.remote_record import (
     RECORD_NAME,
@@ -65,7 +65,7 @@ def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
 
     Finished units that the copy has and the store lacks stay: they were built here, and are sent with the next
     publication. A copy that was built with other settings than the store's is thrown away. Fetched shards whose sha256
-    is not the one in their record are thrown away as well, and built again.
+    is not the one in their record are thrown away as well, to be built again; what is returned knows their sha256.
 
     Returns:
         Which objects there are a build's work.
@@ -84,16 +84,16 @@ def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
         if small and not _is_newer(folder / name, file):
             target.fetch(name, folder / name)
     wanted = _missing_shards(own, folder, files)
-    fetched = []
+    fetched = {}
     for name in progress(wanted, total=len(wanted), label=f"shards from {target.url}", unit="shard"):
         split, _, file_name = name.rpartition("/")
         place = folder / (split if split in SPLITS else SPLITS[0]) / f"{_FETCHED}{file_name.lstrip('.')}"
         target.fetch(name, place)
-        fetched.append(place)
+        fetched[place] = name
     keys = {path: key for key, path in shards_by_key(folder).items()}
-    for path in fetched:
+    for path, name in fetched.items():
         record = read_record(folder, keys[path]) if path in keys else None
-        if record is None or record.sha256 != sha256_of_file(path):
+        if own.learn(name, path) != (record.sha256 if record else None):
             remove_in_work(path)
     own.know_units(folder)
     return own
@@ -263,9 +263,9 @@ def local_dataset(data: Path | str, phone: str | None, cache: Path | None = None
     Raises:
         InputError: no dataset there, or a shard that is not what the manifest says; UsageError: several, and no name.
     """
-    if not is_remote(data):
+    source = remote_folder(data)
+    if source is None:
         return Path(data)
-    source = RemoteFolder(str(data))
     if phone is None:
         heads = (name.rpartition("/") for name in source.files() if is_plain(name))
         phones = [head for head, _, tail in heads if tail == MANIFEST_NAME and head and "/" not in head]
@@ -276,7 +276,7 @@ def local_dataset(data: Path | str, phone: str | None, cache: Path | None = None
     files = source.files()
     if MANIFEST_NAME not in files:
         raise InputError(f"{source.url}: no dataset there ({MANIFEST_NAME} is missing); `dped build-dataset` makes one")
-    name = phone or source.url.rstrip("/").rsplit("/", 1)[-1]
+    name = phone or source.url.rsplit("/", 1)[-1]
     check_name(name, source.url)
     base = cache_folder(source.url, cache)
     with locked_cache(base, "data"):

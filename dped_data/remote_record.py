@@ -91,6 +91,10 @@ class OwnObjects:
             for name in (*_shard_names(record.key), *self._unexplained):
                 self.states.setdefault(name, set()).add(ObjectState(record.bytes, record.sha256, record.stored_tag))
 
+    def learn(self, name: str, path: Path) -> str:
+        """Note and return the sha256 of an object, which was fetched to `path`."""
+        return self._sha256.setdefault(name, sha256_of_file(path))
+
     def proven(self, name: str) -> bool:
         """Tell whether an object is ours: the store's tag, the sha256 of its bytes, or the unit's key in it says so."""
         file, known = self.files[name], self.states.get(name, set())
@@ -106,27 +110,27 @@ class OwnObjects:
         return unit is not None and is_unit_object(self.target, name, unit["key"])
 
     def holds(self, name: str, wanted: ObjectState) -> bool:
-        """Tell whether an object, whoever wrote it, has the bytes `wanted`."""
+        """Tell whether an object, whoever wrote it, has the bytes `wanted`; without a tag it is fetched to be told."""
         file = self.files.get(name)
         if file is None or file.size != wanted.size:
             return False
         tagged = self._tagged(name)
         if tagged:
             return any(state.sha256 == wanted.sha256 for state in tagged)
-        if [state for state in self.states.get(name, ()) if state.size == file.size] == [wanted]:
-            return True  # all that was ever written there in this size; proven when it is to be replaced
         return self._sha256_of(name) == wanted.sha256
 
     def refuse_foreign(self, names: Iterable[str]) -> None:
         """Raise InputError where an object that is not ours has one of the names that the dataset needs.
 
-        Shards are told by their size where the record has no tag of theirs; they are proven when one is replaced.
+        Shards of whose bytes nothing is known yet are told by their size where the record has no tag of theirs; they
+        are compared before the dataset is published.
         """
         for name in names:
             file = self.files.get(name)
             likely = (
                 file is not None
                 and name.endswith(".h5")
+                and name not in self._sha256
                 and any(state.size == file.size and not state.tag for state in self.states.get(name, ()))
             )
             if file is not None and not likely and not self.proven(name):
@@ -212,7 +216,7 @@ class OwnObjects:
         if name not in self._sha256:
             with tempfile.TemporaryDirectory(prefix="dped-") as folder:
                 self.target.fetch(name, Path(folder) / "object")
-                self._sha256[name] = sha256_of_file(Path(folder) / "object")
+                self.learn(name, Path(folder) / "object")
         return self._sha256[name]
 
     def _read_record(self) -> dict[str, set[ObjectState]]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from small_rig import write_rig
+
+from dped_data.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -84,6 +89,52 @@ def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, arguments: list[st
     result = run(*arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert words in one_line(result)
+
+
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        yield from _commands(command) if isinstance(command, click.Group) else [command]
+
+
+def test_addresses_are_refused_where_only_a_local_place_will_do() -> None:
+    """Every option and argument that is a place: none would make a folder called `s3:`."""
+    import cli
+
+    remote = {}
+    for command in _commands(cli.dped):
+        for option in command.params:
+            if isinstance(option.type, click.Path):
+                for address in ("s3://bkt/x", "gs://bkt", "file:///x", "memory://x", "s3:/bkt"):
+                    with pytest.raises(UsageError, match="address") as told:
+                        option.type.convert(address, option, None)
+                    assert str(told.value).startswith(f"{address}: ") and "\n" not in str(told.value)
+                assert str(option.type.convert("C:/photos", option, None)) == "C:/photos"
+            elif isinstance(option.type, cli._Place):
+                remote.setdefault(command.name, set()).add(option.name)
+                assert option.type.convert("s3://bkt/x", option, None) == "s3://bkt/x"
+                for address in ("s3:/bkt", "memory://x", "file:///x", "s3://", "http://host/x"):
+                    with pytest.raises(UsageError, match=re.escape(f"{address}: ")):
+                        option.type.convert(address, option, None)
+            else:
+                assert option.name not in ("out", "data", "captures", "folder", "photos")
+    readers = {name: {"data"} for name in ("inspect-pairs", "train", "evaluate", "reproduce")}
+    assert remote == {"build-dataset": {"captures", "out"}, **readers}, "as the message of check_local says"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["study", "create", "--out", "s3://bkt/study"],
+        ["build-dataset", "--out", "s3:/bkt"],
+        ["build-dataset", "--dry-run", "--out", "memory://x"],
+        ["study", "create", "--set", "sony/dslr=s3://bkt/x"],
+        ["export-onnx", "--out", "x.onnx", "s3://bkt/enhancer.safetensors"],
+    ],
+)
+def test_an_address_in_the_wrong_place_is_one_line_and_nothing_is_written(tmp_path: Path, arguments: list[str]) -> None:
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode in (1, 2) and arguments[-1].split("=")[-1].split("/")[0] in one_line(result)
+    assert not list(tmp_path.iterdir())
 
 
 def test_export_says_what_is_wrong_with_model_and_size(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from remote_store import BUCKET, Rig, build, content, upload
+from remote_store import BUCKET, Rig, build, content, put, upload
 
 from dped_data.cache import TAG_NAME, cache_folder, locked_cache
 from dped_data.errors import InputError
@@ -91,6 +91,53 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert files(theirs) == {"x": b"mine"} and sorted(p.name for p in folder.iterdir()) == [TAG_NAME, MARK_NAME, "tmp"]
 
 
+def test_a_linked_folder_in_the_cache_is_refused_before_anything_is_written(
+    rig: Rig, local: dict[str, bytes], tmp_path: Path
+) -> None:
+    captures = upload(rig[0])
+    _put_dataset(local)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "captures.csv").write_bytes(b"mine")
+    for url, name, use in (
+        (URL, "data", lambda: local_dataset(f"{BUCKET}/data", "pocket")),
+        (URL, "data/pocket/train", lambda: local_dataset(f"{BUCKET}/data", "pocket")),
+        (URL, "pocket", lambda: build(rig, captures, f"{BUCKET}/data")),
+        (URL, "data/pocket/dataset.json", lambda: local_dataset(f"{BUCKET}/data", "pocket")),
+        (captures, "headers/slr", lambda: header_mirror(RemoteFolder(captures))),
+    ):
+        place = cache_folder(url) / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            remove_in_work(place)
+        place.symlink_to(theirs)
+        with pytest.raises(InputError, match=f"{name}: is a link.*remove the link"):
+            use()
+        assert files(theirs) == {"captures.csv": b"mine"} and len(list(theirs.iterdir())) == 1
+        place.unlink()
+
+
+def _put_dataset(local: dict[str, bytes]) -> None:
+    for name, data in local.items():
+        put(f"{URL}/{name}", data)
+
+
+def test_a_folder_in_a_files_place_in_the_cache_is_named(local: dict[str, bytes]) -> None:
+    _put_dataset(local)
+    data = local_dataset(f"{BUCKET}/data", "pocket")
+    for name in ("dataset.json", "train/00000.h5"):
+        (data / name).unlink()
+        (data / name / "notes").mkdir(parents=True)
+        with pytest.raises(InputError, match=f"data/pocket/{name}: is a folder, where a file is .*move it away"):
+            local_dataset(f"{BUCKET}/data", "pocket")
+        (data / name / "notes").rmdir()
+        (data / name).rmdir()
+    remove_in_work(data)
+    data.write_bytes(b"")
+    with pytest.raises(InputError, match=r"data/pocket: the cache cannot be used .*DPED_CACHE"):
+        local_dataset(f"{BUCKET}/data", "pocket")
+
+
 def test_a_cache_that_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="the cache cannot be used .*DPED_CACHE"):
@@ -108,7 +155,7 @@ def test_a_cache_that_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.
 
 def test_two_that_fetch_the_same_take_turns(rig: Rig, local: dict[str, bytes]) -> None:
     captures = upload(rig[0])
-    build(rig, captures, f"{BUCKET}/data")
+    _put_dataset(local)
     for url, what, fetch in (
         (URL, "data", lambda: content(local_dataset(f"{BUCKET}/data", "pocket"))),
         (captures, "headers", lambda: header_mirror(RemoteFolder(captures))),

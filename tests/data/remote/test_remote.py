@@ -88,11 +88,10 @@ def test_headers_are_fetched_once_and_hold_no_pixels(rig: tuple[Path, BuildSetti
     assert [path.name for path in sorted((header_mirror(source)).rglob("*.jpg"))] == ["001.jpg"]
 
 
-def test_a_shard_that_is_not_what_the_manifest_says_is_refused(
-    rig: tuple[Path, BuildSettings], local: dict[str, bytes]
-) -> None:
-    build(rig, rig[0], f"{BUCKET}/data")
+def test_a_shard_that_is_not_what_the_manifest_says_is_refused(local: dict[str, bytes]) -> None:
     target = RemoteFolder(f"{BUCKET}/data/pocket")
+    for name, data in local.items():
+        put(f"{target.url}/{name}", data)
     name = next(name for name in local if name.endswith(".h5"))
     put(f"{target.url}/{name}", local[name][:-1] + b"?")
     with pytest.raises(InputError, match=rf"{name}: not what dataset\.json says"):
@@ -112,6 +111,63 @@ def test_objects_cannot_leave_the_cache(name: str, tmp_path: Path) -> None:
         RemoteFolder(BUCKET).fetch(name, tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        *(
+            (f"{protocol}://x/y", "no address of a store")
+            for protocol in ("http", "https", "memory", "file", "S3", "az")
+        ),
+        ("simplecache::s3://x", "no address of a store"),
+        ("s3://x::memory://y", "no address of a store"),
+        ("file:///tmp/x", "or the path of a local folder"),
+        *((address, "names no bucket") for address in ("s3://", "s3:///x", "gs:////")),
+        *(
+            (address, "looks like an address, which has two slashes")
+            for address in ("s3:/x", "memory:/x", "s3:///"[:4])
+        ),
+        (Path("s3://x/y"), "looks like an address, which has two slashes"),
+    ],
+)
+def test_addresses_that_cannot_be_used_are_told(address: str | Path, told: str, tmp_path: Path) -> None:
+    for use in (
+        lambda: build_dataset(tmp_path, address, "sony"),
+        lambda: build_dataset(address, tmp_path / "out", "sony"),
+        lambda: local_dataset(address, "sony"),
+    ):
+        with pytest.raises(UsageError, match=told) as error:
+            use()
+        assert str(error.value).startswith(f"{address}: ") and "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://", "http://a b"])
+def test_an_endpoint_that_is_none_is_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    _opened(BUCKET)[0].clear_instance_cache()
+    _opened.cache_clear()
+    with pytest.raises(InputError, match=r"s3://photos/x: .*Invalid endpoint: .*AWS_ENDPOINT_URL"):
+        RemoteFolder(f"{BUCKET}/x").files()
+    _opened(BUCKET)[0].clear_instance_cache()
+
+
+@pytest.mark.parametrize("address", ["s3://not a bucket/x", "s3://b\u00fccket", "s3://..", "s3://x" + "y" * 300])
+def test_buckets_that_the_store_refuses_are_told(address: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the store refuses or cannot be reached"):
+        local_dataset(address, "sony")
+
+
+def test_a_library_of_a_store_may_fail_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+
+    def fail(*_: object, **__: object) -> None:
+        raise aiohttp.ClientPayloadError("cut off")
+
+    monkeypatch.setattr(type(_opened(BUCKET)[0]), "find", fail)
+    with pytest.raises(InputError, match=r"s3://photos/x: the store refuses or cannot be reached \(cut off\)"):
+        RemoteFolder(f"{BUCKET}/x").files()
+
+
 def test_what_is_wrong_is_told_with_the_address(
     rig: tuple[Path, BuildSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -127,6 +183,8 @@ def test_what_is_wrong_is_told_with_the_address(
     with pytest.raises(InputError, match=r"s3://photos/captures/pocket: no such folder"):
         build(rig, f"{BUCKET}/captures", tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else seconds of waiting between tries
+    monkeypatch.setattr(type(_opened(BUCKET)[0]), "retries", 1)
     _opened.cache_clear()
     _opened(BUCKET)[0].clear_instance_cache()
     _opened.cache_clear()

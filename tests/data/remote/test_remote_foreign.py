@@ -310,6 +310,47 @@ def test_what_was_changed_in_such_a_dataset_is_refused(rig: Rig) -> None:
         put(f"{TARGET}/{name}", whole[name])
 
 
+def test_a_wrong_shard_of_such_a_dataset_is_never_taken_for_done(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the right size and with the same settings: refused by the machine that has the right one, and by another."""
+    build(rig, rig[0], f"{BUCKET}/data")
+    _as_the_version_before()
+    whole, name = everything(TARGET), "train/00000.h5"
+    put(f"{TARGET}/{name}", whole[name][:-1] + b"?")
+    before = everything(TARGET)
+    with monkeypatch.context() as context:
+        context.setenv("DPED_CACHE", str(tmp_path / "another machine"))
+        context.setattr("dped_data.build.run_units", lambda *_: pytest.fail("it is refused before any work"))
+        with pytest.raises(InputError, match=rf"{name}: not written by dped, or changed since"):
+            build(rig, rig[0], f"{BUCKET}/data")
+    assert everything(TARGET) == before
+    for _ in range(2):
+        with pytest.raises(InputError, match=rf"{name}: not written by dped, or changed since"):
+            build(rig, rig[0], f"{BUCKET}/data")
+        now = everything(TARGET)
+        assert {key: data for key, data in now.items() if key != RECORD_NAME} == before
+    put(f"{TARGET}/{name}", whole[name])
+    build(rig, rig[0], f"{BUCKET}/data")
+    record = json.loads(everything(TARGET)[RECORD_NAME])["objects"]
+    assert all(tag for states in record.values() for *_, tag in states), "compared once, then known by the store's mark"
+    fetched = _counted_fetches(monkeypatch)
+    build(rig, rig[0], f"{BUCKET}/data")
+    assert not [name for name in fetched if name.endswith(".h5")]
+
+
+def _counted_fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+    fetch = RemoteFolder.fetch
+
+    def counted(folder: RemoteFolder, name: str, path: Path) -> None:
+        names.append(name)
+        fetch(folder, name, path)
+
+    monkeypatch.setattr(RemoteFolder, "fetch", counted)
+    return names
+
+
 def test_the_state_that_is_expected_decides(tmp_path: Path) -> None:
     folder = RemoteFolder(TARGET)
     (tmp_path / "x").write_bytes(b"ours")
