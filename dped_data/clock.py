@@ -32,8 +32,8 @@ CHANCE = 0.01
 NEIGHBOURHOOD_S = 300.0
 _APART_S = 366 * 86400.0
 _FEW = 0.1
-"""Shots that lie more than a year from a camera's others, and are fewer than a tenth of them, come from a clock that was
-reset. They tell nothing of how the clocks relate, and the drift to search for them grows with their distance."""
+"""Shots more than a year away from a camera's others, and fewer than a tenth of them, come from a clock that was reset.
+They tell nothing of how the clocks relate, and the drifts to be tried for them grow with their distance."""
 _LEAST_JITTER_S = 0.12
 _ROUNDING_Q90 = {0.0: 0.0, 0.5: 0.45, 1.0: 0.68}
 """What rounding alone makes of the 90 % quantile of the residuals: none, one, both stamps cut to whole seconds."""

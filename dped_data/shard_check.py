@@ -231,11 +231,10 @@ def _check_range(values: NDArray[Any], allowed: tuple[int, int], name: str, path
 
 def _check_places(found: Mapping[str, h5py.h5d.DatasetID], lengths: Mapping[str | int, int], path: Path) -> None:
     """Photos have sizes that photos may have, and hold their patches and windows; without a size these make one."""
-    unknown = np.zeros((lengths["captures"], 2), np.int64)
-    phone_wh, dslr_wh = (
-        _values(found[name]).astype(np.int64) if name in found else unknown
-        for name in ("phone_size_wh", "dslr_size_wh")
-    )
+    phone_wh, dslr_wh = np.zeros((2, lengths["captures"], 2), np.int64)
+    for name, sizes in (("phone_size_wh", phone_wh), ("dslr_size_wh", dslr_wh)):
+        if name in found:
+            sizes[:] = _values(found[name])
     extent = phone_wh.copy()
     for name, owner in (("phone_xy", "capture"), ("window_xy", "window_capture")):
         corner, capture = _values(found[name]).astype(np.int64), _values(found[owner])
@@ -249,6 +248,5 @@ def _check_places(found: Mapping[str, h5py.h5d.DatasetID], lengths: Mapping[str 
         large = np.flatnonzero(sizes.prod(1) > MAX_PIXELS)
         if len(large):
             width, height = sizes[large[0]].tolist()
-            raise _damaged(
-                path, f"a {name} photo of {width} x {height} px, {MAX_PIXELS // 10**6} megapixels are allowed"
-            )
+            allowed = f"{MAX_PIXELS // 10**6} megapixels are allowed"
+            raise _damaged(path, f"a {name} photo of {width} x {height} px, {allowed}")
