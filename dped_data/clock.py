@@ -19,6 +19,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dped_data.clock_lines import Line, Times, all_differences, best_line, fit_line, pairs_near, window_counts
 from dped_data.records import ClockFit
@@ -29,6 +30,10 @@ MIN_PAIRS = 4
 CHANCE = 0.01
 """Most accidental offsets expected to bring as many shots together."""
 NEIGHBOURHOOD_S = 300.0
+_APART_S = 366 * 86400.0
+_FEW = 0.1
+"""Shots more than a year away from a camera's others, and fewer than a tenth of them, come from a clock that was reset.
+They tell nothing of how the clocks relate, and the drifts to be tried for them grow with their distance."""
 _LEAST_JITTER_S = 0.12
 _ROUNDING_Q90 = {0.0: 0.0, 0.5: 0.45, 1.0: 0.68}
 """What rounding alone makes of the 90 % quantile of the residuals: none, one, both stamps cut to whole seconds."""
@@ -69,6 +74,7 @@ def match_clocks(phone_s: Times, dslr_s: Times, stamp_s: tuple[float, float], ma
     Raises:
         ClockUnknown: fewer than MIN_PAIRS shots on a side, no offset that stands out, or several that do.
     """
+    phone_s, dslr_s = (times[~far_apart(times)] for times in (phone_s, dslr_s))
     fewest = min(len(phone_s), len(dslr_s))
     if fewest < MIN_PAIRS:
         raise ClockUnknown(f"only {fewest} photos of one camera have a capture time, at least {MIN_PAIRS} are needed")
@@ -87,6 +93,17 @@ def match_clocks(phone_s: Times, dslr_s: Times, stamp_s: tuple[float, float], ma
             continue
         return ClockMatch(_clock_fit(line, swapped), tolerance, core)
     raise first
+
+
+def far_apart(times: Times) -> NDArray[np.bool_]:
+    """Mark the few shots that lie more than a year from all others of a camera: (n,), for times in any order."""
+    order = np.argsort(times, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(times[order]) > _APART_S) + 1)
+    least = max(MIN_PAIRS, _FEW * len(times))
+    apart = np.zeros(len(times), bool)
+    if max(map(len, groups)) >= MIN_PAIRS:
+        apart[[index for group in groups if len(group) < least for index in group]] = True
+    return apart
 
 
 def _proven_line(a: Times, b: Times, rounding: float, tolerance: float, limit: float) -> tuple[Line, float, float]:

@@ -5,6 +5,7 @@ All functions take ascending times in seconds; `a` is the camera with fewer shot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,9 @@ _MAX_DIFFERENCES = 1.5e7
 _BEAM = 6
 _ENOUGH = 20
 _SHARPEST_S = 0.02
+_MOST_STEPS = 25_000
+"""Steps of the drift to either side; a year of shots takes 21,000. More span than that is searched more coarsely."""
+_MOST_FOUND = 200_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _search(centre: Line, a: Times, b: Times, tolerance: float, count: int) -> l
     """Return up to `count` lines inside the uncertainty of `centre` that bring the most pairs together, best first."""
     half_span = max(abs(a[0] - centre.reference), abs(a[-1] - centre.reference))
     reach = min(4 * centre.drift_sd, 2 * MAX_DRIFT)
-    steps = int(np.ceil(reach * half_span / tolerance))
+    steps = math.ceil(min(reach * half_span / tolerance, _MOST_STEPS))
     drifts = np.linspace(-reach, reach, 2 * steps + 1) if steps else np.zeros(1)
     found: list[Line] = []
     for drift in np.unique(np.clip(centre.drift + drifts, -MAX_DRIFT, MAX_DRIFT)):
@@ -110,8 +114,13 @@ def _search(centre: Line, a: Times, b: Times, tolerance: float, count: int) -> l
             replace(line, offset=line.offset + shift, pairs=pairs)
             for shift, pairs in _peaks(differences, tolerance, count)
         ]
-    found.sort(key=lambda line: (-line.pairs, abs(line.drift), line.offset))
-    return _distinct(found, a, tolerance, count)
+        if len(found) > _MOST_FOUND:
+            found = _most_pairs(found)[: _MOST_FOUND // 2]
+    return _distinct(_most_pairs(found), a, tolerance, count)
+
+
+def _most_pairs(lines: list[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: (-line.pairs, abs(line.drift), line.offset))
 
 
 def _distinct(lines: Iterable[Line], a: Times, tolerance: float, count: int) -> list[Line]:

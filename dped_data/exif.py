@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -11,9 +12,11 @@ from PIL import ExifTags, Image, PngImagePlugin
 from dped_data.decoding import decoding
 from dped_data.errors import PhotoError
 
-_MOST_CHUNKS = 2**20
+_MOST_CHUNKS = 2**18
 _LARGEST_BLOCK = 2**24
-"""Ours: a PNG of 250 megapixels has 100,000 chunks at most of the size that libpng makes; no camera writes 16 MB."""
+"""Ours: a PNG of 250 megapixels has 183,000 chunks at most of the size that libpng makes; no camera writes 16 MB."""
+_YEARS = range(1900, 9999)
+"""What a clock may say; the calendar ends with 9999, and a time that lies there could not be moved to another zone."""
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
@@ -55,7 +58,10 @@ def orientation_of(exif: Image.Exif) -> int:
 
 
 def capture_time(exif: Image.Exif) -> tuple[float | None, bool]:
-    """Return (seconds since 1970 or None, whether sub-seconds were given) from DateTimeOriginal, else DateTime."""
+    """Return (seconds since 1970 or None, whether sub-seconds were given) from DateTimeOriginal, else DateTime.
+
+    None for years that no clock means. Sub-seconds never make it the next second, however many digits they have.
+    """
     text = subseconds = None
     with suppress(PhotoError), decoding("", "damaged EXIF block"):
         details = exif.get_ifd(ExifTags.IFD.Exif)
@@ -64,13 +70,17 @@ def capture_time(exif: Image.Exif) -> tuple[float | None, bool]:
         if not text:
             text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
     try:
-        seconds = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         return None, False
+    if moment.year not in _YEARS:
+        return None, False
+    seconds = moment.timestamp()
     digits = str(subseconds or "").strip("\0 ")
     if not (digits.isascii() and digits.isdigit()):
         return seconds, False
-    return seconds + float(f"0.{digits}"), True
+    last = math.nextafter(seconds + 1, seconds) - 1e-6  # in the second also when rounded to microseconds
+    return min(seconds + float(f"0.{digits}"), last), True
 
 
 def exif_with_time(time_s: float) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from dped_data.dask_cluster import Cluster
 from dped_data.errors import InputError
-from dped_data.memory import memory_was_refused
+from dped_data.memory import memory_was_refused, too_many_processes
 from dped_data.ownership import remove
 from dped_data.parallel import Backend, process_count, run_parallel, single_threaded
 from dped_data.progress import note
@@ -70,10 +70,7 @@ def run_units(
             left = {key: call for key, call in unfinished.items() if key not in chosen}
         unexplained = 0 if explained else unexplained + 1
         if unexplained == _DEATHS_WITHOUT_A_CAPTURE:
-            raise InputError(
-                "worker processes are killed again and again, most likely for want of memory; run the same command "
-                f"again to go on, with fewer processes than the {count} of this run (--jobs)"
-            )
+            raise InputError(too_many_processes("worker processes are killed again and again", count))
 
 
 def _deaths(folder: Path, keys: Collection[str]) -> int:

@@ -3,19 +3,18 @@
 The first one is raised as KeyboardInterrupt, so that what is half done is cleaned up. The second ends the process where
 it stands, and so does the first when the cleaning takes long, or before and after a command. Nothing is lost either
 way: a command that was killed goes on, too.
+
+Imported first of all, so that little passes before it: with what Python has loaded when it starts, and nothing else.
 """
 
 from __future__ import annotations
 
 import io
-import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -28,12 +27,11 @@ _CLEANING_S = 3.0
 """Ours: how long what is half done may take to be cleaned up; a pool of workers takes a tenth of that."""
 
 
-@dataclass
 class _State:
     """Whether a command is running that can be unwound, and whether Ctrl-C has come."""
 
-    running: bool = False
-    came: bool = False
+    running = False
+    came = False
 
 
 _state = _State()
@@ -41,8 +39,9 @@ _state = _State()
 
 def take_over() -> None:
     """Handle Ctrl-C here from now on; where it is ignored (`nohup`, a shell's background) it stays so."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _interrupted)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, _interrupted)
 
 
 def interruptible(command: Callable[[], R]) -> R:
@@ -70,7 +69,7 @@ def _unwound(command: Callable[[], R]) -> R:
 
 def _ignore() -> None:
     """All is done and said; what is left is the interpreter's own end, which would not say anything."""
-    if threading.current_thread() is threading.main_thread():
+    with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -79,6 +78,8 @@ def _interrupted(signum: int, frame: FrameType | None) -> None:
         _end()
     _state.came = True
     _be_silent()
+    import threading
+
     with suppress(RuntimeError):  # no memory for a thread: then the second Ctrl-C ends it
         timer = threading.Timer(_CLEANING_S, _end_if_still_running)
         timer.daemon = True
@@ -88,6 +89,8 @@ def _interrupted(signum: int, frame: FrameType | None) -> None:
 
 def _be_silent() -> None:
     """Let nothing be said but the one line: what threads and destructors meet now is no news."""
+    import logging
+
     sys.stderr = io.StringIO()
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = _end_if_interrupted

@@ -23,6 +23,14 @@ REFUSED = (
 )
 
 
+def too_many_processes(what: str, count: int) -> str:
+    """Return the line for a command whose workers were killed: fewer of them where there are several."""
+    cause = f"{what}, most likely for want of memory"
+    if count == 1:
+        return f"{cause}; {REFUSED}"
+    return f"{cause}; run the same command again to go on, with fewer processes than the {count} of this run (--jobs)"
+
+
 def keep_freed_memory() -> None:
     """Have the C library keep large blocks that were freed and hand them out again, where it can be told so (Linux).
 

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from dped_data.dask_cluster import Cluster, run_on_dask
 from dped_data.errors import InputError, UsageError
-from dped_data.memory import keep_freed_memory
+from dped_data.memory import keep_freed_memory, too_many_processes
 from dped_data.worker_pool import THREAD_VARIABLES, hand_out, worker_pool
 
 R = TypeVar("R")
@@ -58,10 +58,7 @@ def run_parallel(
             while futures:
                 yield futures.popleft().result()
         except BrokenProcessPool:
-            raise InputError(
-                "a worker process was killed, most likely for want of memory; run the same command again to go on, "
-                f"with fewer processes than the {count} of this run (--jobs)"
-            ) from None
+            raise InputError(too_many_processes("a worker process was killed", count)) from None
 
 
 def process_count(jobs: int) -> int:

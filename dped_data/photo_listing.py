@@ -180,22 +180,40 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[tuple[Path, bool]]:
 
     Hidden folders are yielded, not entered. So are links to nothing: they fail by their names when they are read.
     """
-    visited.add(os.path.realpath(folder))
+    real = os.path.realpath(folder)
+    visited.add(real)
+    above = [(real, _entries(os.fspath(folder)))]  # no recursion: folders may be nested deeper than Python's calls
+    while above:
+        real, entries = above[-1]
+        entry = next(entries, None)
+        if entry is None:
+            above.pop()
+            continue
+        if entry.name == WORK_FOLDER:
+            continue
+        is_folder, is_regular = _kind(entry)
+        if not is_folder or entry.name.startswith("."):
+            yield Path(entry.path), is_regular
+            continue
+        inside = f"{real}{os.sep}{entry.name}" if _is_plain(entry) else os.path.realpath(entry.path)
+        if inside not in visited:
+            visited.add(inside)
+            above.append((inside, _entries(entry.path)))
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        with os.scandir(folder) as entries:
+            return iter(sorted(entries, key=lambda entry: entry.name))
     except OSError as error:
         raise InputError(
             f"{folder}: the folder cannot be read ({error.strerror}); permit it (chmod u+rx) or move it away"
         ) from None
-    for entry in entries:
-        if entry.name == WORK_FOLDER:
-            continue
-        is_folder, is_regular = _kind(entry)
-        if is_folder and not entry.name.startswith("."):
-            if os.path.realpath(entry.path) not in visited:
-                yield from _walk(Path(entry.path), visited)
-        else:
-            yield Path(entry.path), is_regular
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder is where its name says and no link to another; Windows has junctions, too."""
+    return os.name == "posix" and not entry.is_symlink()
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:

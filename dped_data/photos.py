@@ -24,11 +24,14 @@ from dped_data.exif import capture_time, orientation_of, read_exif
 from dped_data.photo_bounds import (
     CLAIMS_TOO_MUCH,
     TOO_LARGE,
+    check_all_chunks,
     check_expansion,
     check_scans,
     check_segments,
     check_size,
+    check_strips,
     check_tiles,
+    fault_when_opening,
 )
 from dped_data.photo_files import open_photo_file, read_bytes
 
@@ -134,6 +137,10 @@ def opened_photo(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
                 image = Image.open(file, formats=formats)
             except Image.DecompressionBombError:
                 raise PhotoError(name, TOO_LARGE) from None
+            except ValueError as error:
+                if fault := fault_when_opening(error):
+                    raise PhotoError(name, fault) from None
+                raise
             check_size(name, image.width, image.height)
             check_tiles(name, image)
         yield image
@@ -216,6 +223,9 @@ def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
     """Decode with Pillow to mode RGB, L or CMYK, 8 bits."""
     if data.startswith(b"\xff\xd8"):
         check_scans(name, data)
+    check_all_chunks(name, data)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        check_strips(name, image, data)
     with decoding(name, CLAIMS_TOO_MUCH):
         image.load()
         check_size(name, image.width, image.height)  # HEIC photos may turn out larger than they say

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dped_data.errors import InputError
 from dped_data.names import path_inside, shown
+from dped_data.photo_bounds import MAX_PIXELS, MAX_SIDE
 from dped_data.records import WINDOW_REASONS
 from dped_data.settings import FORMAT_VERSION
 
@@ -45,8 +46,8 @@ PATCH_COLUMNS: Mapping[str, type] = {name: _SHAPES[name][0] for name in (*_SHAPE
 _OPTIONAL = frozenset((*_SHAPES,)[13:])
 """Datasets that a shard of others may lack."""
 
-_MOST_SIDE, _MOST_PLACE = 2**13, 2**20
-"""Ours: pixels of a patch's side, and of a photo's; far above any camera."""
+_MOST_SIDE = 2**13
+"""Ours: pixels of a patch's side; far above what anybody trains with."""
 _MOST_TEXT = 2**12
 """Bytes of a name with its folders, as file systems have it."""
 _MOST_CHUNK, _MOST_PACKED_COLUMN = 2**26, 2**24
@@ -56,10 +57,10 @@ _PACKING: Mapping[int, int] = {h5py.h5z.FILTER_DEFLATE: 1032, h5py.h5z.FILTER_LZ
 _HARMLESS = frozenset({h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
 _RANGES: Mapping[str, tuple[int, int]] = {
     "window_reason": (0, len(WINDOW_REASONS) - 1),
-    "phone_xy": (-1, _MOST_PLACE),  # -1 where it is not known
-    "window_xy": (-1, _MOST_PLACE),
-    "phone_size_wh": (0, _MOST_PLACE),
-    "dslr_size_wh": (0, _MOST_PLACE),
+    "phone_xy": (-1, MAX_SIDE),  # -1 where it is not known
+    "window_xy": (-1, MAX_SIDE),
+    "phone_size_wh": (0, MAX_SIDE),
+    "dslr_size_wh": (0, MAX_SIDE),
 }
 
 
@@ -111,6 +112,7 @@ def check_shard(file: h5py.File, path: Path) -> None:
     for name in ranges:
         if name in found:
             _check_range(_values(found[name]), ranges[name], name, path)
+    _check_places(found, lengths, path)
 
 
 def _is(value: object, wanted: str | int) -> bool:
@@ -225,3 +227,26 @@ def _check_range(values: NDArray[Any], allowed: tuple[int, int], name: str, path
     if values.size and not (values.min() >= low and values.max() <= high):
         row = int(np.argwhere((values < low) | (values > high))[0][0])
         raise _damaged(path, f"'{name}' holds {values[row].tolist()} in row {row}, allowed are {low} to {high}")
+
+
+def _check_places(found: Mapping[str, h5py.h5d.DatasetID], lengths: Mapping[str | int, int], path: Path) -> None:
+    """Photos have sizes that photos may have, and hold their patches and windows; without a size these make one."""
+    phone_wh, dslr_wh = np.zeros((2, lengths["captures"], 2), np.int64)
+    for name, sizes in (("phone_size_wh", phone_wh), ("dslr_size_wh", dslr_wh)):
+        if name in found:
+            sizes[:] = _values(found[name])
+    extent = phone_wh.copy()
+    for name, owner in (("phone_xy", "capture"), ("window_xy", "window_capture")):
+        corner, capture = _values(found[name]).astype(np.int64), _values(found[owner])
+        end, size = corner + lengths["side"], phone_wh[capture]
+        outside = np.flatnonzero(((end > size) & (size > 0) & (corner >= 0)).any(1))
+        if len(outside):
+            row = int(outside[0])
+            raise _damaged(path, f"'{name}' holds {corner[row].tolist()} in row {row}, outside the phone photo")
+        np.maximum.at(extent, capture, end)
+    for name, sizes in (("phone", extent), ("DSLR", dslr_wh)):
+        large = np.flatnonzero(sizes.prod(1) > MAX_PIXELS)
+        if len(large):
+            width, height = sizes[large[0]].tolist()
+            allowed = f"{MAX_PIXELS // 10**6} megapixels are allowed"
+            raise _damaged(path, f"a {name} photo of {width} x {height} px, {allowed}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.clock import MIN_PAIRS, ClockUnknown
+from dped_data.clock import MIN_PAIRS, ClockUnknown, far_apart
 from dped_data.clock_pairs import Partners, pair_shots
 from dped_data.errors import InputError
 from dped_data.name_pairs import PhotoPairs, namesakes
@@ -57,6 +57,7 @@ def pair_by_time(
         raise InputError(f"{where}: every shot fits several others; {cure}")
     pairs = [(i, int(j)) for i, j in enumerate(partners.dslr_of_phone) if j >= 0]
     unpaired |= _unpaired(partners, lists, (phones.camera, dslrs.camera))
+    unpaired |= _of_reset_clocks(unpaired, lists, times)
     found = PhotoPairs(tuple((lists[0][i], lists[1][j]) for i, j in pairs), tuple(unpaired.values()))
     return found, partners.match.fit, [times[0][i] for i, _ in pairs]
 
@@ -69,6 +70,18 @@ def _step(times: Sequence[PhotoTime]) -> float:
     """Return the step of a camera's time stamps: 0 if they have sub-seconds that are used, else 1 second."""
     used = any(time.time_s is not None and time.time_s % 1 for time in times)
     return 0.0 if used and all(time.has_subseconds for time in times) else 1.0
+
+
+def _of_reset_clocks(
+    unpaired: Mapping[str, Unpaired], lists: Sequence[Sequence[ListedPhoto]], times: Sequence[Sequence[PhotoTime]]
+) -> dict[str, Unpaired]:
+    """Return, by file, those of the photos without a partner whose time is absurd among their camera's others."""
+    return {
+        photos[index].file: Unpaired(photos[index].file, "its capture time lies years from the others: a reset clock?")
+        for photos, stated in zip(lists, times, strict=True)
+        for index in np.flatnonzero(far_apart(_seconds(stated))).tolist()
+        if photos[index].file in unpaired
+    }
 
 
 def _unpaired(

@@ -17,6 +17,8 @@ from dped_data.photos import JPEG_SUFFIXES, decode_jpeg, opened_photo, read_head
 
 GREY = 128
 """What is shown where there is nothing."""
+_BAND_PIXELS = 2**22
+"""Ours: how much of a photo is put together at once; 12 MB."""
 
 
 def photo_size(stored: StoredCapture, patch_size: int) -> tuple[int, int]:
@@ -36,24 +38,32 @@ def shrink_factor(size_wh: tuple[int, int], longest_px: int) -> int:
 
 def mosaic(patches: NDArray[np.uint8], stored: StoredCapture, factor: int) -> NDArray[np.uint8]:
     """Lay a capture's patches (N, S, S, 3) where they were cut, shrunk by `factor`; grey where there is none."""
-    size = patches.shape[1]
-    width, height = (-(-side // factor) for side in photo_size(stored, size))
-    canvas = np.full((height * factor, width * factor, 3), GREY, np.uint8)
-    for patch, (x, y) in zip(patches, stored.phone_xy, strict=True):
-        part = canvas[y : y + size, x : x + size]
-        part[:] = patch[: part.shape[0], : part.shape[1]]  # a damaged position must not stop the report
-    return canvas if factor == 1 else cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    return _laid(patches, GREY, stored, factor)
 
 
 def covered(stored: StoredCapture, size: int, factor: int) -> NDArray[np.bool_]:
     """Return which pixels of the mosaic the patches cover whole, (h, w)."""
+    whole = np.broadcast_to(np.uint8(255), (len(stored.phone_xy), size, size))
+    return _laid(whole, 0, stored, factor) > 253
+
+
+def _laid(patches: NDArray[np.uint8], ground: int, stored: StoredCapture, factor: int) -> NDArray[np.uint8]:
+    """Lay patches (N, S, S, ...) on a ground in bands of whole rows of the picture: it may be far smaller than all."""
+    size = patches.shape[1]
     width, height = (-(-side // factor) for side in photo_size(stored, size))
-    cover = np.zeros((height * factor, width * factor), np.uint8)
-    for x, y in stored.phone_xy:
-        cover[y : y + size, x : x + size] = 255
-    if factor > 1:
-        cover = cv2.resize(cover, (width, height), interpolation=cv2.INTER_AREA)
-    return cover > 253
+    picture = np.empty((height, width, *patches.shape[3:]), np.uint8)
+    rows = max(1, _BAND_PIXELS // (width * factor**2))
+    for top in range(0, height, rows):
+        part = picture[top : top + rows]
+        first = top * factor
+        band = np.full((len(part) * factor, width * factor, *patches.shape[3:]), ground, np.uint8)
+        inside = (stored.phone_xy[:, 1] < first + len(band)) & (stored.phone_xy[:, 1] + size > first)
+        for index in np.flatnonzero(inside).tolist():
+            x, y = int(stored.phone_xy[index, 0]), int(stored.phone_xy[index, 1]) - first
+            target = band[max(y, 0) : y + size, x : x + size]
+            target[:] = patches[index, max(-y, 0) :][: target.shape[0], : target.shape[1]]
+        part[:] = band if factor == 1 else cv2.resize(band, (width, len(part)), interpolation=cv2.INTER_AREA)
+    return picture
 
 
 def read_preview(path: Path, longest_px: int) -> tuple[NDArray[np.uint8] | None, float | None]:

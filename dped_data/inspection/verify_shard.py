@@ -141,10 +141,6 @@ def _patch_faults(file: h5py.File, columns: dict[str, NDArray[Any]]) -> Iterator
     if (xy >= 0).all():
         _, first, counts = np.unique(keys, axis=0, return_index=True, return_counts=True)
         yield np.sort(first[counts > 1]), "the same window is stored more than once"
-        if "phone_size_wh" in file and len(capture):
-            size = file["phone_size_wh"][:][capture]
-            outside = ((xy + file["phone"].shape[1] > size) & (size > 0)).any(1)
-            yield np.flatnonzero(outside), "lies outside the phone photo"
     starts = range(0, len(ncc), _READ_AT_ONCE)
     parts = [zero_shift_correlation(*(file[name][k : k + _READ_AT_ONCE] for name in ("phone", "dslr"))) for k in starts]
     measured = np.concatenate([np.zeros(0), *parts])

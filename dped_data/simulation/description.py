@@ -47,10 +47,10 @@ def rendering(out: Path, asked: Mapping[str, Any], files: Sequence[str]) -> Iter
                 f"{out}: holds a rig that was rendered with other settings or photos ({'; '.join(changes)}); "
                 "use the same to go on, choose another --out, or remove it"
             )
-        for folder in folders:
-            (out / folder).mkdir(parents=True, exist_ok=True)
         if before is None:
             write_description(out, {"asked": asked})
+        for folder in folders:
+            (out / folder).mkdir(parents=True, exist_ok=True)
         yield
 
 

@@ -177,6 +177,15 @@ def test_photos_without_a_time_or_unreadable_are_listed_and_the_rest_is_paired(t
     assert reasons(pairing)[truth[files[3]]].startswith("no photo of sony within ")
 
 
+@pytest.mark.parametrize("time_s", [946_684_800.0, 2.2e11])
+def test_a_photo_of_a_reset_clock_is_listed_and_the_rest_is_paired(tmp_path: Path, time_s: float) -> None:
+    truth = timed_rig(tmp_path, lost=0.0)
+    write(tmp_path / "canon", "reset.jpg", time_s)
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert pairs(pairing) == truth
+    assert reasons(pairing) == {"canon/reset.jpg": "its capture time lies years from the others: a reset clock?"}
+
+
 def test_a_copy_of_a_photo_makes_its_capture_ambiguous(tmp_path: Path) -> None:
     truth = timed_rig(tmp_path, lost=0.0)
     phone, dslr = next(iter(truth.items()))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from camera_clocks import RHYTHMS, Shoot, burst_moments, moments, shoot
 
-from dped_data.clock import ClockUnknown, match_clocks
+from dped_data.clock import ClockUnknown, far_apart, match_clocks
 from dped_data.clock_pairs import Partners, pair_shots
 
 LIMIT_S = 2.0
@@ -172,3 +172,41 @@ def test_a_stretch_after_the_clock_was_set_is_left_unpaired() -> None:
     pairs = found_pairs(shots, partners)
     assert all(a == b for a, b in pairs)
     assert len({a for a, _ in pairs} & {*range(300)}) > 290
+
+
+@pytest.mark.parametrize("moment", [-6.2e10, 0.0, 9.5e8, 1.45e9, 2.5e11])
+@pytest.mark.parametrize("camera", [0, 1])
+def test_a_shot_of_a_reset_clock_is_left_out_at_once(camera: int, moment: float) -> None:
+    rng = np.random.default_rng(3)
+    shots = shoot(rng, moments(rng, 40, "steady"), offset_s=3637.0, lost=0.0)
+    times = [shots.phone_s, shots.dslr_s]
+    times[camera] = np.append(times[camera], moment)
+    started = time.process_time()
+    partners = pair_shots(times[0], times[1], shots.stamp_s, LIMIT_S)
+    assert time.process_time() - started < 5
+    assert [(a, b) for a, b in enumerate(partners.dslr_of_phone[:40]) if b >= 0] == [
+        (a, b) for a, b in enumerate(pair(shots).dslr_of_phone) if b >= 0
+    ]
+    assert np.all(partners.dslr_of_phone[40:] == -1)
+    assert np.flatnonzero(far_apart(times[camera])).tolist() == [40]
+
+
+def test_many_shots_of_a_reset_clock_end_the_search_too() -> None:
+    rng = np.random.default_rng(3)
+    shots = shoot(rng, moments(rng, 40, "steady"), offset_s=3637.0, lost=0.0)
+    moved = shots.dslr_s.copy()
+    moved[:12] += 9e8 - moved[0]
+    started = time.process_time()
+    partners = pair_shots(shots.phone_s, moved, shots.stamp_s, LIMIT_S)
+    assert time.process_time() - started < 20
+    assert not far_apart(moved).any()
+    assert np.all(partners.dslr_of_phone[:12] == -1)
+    assert np.array_equal(partners.dslr_of_phone[14:], np.arange(14, 40))
+
+
+def test_shoots_years_apart_are_both_looked_at() -> None:
+    rng = np.random.default_rng(3)
+    first, second = 1.5e9 + 60 * np.arange(40), 1.6e9 + 60 * np.arange(10)
+    assert not far_apart(np.concatenate([first, second])).any()
+    assert far_apart(rng.permutation(np.concatenate([first, second[:3]]))).sum() == 3
+    assert not far_apart(1e9 * np.arange(5)).any()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dped_data.errors import PhotoError
-from dped_data.memory import REFUSED, memory_was_refused, refusals_told
+from dped_data.memory import REFUSED, memory_was_refused, refusals_told, too_many_processes
 
 
 def decoded_wrongly() -> None:
@@ -61,3 +61,8 @@ def test_other_errors_stay(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, refusals_told():
         raise error
     assert caught.value is error
+
+
+def test_a_single_process_is_not_told_to_be_fewer() -> None:
+    assert too_many_processes("it was killed", 1) == f"it was killed, most likely for want of memory; {REFUSED}"
+    assert "with fewer processes than the 2 of this run (--jobs)" in too_many_processes("it was killed", 2)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from PIL import ExifTags, Image, ImageFile
 import dped_data.photo_bounds as bounds
 from dped_data.decoding import decoding
 from dped_data.errors import PhotoError
-from dped_data.exif import exif_with_time
+from dped_data.exif import capture_time, exif_with_time
 from dped_data.inspection.previews import read_preview
 from dped_data.jpeg_segments import JpegSegment, jpeg_segments
 from dped_data.photos import decode_photo, read_header, read_photo
@@ -202,3 +204,99 @@ def test_a_raw_photo_of_a_grey_sensor_is_grey(tmp_path: Path) -> None:
     write_dng(tmp_path / "a.dng", 24, 32, grey=True)
     photo = read_photo(tmp_path / "a.dng")
     assert photo.shape == (32, 24, 3) and np.ptp(photo, axis=2).max() == 0 < np.ptp(photo)
+
+
+def png_chunk(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+def png_with(chunks: bytes, behind: bytes = b"") -> bytes:
+    """A PNG photo with more chunks before its pixels and behind them."""
+    data = io.BytesIO()
+    Image.fromarray(smooth_photo()).save(data, "PNG")
+    sound = data.getvalue()
+    return sound[:33] + chunks + sound[33:-12] + behind + sound[-12:]
+
+
+def test_a_png_of_too_many_chunks_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    text, packed = png_chunk(b"tEXt", b"a\0b"), png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"b"))
+    path.write_bytes(png_with(text * 5000 + packed * 50, text * 2000))
+    assert np.array_equal(read_photo(path), smooth_photo())
+    for chunks, fault in ((text * 10_001, "10,000 chunks of metadata"), (packed * 101, "100 chunks of compressed")):
+        path.write_bytes(png_with(chunks))
+        for read in (read_header, read_photo):
+            with pytest.raises(PhotoError, match=f"more than {fault}"):
+                read(path)
+        path.write_bytes(png_with(b"", chunks))
+        assert read_header(path).width_px == 64
+        with pytest.raises(PhotoError, match=f"more than {fault}"):
+            read_photo(path)
+    with pytest.raises(PhotoError, match="more than 262,144 chunks of pixels"):
+        decode_photo(png_with(b"", png_chunk(b"IDAT", b"") * 2**18), "a.png")
+
+
+def test_a_large_profile_of_a_png_is_passed_over_and_a_huge_one_named() -> None:
+    def with_profile(size: int) -> bytes:
+        return png_with(png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(size))))
+
+    assert np.array_equal(decode_photo(with_profile(3_000_000), "a.png"), smooth_photo())
+    for data in (with_profile(2**23 + 1), png_with(png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**23 + 1))))):
+        with pytest.raises(PhotoError, match="unpack to more than 8 MB each or 64 MB in all"):
+            decode_photo(data, "a.png")
+
+
+def tiff_of_jpeg(data: bytes, parts: int = 1) -> bytes:
+    """A TIFF file of strips of the photo's height that all are one JPEG picture."""
+    tags = [(256, 4, 64), (257, 4, 48 * parts), (258, 3, 8), (259, 3, 7), (262, 3, 1), (273, 4, 0), (277, 3, 1)]
+    tags += [(278, 4, 48), (279, 4, 0)]
+    lists = 8 + 2 + 12 * len(tags) + 4
+    values = {273: lists, 279: lists + 4 * parts} if parts > 1 else {273: lists, 279: len(data)}
+    place = lists + (8 * parts if parts > 1 else 0)
+    directory = b"".join(
+        struct.pack("<HHII", tag, kind, parts if tag in values else 1, values.get(tag, value))
+        for tag, kind, value in tags
+    )
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
+    arrays = struct.pack(f"<{2 * parts}I", *[place] * parts, *[len(data)] * parts) if parts > 1 else b""
+    return head + arrays + data
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_tiff_of_jpeg_pictures_with_too_many_scans_is_refused(parts: int) -> None:
+    data = io.BytesIO()
+    Image.fromarray(smooth_photo()).convert("L").save(data, "JPEG", progressive=True)
+    grey = data.getvalue()
+    assert decode_photo(tiff_of_jpeg(with_scans(grey, bounds.MOST_SCANS), parts), "a.tif").shape == (48 * parts, 64, 3)
+    with pytest.raises(PhotoError, match="more than 50 scans"):
+        decode_photo(tiff_of_jpeg(with_scans(grey, bounds.MOST_SCANS + 1), parts), "a.tif")
+
+
+def test_a_photo_with_a_side_that_no_camera_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for width, height in ((bounds.MAX_SIDE + 1, 1), (1, bounds.MAX_SIDE + 1)):
+        path.write_bytes(png_header(width, height))
+        with pytest.raises(PhotoError, match=f"{width} x {height} px, a side may have 65,535 at most"):
+            read_header(path)
+    path.write_bytes(png_header(bounds.MAX_SIDE, 1))
+    assert read_header(path).width_px == bounds.MAX_SIDE
+
+
+@pytest.mark.parametrize("text", ["9999:12:31 23:59:59", "0001:01:01 00:00:00", "1899:12:31 23:59:59"])
+def test_years_that_no_clock_means_are_no_time(text: str) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = text
+    assert capture_time(exif) == (None, False)
+
+
+@pytest.mark.parametrize("text", ["9998:12:31 23:59:59", "1900:01:01 00:00:00", "2017:05:01 10:00:00"])
+def test_subseconds_never_make_it_the_next_second(text: str) -> None:
+    exif = Image.Exif()
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.DateTimeOriginal] = text
+    details[ExifTags.Base.SubsecTimeOriginal] = "999999999"
+    time_s, has_subseconds = capture_time(exif)
+    assert time_s is not None and has_subseconds
+    assert datetime.fromtimestamp(time_s, tz=UTC).strftime("%Y:%m:%d %H:%M:%S") == text
+    details[ExifTags.Base.SubsecTimeOriginal] = "25"
+    assert capture_time(exif)[0] == datetime.fromtimestamp(time_s, tz=UTC).replace(microsecond=250_000).timestamp()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -119,3 +121,17 @@ def test_a_study_of_misnamed_photos_names_them(tmp_path: Path) -> None:
     odd = tmp_path / "photos/sony" / os.fsdecode(b"\xff")
     with pytest.raises(InputError, match=r"sony/\\xff: its name is not UTF-8; rename it"):
         create_study(sets | {("sony", odd.name): odd}, tmp_path / "study")
+
+
+def test_folders_may_be_nested_deeper_than_calls(tmp_path: Path) -> None:
+    names = ["b.jpg", "c/a.jpg", f"c/{'b/' * 150}a.jpg", "d.jpg", "e/a.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+    try:
+        found = listing(tmp_path)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert files(found) == [f"./{name}" for name in sorted(names)]

@@ -39,7 +39,7 @@ def random_patches(count: int, seed: int) -> Patches:
 
 def shard_capture(name: str, count: int, seed: int) -> ShardCapture:
     patches = random_patches(count, seed)
-    return ShardCapture(name, f"p/{name}.jpg", f"d/{name}.jpg", "a", "b", (99, 88), (77, 66), np.eye(3), patches)
+    return ShardCapture(name, f"p/{name}.jpg", f"d/{name}.jpg", "a", "b", (1050, 1040), (77, 66), np.eye(3), patches)
 
 
 def make_dataset(folder: Path, counts: list[list[int]], compression: str = "none") -> list[ShardCapture]:
@@ -206,3 +206,34 @@ def test_shard_paths_cannot_leave_the_dataset(tmp_path: Path, file: str) -> None
 def test_no_dataset_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run dped build-dataset first"):
         PatchStore(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("phone_size_wh", 30_000, "a phone photo of 30000 x 30000 px, 250 megapixels are allowed"),
+        ("dslr_size_wh", 30_000, "a DSLR photo of 30000 x 30000 px, 250 megapixels are allowed"),
+        ("phone_size_wh", 2**20, "allowed are 0 to 65535"),
+        ("phone_size_wh", 1, "'phone_xy' holds .* in row 0, outside the phone photo"),
+        ("phone_xy", 60_000, "'phone_xy' holds .60000, 60000. in row 0, outside the phone photo"),
+        ("window_xy", 60_000, "'window_xy' holds .60000, 60000. in row 0, outside the phone photo"),
+    ],
+)
+def test_sizes_and_places_that_no_photo_has_are_refused(tmp_path: Path, name: str, value: int, words: str) -> None:
+    make_dataset(tmp_path / "sony", [[3]])
+    with h5py.File(tmp_path / "sony/train/00000.h5", "r+") as file:
+        file[name][...] = value
+    with pytest.raises(InputError, match=words):
+        PatchStore(tmp_path / "sony", "train").read([0])
+
+
+def test_patches_far_apart_in_a_photo_of_unknown_size_are_refused(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "sony", [[3]])
+    for corner in (10_000, 60_000):
+        with h5py.File(tmp_path / "sony/train/00000.h5", "r+") as file:
+            file["phone_size_wh"][...] = 0
+            file["phone_xy"][...] = corner
+        if corner == 10_000:
+            PatchStore(tmp_path / "sony", "train").read([0])
+    with pytest.raises(InputError, match="megapixels are allowed"):
+        PatchStore(tmp_path / "sony", "train").read([0])

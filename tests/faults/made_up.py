@@ -116,10 +116,10 @@ def made_up_shards() -> dict[str, Edit]:
             *(("capture", v) for v in (-1, 2, 2**31 - 1)),
             *(("window_capture", v) for v in (-1, 2, -(2**31))),
             *(("window_reason", v) for v in (6, 255)),
-            *(("phone_xy", v) for v in (-2, 2**31 - 1)),
+            *(("phone_xy", v) for v in (-2, 60_000, 2**20, 2**31 - 1)),
             *(("window_xy", v) for v in (-(2**31), 2**30)),
-            *(("phone_size_wh", v) for v in (-5, 2**31 - 1)),
-            ("dslr_size_wh", -1),
+            *(("phone_size_wh", v) for v in (-5, 1, 30_000, 2**20, 2**31 - 1)),
+            *(("dslr_size_wh", v) for v in (-1, 30_000, 2**20)),
         )
     }
     names = {

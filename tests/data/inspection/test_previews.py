@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 from planted import HEIGHT, SIZE, WIDTH, make_dataset, scene
 
+import dped_data.inspection.previews as previews
 from dped_data.inspection.previews import covered, mosaic, read_preview, shrink_factor
 from dped_data.inspection.source import open_dataset, stored_captures
 from dped_data.photos import read_photo
@@ -58,3 +61,33 @@ def test_shrink_factor_keeps_the_longer_side_below_the_limit() -> None:
     assert shrink_factor((2592, 1944), 900) == 3
     assert shrink_factor((900, 600), 900) == 1
     assert shrink_factor((600, 901), 900) == 2
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_mosaic_is_the_same_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: int) -> None:
+    folder = make_dataset(tmp_path / "dataset", count=1) / "sony"
+    listed = open_dataset(folder, None).captures[:1]
+    with open_shard(folder / listed[0].shard) as file:
+        (stored,) = stored_captures(file, listed)
+        patches = file["phone"][:]
+    whole = mosaic(patches, stored, factor), covered(stored, SIZE, factor)
+    monkeypatch.setattr(previews, "_BAND_PIXELS", 7 * WIDTH)
+    assert np.array_equal(mosaic(patches, stored, factor), whole[0])
+    assert np.array_equal(covered(stored, SIZE, factor), whole[1])
+
+
+def test_a_mosaic_of_a_huge_photo_takes_no_more_than_its_picture(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "dataset", count=1) / "sony"
+    listed = open_dataset(folder, None).captures[:1]
+    with open_shard(folder / listed[0].shard) as file:
+        (stored,) = stored_captures(file, listed)
+        patches = file["phone"][:]
+    stored = dataclasses.replace(stored, phone_size_wh=(15_000, 15_000))
+    tracemalloc.start()
+    try:
+        picture = mosaic(patches, stored, 16)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert picture.shape == (938, 938, 3)
+    assert peak < 64 * 2**20  # the whole photo: 675 MB
