@@ -64,7 +64,7 @@ def test_what_killed_writers_left_is_removed_and_no_other(tmp_path: Path) -> Non
     out = tmp_path / "report"
     dataset = make_dataset(tmp_path / "dataset", count=1)
     inspect_pairs(dataset, PHONE, out, jobs=1)
-    half = out / f".dped/tmp/{_host()}-{ended_process()}-3.js"
+    half = out / f".dped/tmp/{_host()}-{ended_process()}-00000000-3.js"
     mine = [out / ".tmp-7-mine.html", out / "assets/mine.js", out / "assets/.tmp-8-core.js"]
     for path in (half, *mine):
         path.write_text("half")
