@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -111,7 +112,8 @@ def _own_cluster(kind: Any, count: int) -> Any:
     start_trackers()
     options = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
     try:
-        with interrupts_held():
+        with interrupts_held(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of a second cluster on this machine, whose port is taken
             return kind(n_workers=count, silence_logs=logging.CRITICAL, **options)
     except (RuntimeError, OSError) as error:
         if memory_was_refused(error):
