@@ -47,7 +47,7 @@ def held(
     Args:
         folder: made if it is missing; taken away again when nothing was written there.
         command: what the person called, for the words to whom comes second.
-        names: patterns below the folder (as in `ownership.files_at`) that the command will write.
+        names: patterns below the folder (as in `ownership.check_names`) that the command will write.
         tables: names that somebody may have changed in a folder of ours, where the command sees to it; elsewhere they
             must be free.
         work_name: the name of its work folder.
@@ -60,8 +60,8 @@ def held(
     """
     work, is_new = folder / work_name, not folder.exists()
     is_unmarked = not is_marked(work)
-    adopted = adopt(folder) if adopt and not is_new and not is_marked(work) else None
-    if not is_marked(work):
+    adopted = adopt(folder) if adopt and not is_new and is_unmarked else None
+    if is_unmarked:
         check_names(folder, [name for name in (*names, *tables) if adopted is None or name.endswith("/")])
     with _locked(folder, work, command, lock_name, adopted):
         check_names(folder, names)

@@ -171,7 +171,7 @@ def remove_work_folder(work: Path) -> None:
 
 
 def tidy(work: Path) -> None:
-    """Remove what killed writers left in a work folder, and compact its record. Call under its lock."""
+    """Remove what killed writers left in a work folder, and compact its record; several processes may do it at once."""
     for left in sorted((work / TEMPORARY_FOLDER).glob("*")):
         with suppress(FileNotFoundError):  # another process tidies, too
             if is_of_the_dead(left.name) or time.time() - left.lstat().st_mtime > _ABANDONED_S:
