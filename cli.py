@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from dped_data.interruption import interruptible, take_over
+from dped_data.common.interruption import interruptible, take_over
 
 if __name__ == "__main__" or sys.argv[0].endswith("dped"):  # as a program: imports included, from here on
     take_over()
@@ -23,16 +23,16 @@ from typing import Any, NoReturn
 
 import click
 
+from dped_data.common.malloc import refusals_told
+from dped_data.common.parent import end_with_agent
+from dped_data.common.progress import printable
+from dped_data.common.remote_folder import check_local, remote_folder
+from dped_data.common.typed_settings import SettingField, load_settings, setting_fields
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.settings import InspectSettings
-from dped_data.memory import refusals_told
-from dped_data.parent import end_with_agent
-from dped_data.progress import printable
-from dped_data.remote import check_local, remote_folder
 from dped_data.settings import BuildSettings
-from dped_data.settings_machinery import SettingField, load_settings, setting_fields
 from dped_data.simulation.settings import SimulationSettings
-from dped_train.enhance_settings import EnhanceSettings
+from dped_train.enhance.settings import EnhanceSettings
 from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.settings import TrainSettings
 
@@ -196,10 +196,10 @@ def build_dataset_command(
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
     from dped_data import plan as planning
     from dped_data.build import build_dataset
-    from dped_data.build_report import build_text
-    from dped_data.captures_report import pairing_table
-    from dped_data.remote import is_remote
-    from dped_data.remote_photos import header_mirror, named_as
+    from dped_data.captures.remote_headers import header_mirror, named_as
+    from dped_data.captures.report import pairing_table
+    from dped_data.common.remote_folder import is_remote
+    from dped_data.dataset.summary import build_text
     from dped_data.rigs import load_build_settings
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
@@ -327,8 +327,8 @@ def inspect_pairs_command(
 ) -> int:
     """Judge how well the pairs of a dataset match; status 1 when the verdict is bad."""
     from dped_data import inspection
-    from dped_data.manifest import find_dataset
-    from dped_data.remote_dataset import local_dataset
+    from dped_data.dataset.manifest import find_dataset
+    from dped_data.work.remote_copy import local_dataset
 
     settings = load_settings(InspectSettings(), {}, "settings", flags)
     folder = find_dataset(local_dataset(data, phone), phone)
@@ -358,7 +358,7 @@ def inspect_pairs_command(
 def train_command(phone: str | None, data: Path | str, out: Path, resume: bool, **flags: Any) -> None:
     """Train the enhancer on a dataset; run under torchrun for several GPUs or machines."""
     end_with_agent()  # before torch is there, which takes a while
-    from dped_data.remote_dataset import local_dataset
+    from dped_data.work.remote_copy import local_dataset
     from dped_train.train import train
 
     settings = load_settings(TrainSettings(), {}, "settings", flags)
@@ -405,8 +405,8 @@ def evaluate_command(
     as_json: bool,
 ) -> None:
     """Hold a model, externally enhanced photos, or the untouched phone patches against the DSLR patches."""
-    from dped_data.remote_dataset import local_dataset
-    from dped_train.evaluate import evaluate, evaluation_text
+    from dped_data.work.remote_copy import local_dataset
+    from dped_train.evaluate.evaluate import evaluate, evaluation_text
 
     if (model is not None) + (external is not None) + baseline + identity != 1:
         raise UsageError("evaluate needs exactly one of --model FILE, --external DIR, --baseline and --identity")
@@ -452,7 +452,7 @@ def reproduce_command(
     **flags: Any,
 ) -> None:
     """Repeat the paper's tables 2 and 3 and its figures on a dataset, and write one HTML report."""
-    from dped_data.remote_dataset import local_dataset
+    from dped_data.work.remote_copy import local_dataset
     from dped_train.reproduction import reproduce, reproduction_text
 
     settings = load_settings(QUICK if quick else ReproduceSettings(), {}, "settings", flags)
@@ -471,7 +471,7 @@ def reproduce_command(
 @settings_options(EnhanceSettings)
 def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bool, **flags: Any) -> int:
     """Enhance whole photos, or all photos in folders, with MODEL: a file, a run's folder, or a name in models/."""
-    from dped_train.enhance_photos import enhance
+    from dped_train.enhance.photos import enhance
 
     report = enhance(model, photos, out, load_settings(EnhanceSettings(), {}, "settings", flags))
     if as_json:
@@ -553,7 +553,7 @@ def study_report_command(folder: Path, out: Path | None, complete_only: bool, as
 @click.option("--retry-failed", is_flag=True, help="Try unreadable patches again.")
 def import_dped_command(folder: Path, phone: str, out: Path, jobs: int, overwrite: bool, retry_failed: bool) -> None:
     """Turn the released DPED patch folders (PHONE/training_data, PHONE/test_data) into a dataset."""
-    from dped_data.build_report import build_text
+    from dped_data.dataset.summary import build_text
     from dped_data.released import import_dped
 
     report = import_dped(folder, phone, out, jobs, overwrite=overwrite, retry_failed=retry_failed)
@@ -580,7 +580,7 @@ def export_dped_command(phone: str | None, data: Path, out: Path, layout: Any, i
 @click.option("--out", type=FILE, required=True, help="File to write, such as iphone.safetensors.")
 def import_checkpoint_command(prefix: Path, out: Path) -> None:
     """Convert a TensorFlow checkpoint of the paper's authors (PREFIX.index, PREFIX.data-...) to safetensors."""
-    from dped_train.tensorflow_bundle import import_checkpoint
+    from dped_train.networks.tensorflow_checkpoint import import_checkpoint
 
     import_checkpoint(prefix, out)
     _echo(f"{out}: written")
@@ -592,8 +592,8 @@ def import_checkpoint_command(prefix: Path, out: Path) -> None:
 @click.option("--size", help="The only photo size to take, such as 2048x1536.  [default: any size, any number]")
 def export_onnx_command(model: str, out: Path, size: str | None) -> None:
     """Write MODEL (a file, a run's folder, or a name in models/) for other runtimes and for phones."""
-    from dped_train.enhancer_file import find_model
     from dped_train.export import export_enhancer, parse_size
+    from dped_train.networks.file import find_model
 
     model_file = find_model(model, Path(EnhanceSettings().models))
     report = export_enhancer(model_file, out, parse_size(size) if size else None)
@@ -607,7 +607,7 @@ def export_onnx_command(model: str, out: Path, size: str | None) -> None:
 @click.option("--steps", default=40, show_default=True, help="Training steps.")
 def demo_command(out: Path, steps: int) -> None:
     """Go the whole way on photos that ship with scikit-image: render a rig, build, score, inspect, train."""
-    from dped_data.demo_photos import demo_folder
+    from dped_data.simulation.demo_photos import demo_folder
 
     model = out / "runs/sony/enhancer.safetensors"
     simulate = (

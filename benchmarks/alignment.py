@@ -20,7 +20,7 @@ from families import FAMILIES, LARGE, LARGE_RIG, cross, render
 from measurements import Crossed, Result, cross_dped, cross_naive, measure_dped, measure_naive, worker_memory_mb
 from tables import calibration_table, contrast_table, crossed_table, result_table
 
-from dped_data.demo_photos import copy_photos
+from dped_data.simulation.demo_photos import copy_photos
 
 NAIVE = Path(__file__).with_name("naive_builder.py")
 

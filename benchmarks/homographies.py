@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align import match_photos
+from dped_data.align.pipeline import match_photos
+from dped_data.align.smooth_map import project
 from dped_data.errors import CaptureRejected
-from dped_data.photos import read_photo
+from dped_data.photos.reading import read_photo
 from dped_data.settings import BuildSettings
-from dped_data.smooth_map import project
 
 
 @dataclass(frozen=True)

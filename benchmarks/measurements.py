@@ -17,17 +17,17 @@ import simplejpeg
 from families import PHONE, SMALL_RIG, Family
 from naive_score import run_naive, score_naive
 
+from dped_data.align.records import CONTRAST_CLASSES
 from dped_data.build import build_dataset, build_shard
-from dped_data.capture_table import read_captures
-from dped_data.dataset_folder import locked, prepare
-from dped_data.files import sha256_of_file
+from dped_data.common.files import sha256_of_file
+from dped_data.common.typed_settings import settings_dict
+from dped_data.dataset.capture_table import read_captures
 from dped_data.plan import plan_dataset
-from dped_data.records import CONTRAST_CLASSES
 from dped_data.settings import BuildSettings, PairingSettings, Rig
-from dped_data.settings_machinery import settings_dict
 from dped_data.simulation.score import Score, score_dataset
 from dped_data.simulation.truth import CAPTURES_FOLDER
-from dped_data.work_units import plan_units
+from dped_data.work.folder import locked, prepare
+from dped_data.work.units import plan_units
 
 DECODE_REPEATS = 3
 

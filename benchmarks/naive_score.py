@@ -15,8 +15,8 @@ import numpy as np
 from naive_builder import SIZE
 from numpy.typing import NDArray
 
-from dped_data.photos import read_photo
-from dped_data.simulation.measure import measure_windows, patch_errors, patch_nodes
+from dped_data.photos.reading import read_photo
+from dped_data.simulation.patch_errors import measure_windows, patch_errors, patch_nodes
 from dped_data.simulation.score import CaptureScore, Score, combine
 from dped_data.simulation.truth import CAPTURES_FOLDER, Truth, read_truths
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dped_train.networks import InstanceNorm
-from dped_train.winograd import Conv3x3
+from dped_train.cpu.winograd import Conv3x3
+from dped_train.networks.dped import InstanceNorm
 
 Network = TypeVar("Network", bound=nn.Module)
 

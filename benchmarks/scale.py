@@ -30,9 +30,9 @@ from scale_reading import Reading, make_dataset, measure_readings
 from scale_worker import remember_scenes
 
 from dped_data import PatchStore, build_dataset
+from dped_data.common.parallel import process_count
 from dped_data.inspection import inspect_pairs
-from dped_data.parallel import process_count
-from dped_data.photo_writing import write_photo
+from dped_data.photos.writing import write_photo
 from dped_data.rigs import load_build_settings
 from dped_data.settings import Camera, Rig
 from dped_data.simulation import SimulationSettings, simulate_rig

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 
 from dped_data import PatchStore
-from dped_data.files import sha256_of_file
-from dped_data.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
-from dped_data.records import Patches
-from dped_data.shards import ShardCapture, write_shard
+from dped_data.align.records import Patches
+from dped_data.common.files import sha256_of_file
+from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
+from dped_data.dataset.shards import ShardCapture, write_shard
 
 SIZE = 100
 BATCH = 50

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from dped_data import build
-from dped_data.capture_table import CaptureRow
-from dped_data.photo_reader import PhotoReader
-from dped_data.records import Capture
+from dped_data.align.records import Capture
+from dped_data.dataset.capture_table import CaptureRow
+from dped_data.dataset.shards import ShardCapture
 from dped_data.settings import BuildSettings
-from dped_data.shards import ShardCapture
-from dped_data.work_units import UnitRecord
+from dped_data.work.photo_reader import PhotoReader
+from dped_data.work.units import UnitRecord
 
 _align, _build = build.align_capture, build.build_shard
 _known: dict[tuple[str, str], tuple[CaptureRow, ShardCapture | None]] = {}

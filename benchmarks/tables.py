@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from measurements import Crossed, Result
 
-from dped_data.records import CONTRAST_CLASSES
+from dped_data.align.records import CONTRAST_CLASSES
 from dped_data.simulation.score import CalibrationBin
 
 _COLUMNS = (

@@ -39,15 +39,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "train")]
 from make_shards import make_dataset  # noqa: E402
 from plain_layers import with_plain_layers  # noqa: E402
 
-from dped_data.memory import keep_freed_memory  # noqa: E402
-from dped_data.shards import PatchStore  # noqa: E402
+from dped_data.common.malloc import keep_freed_memory  # noqa: E402
+from dped_data.dataset.shards import PatchStore  # noqa: E402
 from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs  # noqa: E402
-from dped_train.distributed import Process  # noqa: E402
 from dped_train.losses import RELEASED, discriminator_loss, generator_losses  # noqa: E402
-from dped_train.networks import Discriminator, Enhancer, initialise  # noqa: E402
+from dped_train.networks.dped import Discriminator, Enhancer, initialise  # noqa: E402
+from dped_train.networks.vgg import load_vgg  # noqa: E402
+from dped_train.run.distributed import Process  # noqa: E402
 from dped_train.settings import TrainSettings  # noqa: E402
 from dped_train.train import Run  # noqa: E402
-from dped_train.vgg import load_vgg  # noqa: E402
 
 VGG19_WIDTHS = (3, 64, 64, 128, 128, *(256,) * 4, *(512,) * 8)
 VARIANTS = ("plain", "ours fp32", "ours bf16")

@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dped_data.photo_writing import write_photo  # noqa: E402
-from dped_data.photos import read_photo  # noqa: E402
-from dped_train.enhancer_file import load_enhancer, save_enhancer  # noqa: E402
-from dped_train.kept_maps import bytes_per_row  # noqa: E402
-from dped_train.networks import CHANNELS, Enhancer, initialise  # noqa: E402
-from dped_train.whole_photo import WholePhotoEnhancer  # noqa: E402
+from dped_data.photos.reading import read_photo  # noqa: E402
+from dped_data.photos.writing import write_photo  # noqa: E402
+from dped_train.enhance.stored_maps import bytes_per_row  # noqa: E402
+from dped_train.enhance.streaming import WholePhotoEnhancer  # noqa: E402
+from dped_train.networks.dped import CHANNELS, Enhancer, initialise  # noqa: E402
+from dped_train.networks.file import load_enhancer, save_enhancer  # noqa: E402
 
 Photo = NDArray[np.uint8]
 WAYS = (("two maps", 2, False), ("one compact map", 1, True))  # the most exact and the most common of large photos

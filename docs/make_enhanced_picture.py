@@ -17,8 +17,8 @@ import skimage.data
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dped_data.photo_writing import write_photo  # noqa: E402
-from dped_data.photos import read_photo  # noqa: E402
+from dped_data.photos.reading import read_photo  # noqa: E402
+from dped_data.photos.writing import write_photo  # noqa: E402
 from dped_train import EnhanceSettings, enhance  # noqa: E402
 
 PICTURE = ROOT / "docs" / "images" / "enhanced.jpg"

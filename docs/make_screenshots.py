@@ -29,10 +29,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 from chromium import start_chromium  # noqa: E402
 
 import cli  # noqa: E402
-from dped_data.demo_photos import copy_photos  # noqa: E402
-from dped_data.photo_writing import write_photo  # noqa: E402
-from dped_data.photos import read_photo  # noqa: E402
-from dped_data.resampling import sample_dslr  # noqa: E402
+from dped_data.align.resampling import sample_dslr  # noqa: E402
+from dped_data.photos.reading import read_photo  # noqa: E402
+from dped_data.photos.writing import write_photo  # noqa: E402
+from dped_data.simulation.demo_photos import copy_photos  # noqa: E402
 from dped_data.study.create import create_study, study_sets  # noqa: E402
 from dped_data.study.report import report_study  # noqa: E402
 from dped_data.study.report_files import write_report  # noqa: E402

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dped_data.lazy import lazy_attributes
+from dped_data.common.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from dped_data.build import build_dataset
-    from dped_data.shards import PatchStore
+    from dped_data.dataset.shards import PatchStore
 
 __all__ = ["PatchStore", "build_dataset"]
 
-__getattr__ = lazy_attributes(__name__, {"build_dataset": "build", "PatchStore": "shards"})
+__getattr__ = lazy_attributes(__name__, {"build_dataset": "build", "PatchStore": "dataset.shards"})

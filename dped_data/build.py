@@ -14,33 +14,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.aligned_files import check_aligned, remove_aligned, write_aligned
-from dped_data.cache import cache_folder
-from dped_data.capture_table import CaptureRow
-from dped_data.dask_cluster import Cluster
-from dped_data.dataset_folder import built_origin, check_place, finish, library_versions, locked, prepare
+from dped_data.align.records import AlignedCapture, Capture
+from dped_data.captures.remote_headers import header_mirror, named_as
+from dped_data.common.cache import cache_folder
+from dped_data.common.dask_cluster import Cluster
+from dped_data.common.files import sha256_of_file
+from dped_data.common.malloc import refusals_told
+from dped_data.common.parallel import Backend
+from dped_data.common.progress import progress_bar
+from dped_data.common.remote_folder import RemoteFolder, remote_folder
+from dped_data.common.typed_settings import settings_dict
+from dped_data.common.work_folder import make_work_folder
+from dped_data.dataset.aligned_photos import check_aligned, remove_aligned, write_aligned
+from dped_data.dataset.capture_table import CaptureRow
+from dped_data.dataset.manifest import Manifest
+from dped_data.dataset.review_file import read_review
+from dped_data.dataset.shards import ShardCapture, write_shard
 from dped_data.errors import CaptureRejected, PhotoError, UsageError
-from dped_data.files import sha256_of_file
-from dped_data.guarded import run_units
-from dped_data.manifest import Manifest
-from dped_data.memory import refusals_told
-from dped_data.parallel import Backend
-from dped_data.photo_reader import PhotoReader
-from dped_data.photos import decode_photo
+from dped_data.photos.reading import decode_photo
 from dped_data.plan import check_captures, plan_dataset
-from dped_data.progress import progress_bar
-from dped_data.records import AlignedCapture, Capture
-from dped_data.remote import RemoteFolder, remote_folder
-from dped_data.remote_dataset import begin_remote, fetch_dataset, fetch_under_lock, publish, send_unit
-from dped_data.remote_photos import header_mirror, named_as
-from dped_data.review_file import read_review
-from dped_data.reviewed import apply_review
 from dped_data.settings import BuildSettings
-from dped_data.settings_machinery import settings_dict
-from dped_data.shards import ShardCapture, write_shard
-from dped_data.unit_watch import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
-from dped_data.work_folder import make_work_folder
-from dped_data.work_units import (
+from dped_data.work.apply_review import apply_review
+from dped_data.work.crash_log import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
+from dped_data.work.crash_safe_pool import run_units
+from dped_data.work.folder import built_origin, check_place, finish, library_versions, locked, prepare
+from dped_data.work.photo_reader import PhotoReader
+from dped_data.work.remote_copy import begin_remote, fetch_dataset, fetch_under_lock, publish, send_unit
+from dped_data.work.units import (
     WORK_FOLDER,
     Unit,
     UnitRecord,
@@ -78,8 +78,8 @@ def align_capture(
     With `settings.shards.keep_aligned` the whole aligned photo is written below `folder`.
     The one place where a poor or broken photo becomes a row with a reason.
     """
-    from dped_data.align import align_photos  # brings the compiled numerics, which --dry-run does not need
-    from dped_data.whole_photo import warp_aligned
+    from dped_data.align.pipeline import align_photos  # brings the compiled numerics, which --dry-run does not need
+    from dped_data.align.warped_photo import warp_aligned
 
     start = time.perf_counter()
     row = CaptureRow(capture.capture_id, capture.phone_file, capture.dslr_file, "", "kept")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dped_data.capture_table import CAPTURES_NAME, read_captures
-from dped_data.captures import find_captures
+from dped_data.align.records import SPLITS, Pairing, Split
+from dped_data.captures.find import find_captures
+from dped_data.captures.listing import has_camera
+from dped_data.captures.split import assign_splits
+from dped_data.dataset.capture_table import CAPTURES_NAME, read_captures
 from dped_data.errors import InputError, UsageError
-from dped_data.photo_listing import has_camera
-from dped_data.records import SPLITS, Pairing, Split
 from dped_data.settings import BuildSettings, Rig
-from dped_data.split import assign_splits
-from dped_data.work_units import splits_on_disk
+from dped_data.work.units import splits_on_disk
 
 
 @dataclass(frozen=True)

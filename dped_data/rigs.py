@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dped_data.common.names import shown
+from dped_data.common.typed_settings import load_settings, read_toml
 from dped_data.errors import UsageError
-from dped_data.names import shown
 from dped_data.settings import BuildSettings, Camera, Rig
-from dped_data.settings_machinery import load_settings, read_toml
 
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dped_data.common.typed_settings import setting
 from dped_data.errors import UsageError
-from dped_data.settings_machinery import setting
 
 FORMAT_VERSION = 1
 """Version of the shard and manifest layout (docs/format.md); part of every digest."""

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dped_data.lazy import lazy_attributes
+from dped_data.common.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from dped_train.data import PatchPairs
-    from dped_train.enhance_photos import enhance
-    from dped_train.enhance_settings import EnhanceSettings
-    from dped_train.enhancer_file import load_enhancer, save_enhancer
+    from dped_train.enhance.photos import enhance
+    from dped_train.enhance.settings import EnhanceSettings
     from dped_train.export import export_enhancer
+    from dped_train.networks.file import load_enhancer, save_enhancer
 
 __all__ = ["EnhanceSettings", "PatchPairs", "enhance", "export_enhancer", "load_enhancer", "save_enhancer"]
 
 __getattr__ = lazy_attributes(
     __name__,
     {
-        "EnhanceSettings": "enhance_settings",
+        "EnhanceSettings": "enhance.settings",
         "PatchPairs": "data",
-        "enhance": "enhance_photos",
+        "enhance": "enhance.photos",
         "export_enhancer": "export",
-        "load_enhancer": "enhancer_file",
-        "save_enhancer": "enhancer_file",
+        "load_enhancer": "networks.file",
+        "save_enhancer": "networks.file",
     },
 )

@@ -16,9 +16,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.align.records import Split
+from dped_data.dataset.shards import PatchStore
 from dped_data.errors import InputError, UsageError
-from dped_data.records import Split
-from dped_data.shards import PatchStore
 
 SMALLEST_PATCH_PX = 16  # VGG's four poolings and the discriminator's strides leave one pixel of it
 READ_AHEAD = 3  # steps; enough to hide the time of one slow read

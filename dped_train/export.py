@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dped_data.common.files import atomic_path
+from dped_data.common.ownership import check_free
 from dped_data.errors import InputError, UsageError
-from dped_data.files import atomic_path
-from dped_data.ownership import check_free
-from dped_train.enhancer_file import enhancer_metadata, load_enhancer
-from dped_train.instance_norm import NORM_EPSILON
-from dped_train.networks import InstanceNorm
+from dped_train.cpu.instance_norm import NORM_EPSILON
+from dped_train.networks.dped import InstanceNorm
+from dped_train.networks.file import enhancer_metadata, load_enhancer
 
 OPSET = 18  # ours: the oldest that the exporter writes, for the sake of runtimes on phones
 LIMIT = 1e-3  # ours: of the difference to torch, a quarter of an 8-bit level

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dped_train.networks import Discriminator, Normalisation
-from dped_train.vgg import ContentLayer, Vgg
+from dped_train.networks.dped import Discriminator, Normalisation
+from dped_train.networks.vgg import ContentLayer, Vgg
 
 ColourKernel = Literal["paper", "released"]
 Adversary = Literal["sigmoid", "softmax"]

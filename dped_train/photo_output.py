@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
-from dped_data.decoding import decoding
+from dped_data.common.files import atomic_write_bytes
 from dped_data.errors import PhotoError
-from dped_data.exif import read_exif
-from dped_data.files import atomic_write_bytes
-from dped_data.photo_writing import write_photo
-from dped_data.photos import opened_photo
+from dped_data.photos.decoding import decoding
+from dped_data.photos.exif import read_exif
+from dped_data.photos.reading import opened_photo
+from dped_data.photos.writing import write_photo
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}
 LARGEST_JPEG_EXIF = 65_533 - 6  # bytes of a JPEG segment behind its length and "Exif\0\0"

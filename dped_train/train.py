@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
+from dped_data.common.malloc import keep_freed_memory
+from dped_data.dataset.manifest import find_dataset
+from dped_data.dataset.shards import PatchStore
 from dped_data.errors import InputError, UsageError
-from dped_data.manifest import find_dataset
-from dped_data.memory import keep_freed_memory
-from dped_data.shards import PatchStore
-from dped_train.compared_networks import PhotoNetwork
 from dped_train.data import (
     DISCRIMINATOR_BATCH,
     GENERATOR_BATCH,
@@ -31,18 +30,19 @@ from dped_train.data import (
     open_pairs,
     read_ahead,
 )
-from dped_train.distributed import Process, joined_processes, sum_gradients, summed
-from dped_train.features import FeatureCache
 from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses
-from dped_train.methods import recipe_of
-from dped_train.networks import Discriminator
+from dped_train.networks.compared import PhotoNetwork
+from dped_train.networks.dped import Discriminator
+from dped_train.networks.vgg import load_vgg
 from dped_train.photo_tensors import photos_from_bytes
-from dped_train.record import RunRecord
-from dped_train.run_folder import MODEL_NAME, held_run, last_checkpoint_text, resume_or_begin, run_facts, save_run
+from dped_train.run.distributed import Process, joined_processes, sum_gradients, summed
+from dped_train.run.feature_cache import FeatureCache
+from dped_train.run.folder import MODEL_NAME, held_run, last_checkpoint_text, resume_or_begin, run_facts, save_run
+from dped_train.run.log import RunRecord
+from dped_train.run.methods import recipe_of
+from dped_train.run.state import begin, place, precision_of
+from dped_train.run.validation import Validation
 from dped_train.settings import TrainSettings
-from dped_train.state import begin, place, precision_of
-from dped_train.validation import Validation
-from dped_train.vgg import load_vgg
 
 CHUNK_ON_CPU = 10  # ours: larger ones are no faster there, and need memory in proportion
 PRETRAINING_SHARE = 1 / 20  # ours: of the steps; the paper says that the discriminator is pre-trained, not how long

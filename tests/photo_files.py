@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from dped_data.colour import srgb_decode
+from dped_data.photos.colour import srgb_decode
 
 
 def smooth_photo(height: int = 48, width: int = 64) -> NDArray[np.uint8]:

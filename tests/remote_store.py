@@ -13,7 +13,7 @@ pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors"
 
 from dped_data import build_dataset
 from dped_data.build import BuildReport
-from dped_data.remote import RemoteFolder, _opened
+from dped_data.common.remote_folder import RemoteFolder, _opened
 from dped_data.settings import BuildSettings
 
 CAPTURES = 6

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TypeVar
 
-from dped_data.token_server import TokenServer
+from dped_data.common.token_server import TokenServer
 
 S = TypeVar("S", bound=TokenServer)
 

@@ -9,8 +9,8 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
-from dped_data.exif import exif_with_time
-from dped_data.photo_writing import write_photo
+from dped_data.photos.exif import exif_with_time
+from dped_data.photos.writing import write_photo
 
 PHONE_WH = (320, 240)
 DSLR_WH = (448, 336)

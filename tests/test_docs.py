@@ -11,8 +11,8 @@ import click
 import pytest
 
 import cli
-from dped_data.capture_table import CaptureRow
-from dped_data.shards import PATCH_COLUMNS
+from dped_data.dataset.capture_table import CaptureRow
+from dped_data.dataset.shards import PATCH_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

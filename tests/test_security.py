@@ -53,9 +53,9 @@ def faults(call: ast.Call, names: dict[str, str]) -> Iterator[str]:
         yield "torch.load without weights_only=True"
 
 
-WRITERS = {"dped_data/ownership.py", "dped_data/work_folder.py", "dped_data/written_record.py"}
+WRITERS = {"dped_data/common/ownership.py", "dped_data/common/work_folder.py", "dped_data/common/written_record.py"}
 """Where files may be deleted and replaced: after they were held against the record."""
-STORE_WRITERS = {"dped_data/remote.py"}
+STORE_WRITERS = {"dped_data/common/remote_folder.py"}
 DELETING = {
     *("unlink", "rmdir", "removedirs", "rmtree", "rename", "renames", "move", "rm", "rm_file", "rm_files", "_rm"),
     *("delete", "delete_object", "delete_objects", "remove_file"),
@@ -189,7 +189,7 @@ def test_objects_of_a_store_are_replaced_and_removed_in_one_place() -> None:
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         used = {name.split(".")[0] for name in names} & STORE_LIBRARIES
-        remote = path == ROOT / "dped_data/remote.py"
+        remote = path == ROOT / "dped_data/common/remote_folder.py"
         assert remote or not used, f"{path}: {used}"
         changes = [change for change in store_changes(path.read_text()) if remote or "system." in change]
         expected = ["copy: system.cp_file", "remove: system.rm_file", "send: system.put_file"]

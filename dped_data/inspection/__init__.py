@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dped_data.lazy import lazy_attributes
+from dped_data.common.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from dped_data.inspection.inspect import as_json, inspect_pairs
+    from dped_data.inspection.pipeline import as_json, inspect_pairs
     from dped_data.inspection.review_server import ReviewServer
     from dped_data.inspection.terminal import terminal_text
     from dped_data.inspection.verify import verify_dataset, verify_text
@@ -18,8 +18,8 @@ __getattr__ = lazy_attributes(
     __name__,
     {
         "ReviewServer": "review_server",
-        "as_json": "inspect",
-        "inspect_pairs": "inspect",
+        "as_json": "pipeline",
+        "inspect_pairs": "pipeline",
         "terminal_text": "terminal",
         "verify_dataset": "verify",
         "verify_text": "verify",

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.files import write_bytes
+from dped_data.common.files import write_bytes
 from dped_data.inspection.pictures import write_jpeg
 from dped_data.inspection.previews import GREY, covered, mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, PatchSample, StoredCapture

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.align.records import WINDOW_REASONS
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, SceneView, StoredCapture
 from dped_data.inspection.remeasure import LEAST_CORRELATION, remeasure_shifts
 from dped_data.inspection.settings import InspectSettings
-from dped_data.records import WINDOW_REASONS
 
 VIEW_SIDE = 64
 _COARSE_SIDE = 16

@@ -9,12 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dped_data.files import atomic_write_bytes, atomic_write_text, written_state
-from dped_data.foreign_files import MOST_LIST_BYTES, read_json
+from dped_data.common.files import atomic_write_bytes, atomic_write_text, written_state
+from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json
+from dped_data.common.ownership import remove, remove_recorded
+from dped_data.common.written_record import Written, recorded_files
 from dped_data.inspection.capture_page import CAPTURES_FOLDER, FILES
 from dped_data.inspection.records import Dataset
-from dped_data.ownership import remove, remove_recorded
-from dped_data.written_record import Written, recorded_files
 
 PAGE_NAME = "index.html"
 VERDICT_NAME = "verdict.json"

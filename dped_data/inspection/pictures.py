@@ -8,7 +8,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from dped_data.files import write_bytes
+from dped_data.common.files import write_bytes
 
 
 def write_jpeg(path: Path, pixels: NDArray[np.uint8], quality: int, subsampling: str = "444") -> None:

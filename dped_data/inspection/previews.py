@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.errors import PhotoError
-from dped_data.exif import orientation_of, read_exif
 from dped_data.inspection.records import StoredCapture
-from dped_data.photo_bounds import check_expansion
-from dped_data.photo_files import read_bytes
-from dped_data.photos import JPEG_SUFFIXES, decode_jpeg, opened_photo, read_header, read_photo
+from dped_data.photos.bounds import check_expansion
+from dped_data.photos.exif import orientation_of, read_exif
+from dped_data.photos.files import read_bytes
+from dped_data.photos.reading import JPEG_SUFFIXES, decode_jpeg, opened_photo, read_header, read_photo
 
 GREY = 128
 """What is shown where there is nothing."""

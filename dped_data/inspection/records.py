@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.capture_table import CaptureRow
+from dped_data.dataset.capture_table import CaptureRow
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dped_data.common.folder_lock import held
+from dped_data.common.token_server import Refused, TokenHandler, TokenServer, new_token
+from dped_data.dataset.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
 from dped_data.errors import InputError, PhotoError
-from dped_data.folder_lock import held
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
 from dped_data.inspection.report import InspectReport
-from dped_data.photo_files import FileState, file_state, read_bytes
-from dped_data.photos import PHOTO_SUFFIXES
-from dped_data.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
-from dped_data.token_server import Refused, TokenHandler, TokenServer, new_token
+from dped_data.photos.files import FileState, file_state, read_bytes
+from dped_data.photos.reading import PHOTO_SUFFIXES
 
 REVIEW_NAME = "review.csv"
 _SERVED_FOLDERS = ("assets", "data", CAPTURES_FOLDER)

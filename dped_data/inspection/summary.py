@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
-from dped_data.inspection.leaks import find_leaks
+from dped_data.align.records import CONTRAST_CLASSES, CONTRAST_LIMITS, SPLITS, WINDOW_REASONS
 from dped_data.inspection.records import CaptureFigures
 from dped_data.inspection.report import FieldCell, Histogram, Quantiles, Summary
 from dped_data.inspection.settings import InspectSettings
-from dped_data.records import CONTRAST_CLASSES, CONTRAST_LIMITS, SPLITS, WINDOW_REASONS
+from dped_data.inspection.split_leaks import find_leaks
 
 FIELD_COLUMNS, FIELD_ROWS = 8, 6
 MIN_CAPTURES = 5

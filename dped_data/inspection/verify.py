@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dped_data.capture_table import CAPTURES_NAME, CaptureRow, read_captures
-from dped_data.inspection.source import find_captures_folder
+from dped_data.align.records import SPLITS
+from dped_data.common.parallel import run_parallel
+from dped_data.common.progress import progress_bar
+from dped_data.common.typed_settings import digest_of
+from dped_data.dataset.capture_table import CAPTURES_NAME, CaptureRow, read_captures
+from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dped_data.inspection.dataset_reader import find_captures_folder
 from dped_data.inspection.verify_shard import Fault, ShardCheck, verify_shard
-from dped_data.manifest import MANIFEST_NAME, Manifest, read_manifest
-from dped_data.parallel import run_parallel
-from dped_data.progress import progress_bar
-from dped_data.records import SPLITS
 from dped_data.settings import FORMAT_VERSION
-from dped_data.settings_machinery import digest_of
 
 
 @dataclass(frozen=True)

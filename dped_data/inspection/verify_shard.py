@@ -13,14 +13,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.align.resampling import sample_dslr
+from dped_data.common.files import sha256_of_file
+from dped_data.common.names import shown
+from dped_data.dataset.layout import open_shard
+from dped_data.dataset.manifest import Manifest, ShardEntry
 from dped_data.errors import InputError, PhotoError
-from dped_data.files import sha256_of_file
 from dped_data.inspection.remeasure import zero_shift_correlation
-from dped_data.manifest import Manifest, ShardEntry
-from dped_data.names import shown
-from dped_data.photos import read_photo
-from dped_data.resampling import sample_dslr
-from dped_data.shard_layout import open_shard
+from dped_data.photos.reading import read_photo
 
 _NCC_TOLERANCE = 1e-4
 """Ours: the stored correlation is float32."""

@@ -10,27 +10,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.capture_table import CaptureRow
-from dped_data.correlation import correlate_patches
-from dped_data.dataset_folder import Origin, finish, locked, prepare
+from dped_data.align.ncc import correlate_patches
+from dped_data.align.records import Capture, Patches, Split, Unpaired
+from dped_data.captures.listing import list_folder
+from dped_data.captures.pair_by_name import pair_by_name
+from dped_data.common.files import sha256_of_file
+from dped_data.common.names import plain_name
+from dped_data.common.natural_order import natural_key
+from dped_data.common.parallel import Backend
+from dped_data.common.progress import progress_bar
+from dped_data.common.typed_settings import settings_dict
+from dped_data.dataset.capture_table import CaptureRow
+from dped_data.dataset.manifest import Manifest
+from dped_data.dataset.shards import ShardCapture, write_shard
 from dped_data.errors import InputError, PhotoError, UsageError
-from dped_data.files import sha256_of_file
-from dped_data.guarded import run_units
-from dped_data.manifest import Manifest
-from dped_data.name_pairs import pair_by_name
-from dped_data.names import plain_name
-from dped_data.natural_order import natural_key
-from dped_data.parallel import Backend
-from dped_data.photo_listing import list_folder
-from dped_data.photo_reader import PhotoReader
-from dped_data.photos import decode_photo, read_header
-from dped_data.progress import progress_bar
-from dped_data.records import Capture, Patches, Split, Unpaired
+from dped_data.photos.reading import decode_photo, read_header
 from dped_data.released.layout import SPLIT_FOLDERS, find_dslr, find_released
-from dped_data.settings_machinery import settings_dict
-from dped_data.shards import ShardCapture, write_shard
-from dped_data.unit_watch import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
-from dped_data.work_units import Unit, UnitRecord, finished_units, plan_units, unfinished_path, write_record
+from dped_data.work.crash_log import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
+from dped_data.work.crash_safe_pool import run_units
+from dped_data.work.folder import Origin, finish, locked, prepare
+from dped_data.work.photo_reader import PhotoReader
+from dped_data.work.units import Unit, UnitRecord, finished_units, plan_units, unfinished_path, write_record
 
 PAIRS_PER_SHARD = 1000
 _HEADERS_TRIED = 20

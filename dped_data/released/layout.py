@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dped_data.align.records import Split
 from dped_data.errors import InputError
-from dped_data.records import Split
 
 SPLIT_FOLDERS: Mapping[Split, str] = {
     "train": "training_data",

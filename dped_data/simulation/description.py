@@ -9,13 +9,13 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from dped_data.common.files import atomic_write_text, written_state
+from dped_data.common.folder_lock import held
+from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.common.typed_settings import changed_settings
+from dped_data.common.written_record import Written
 from dped_data.errors import InputError
-from dped_data.files import atomic_write_text, written_state
-from dped_data.folder_lock import held
-from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
-from dped_data.settings_machinery import changed_settings
 from dped_data.simulation.truth import CAPTURES_FOLDER, TRUTH_FOLDER, Truth, read_truth, truth_path
-from dped_data.written_record import Written
 
 DESCRIPTION_NAME = "simulation.json"
 

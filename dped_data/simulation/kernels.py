@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from dped_data.compiled import njit
+from dped_data.common.jit import njit
 
 PHONE, DSLR, HOMOGRAPHY, WAVES, RAMP, OBJECTS = 0, 4, 8, 17, 25, 28
 OBJECT = 13

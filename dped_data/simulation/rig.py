@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.common.files import sha256_of_file
+from dped_data.common.parallel import run_parallel
+from dped_data.common.progress import progress
 from dped_data.errors import UsageError
-from dped_data.exif import exif_with_time
-from dped_data.files import sha256_of_file
-from dped_data.parallel import run_parallel
-from dped_data.photo_writing import write_photo
-from dped_data.progress import progress
+from dped_data.photos.exif import exif_with_time
+from dped_data.photos.writing import write_photo
 from dped_data.settings import Camera, Rig
 from dped_data.simulation.description import finished_truth, rendering, write_description
 from dped_data.simulation.geometry import draw_geometry

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.captures.listing import is_photo_name
 from dped_data.errors import InputError
-from dped_data.photo_listing import is_photo_name
-from dped_data.photos import read_photo
+from dped_data.photos.reading import read_photo
 from dped_data.simulation.geometry import NearObject, PairGeometry
 
 MARGIN_PX = 4.0

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.capture_table import CaptureRow, read_captures
+from dped_data.align.records import SPLITS
+from dped_data.common.names import shown
+from dped_data.common.parallel import run_parallel
+from dped_data.common.progress import progress
+from dped_data.dataset.capture_table import CaptureRow, read_captures
+from dped_data.dataset.manifest import Manifest, find_dataset, read_manifest
+from dped_data.dataset.shards import open_shard
 from dped_data.errors import InputError
-from dped_data.manifest import Manifest, find_dataset, read_manifest
-from dped_data.names import shown
-from dped_data.parallel import run_parallel
-from dped_data.photos import read_photo
-from dped_data.progress import progress
-from dped_data.records import SPLITS
-from dped_data.shards import open_shard
-from dped_data.simulation.measure import NODES, measure_windows, patch_errors, patch_nodes
+from dped_data.photos.reading import read_photo
+from dped_data.simulation.patch_errors import NODES, measure_windows, patch_errors, patch_nodes
 from dped_data.simulation.truth import CAPTURES_FOLDER, Truth, read_truths
 
 FALSE_ACCEPT_PX = 5.0

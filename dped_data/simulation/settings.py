@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dped_data.settings_machinery import setting
+from dped_data.common.typed_settings import setting
 
 
 @dataclass(frozen=True)

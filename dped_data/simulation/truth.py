@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from dped_data.common.files import atomic_write_text
+from dped_data.common.foreign_files import MOST_FACTS_BYTES, read_json, typed
+from dped_data.common.names import path_inside, shown
 from dped_data.errors import InputError
-from dped_data.files import atomic_write_text
-from dped_data.foreign_files import MOST_FACTS_BYTES, read_json, typed
-from dped_data.names import path_inside, shown
 from dped_data.simulation.geometry import PairGeometry
 from dped_data.simulation.optics import CameraLook
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dped_data.lazy import lazy_attributes
+from dped_data.common.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from dped_data.study.create import create_study, creation_text, study_sets

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from dped_data.decoding import decoding
 from dped_data.errors import PhotoError
-from dped_data.exif import orientation_of, read_exif
-from dped_data.jpeg_segments import (
+from dped_data.photos.decoding import decoding
+from dped_data.photos.exif import orientation_of, read_exif
+from dped_data.photos.files import read_bytes
+from dped_data.photos.jpeg_segments import (
     APP0,
     APP1,
     APP2,
@@ -27,9 +28,8 @@ from dped_data.jpeg_segments import (
     JpegSegment,
     jpeg_segments,
 )
-from dped_data.photo_files import read_bytes
-from dped_data.photo_writing import encode_photo
-from dped_data.photos import decode_photo, is_adobe_rgb, opened_photo
+from dped_data.photos.reading import decode_photo, is_adobe_rgb, opened_photo
+from dped_data.photos.writing import encode_photo
 
 _JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 """Version 1.01, no physical size, no thumbnail. Its presence says that the colours are YCbCr, so it stays."""

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dped_data.captures.listing import ListedPhoto, fault_of_name, list_folder, shown_name
+from dped_data.common.files import atomic_write_text, write_bytes, written_state
+from dped_data.common.folder_lock import held
+from dped_data.common.ownership import put, remove, remove_recorded, temporary_folder
+from dped_data.common.progress import progress_bar
+from dped_data.common.work_folder import WORK_FOLDER, is_marked
+from dped_data.common.written_record import Written, recorded_files
 from dped_data.errors import InputError, UsageError
-from dped_data.files import atomic_write_text, write_bytes, written_state
-from dped_data.folder_lock import held
-from dped_data.ownership import put, remove, remove_recorded, temporary_folder
-from dped_data.photo_listing import ListedPhoto, fault_of_name, list_folder, shown_name
-from dped_data.photos import PHOTO_SUFFIXES
-from dped_data.progress import progress_bar
+from dped_data.photos.reading import PHOTO_SUFFIXES
 from dped_data.study.answers_file import check_unanswered, forget_study
 from dped_data.study.clean_copy import CleanCopy, clean_copy
 from dped_data.study.records import Study, StudyGroup, StudyPhoto
 from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, study_text
-from dped_data.work_folder import WORK_FOLDER, is_marked
-from dped_data.written_record import Written, recorded_files
 
 _NAMES_SHOWN = 3
 

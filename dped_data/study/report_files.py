@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from dped_data.csv_tables import csv_text
-from dped_data.files import atomic_write_bytes, atomic_write_text
-from dped_data.folder_lock import held
+from dped_data.common.csv_tables import csv_text
+from dped_data.common.files import atomic_write_bytes, atomic_write_text
+from dped_data.common.folder_lock import held
 from dped_data.study.bars import draw_bars
 from dped_data.study.records import Question
 from dped_data.study.report import LEAST_SUBJECTS, Comparison, Interval, SceneCount, StudyReport

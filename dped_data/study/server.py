@@ -10,14 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from dped_data.common.folder_lock import held
+from dped_data.common.progress import note
+from dped_data.common.token_server import LOOPBACK, Refused, TokenHandler, TokenServer
 from dped_data.errors import InputError, PhotoError
-from dped_data.folder_lock import held
-from dped_data.photo_files import read_bytes
-from dped_data.progress import note
+from dped_data.photos.files import read_bytes
 from dped_data.study.records import ShownQuestion
 from dped_data.study.store import AnswerStore
 from dped_data.study.study_file import PHOTO_TYPES, PHOTOS_FOLDER, photo_fault, read_study
-from dped_data.token_server import LOOPBACK, Refused, TokenHandler, TokenServer
 
 DEFAULT_PORT = 8710
 _TYPES = {

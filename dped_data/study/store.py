@@ -11,8 +11,9 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dped_data.common.names import shown as shown_value
+from dped_data.common.token_server import new_token
 from dped_data.errors import InputError
-from dped_data.names import shown as shown_value
 from dped_data.study.answers_file import (
     MOVE_AWAY,
     NO_STUDY,
@@ -26,7 +27,6 @@ from dped_data.study.answers_file import (
 from dped_data.study.order import shown_questions
 from dped_data.study.records import Answer, ShownQuestion, Study
 from dped_data.study.study_file import ANSWERS_NAME, study_digest
-from dped_data.token_server import new_token
 
 _ADD = "INSERT INTO answers VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
 _THE_SAME = """

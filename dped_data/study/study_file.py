@@ -10,10 +10,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.common.names import plain_name, shown
 from dped_data.errors import InputError
-from dped_data.foreign_files import MOST_LIST_BYTES, read_json, typed
-from dped_data.names import plain_name, shown
-from dped_data.photo_files import LARGEST_FILE
+from dped_data.photos.files import LARGEST_FILE
 from dped_data.study.records import Study
 
 STUDY_NAME = "study.json"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dped_data.lazy import lazy_attributes
+from dped_data.common.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from dped_train.reproduction.run import reproduce, reproduction_text
+    from dped_train.reproduction.pipeline import reproduce, reproduction_text
 
 __all__ = ["reproduce", "reproduction_text"]
 
-__getattr__ = lazy_attributes(__name__, {"reproduce": "run", "reproduction_text": "run"})
+__getattr__ = lazy_attributes(__name__, {"reproduce": "pipeline", "reproduction_text": "pipeline"})

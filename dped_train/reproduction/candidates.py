@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dped_data.common.names import plain_name
 from dped_data.errors import InputError, UsageError
-from dped_data.names import plain_name
+from dped_train.networks.vgg import load_vgg
 from dped_train.reproduction.settings import ReproduceSettings
 from dped_train.settings import TrainSettings
-from dped_train.vgg import load_vgg
 
 
 @dataclass(frozen=True)

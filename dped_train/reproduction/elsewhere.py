@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dped_data.manifest import Manifest
+from dped_data.dataset.manifest import Manifest
 
 
 def elsewhere(manifest: Manifest) -> tuple[tuple[str, str], ...]:
@@ -19,7 +19,7 @@ def elsewhere(manifest: Manifest) -> tuple[tuple[str, str], ...]:
             "Figure 4: matching",
             "The report of dped inspect-pairs: overlap, windows and remaining shifts.",
         ),
-        ("Figure 7: the networks", "Code: dped_train/networks.py, sizes checked by its tests."),
+        ("Figure 7: the networks", "Code: dped_train/networks/dped.py, sizes checked by its tests."),
         ("Figures 10 and 11: user study", "dped study create, serve and report; it needs people."),
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dped_data.ownership import remove
+from dped_data.common.ownership import remove
+from dped_train.reproduction.cached_result import kept
 from dped_train.reproduction.candidates import DPED, Candidate
-from dped_train.reproduction.kept import kept
 from dped_train.reproduction.measure import Bench, Row, dataset_facts, listing, weights_digest
 from dped_train.reproduction.scenes import scenes
 from dped_train.reproduction.sheets import artefact_sheet, blurred_sheet, method_sheet, write_picture

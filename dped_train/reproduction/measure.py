@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dped_data.ownership import remove
-from dped_data.photo_files import file_state
-from dped_data.settings_machinery import settings_dict
-from dped_data.shards import PatchStore
-from dped_train.bootstrap import Figure
+from dped_data.common.ownership import remove
+from dped_data.common.typed_settings import settings_dict
+from dped_data.dataset.shards import PatchStore
+from dped_data.photos.files import file_state
 from dped_train.data import open_pairs
-from dped_train.enhancer_file import enhancer_metadata
-from dped_train.evaluate import EvaluationReport, evaluate
-from dped_train.limitations import LimitationReport
-from dped_train.record import recorded_seconds
+from dped_train.evaluate.bootstrap import Figure
+from dped_train.evaluate.evaluate import EvaluationReport, evaluate
+from dped_train.evaluate.limitations import LimitationReport
+from dped_train.networks.file import enhancer_metadata
+from dped_train.reproduction.cached_result import kept
 from dped_train.reproduction.candidates import Candidate
-from dped_train.reproduction.kept import kept
 from dped_train.reproduction.settings import ReproduceSettings
-from dped_train.run_folder import MODEL_NAME, run_facts
+from dped_train.run.folder import MODEL_NAME, run_facts
+from dped_train.run.log import recorded_seconds
 from dped_train.settings import TrainSettings
 from dped_train.train import train
 

@@ -12,10 +12,10 @@ from shlex import quote
 
 import torch
 
-from dped_data.manifest import Manifest
-from dped_data.settings_machinery import setting_fields
-from dped_train.bootstrap import CONFIDENCE, Figure
-from dped_train.limitations import LimitationReport
+from dped_data.common.typed_settings import setting_fields
+from dped_data.dataset.manifest import Manifest
+from dped_train.evaluate.bootstrap import CONFIDENCE, Figure
+from dped_train.evaluate.limitations import LimitationReport
 from dped_train.reproduction.candidates import Candidate, losses, methods
 from dped_train.reproduction.elsewhere import elsewhere
 from dped_train.reproduction.figures import Figures

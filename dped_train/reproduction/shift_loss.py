@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dped_data.csv_tables import Formatted, csv_text
+from dped_data.common.csv_tables import Formatted, csv_text
+from dped_data.common.files import atomic_write_bytes, atomic_write_text
+from dped_data.common.progress import progress
 from dped_data.errors import InputError
-from dped_data.files import atomic_write_bytes, atomic_write_text
-from dped_data.progress import progress
 from dped_train.losses import BLUR_SIZE, ColourKernel, blur, blur_kernel
 from dped_train.photo_tensors import photos_from_bytes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dped_train.bootstrap import Figure
+from dped_train.evaluate.bootstrap import Figure
 from dped_train.reproduction.candidates import Candidate, losses, methods, needs_vgg, vgg_missing, without_content
 from dped_train.reproduction.measure import Bench, Row, measured
 from dped_train.reproduction.published import PHONES, TABLE_2, TABLE_3, Published

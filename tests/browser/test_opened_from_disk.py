@@ -12,15 +12,15 @@ import pytest
 from report_page import ReportPage
 from selenium.webdriver.chrome.webdriver import WebDriver
 
-from dped_data.inspection.inspect import as_json, inspect_pairs
+from dped_data.dataset.review_file import read_decisions, read_review
+from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
+from dped_data.inspection.pipeline import as_json, inspect_pairs
 from dped_data.inspection.report import InspectReport
-from dped_data.inspection.source import open_dataset
-from dped_data.review_file import read_decisions, read_review
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "inspection"))
 
-from planted import PHONE, Fault, make_dataset
+from planted_dataset import PHONE, Fault, make_dataset
 
 pytestmark = pytest.mark.browser
 

@@ -18,14 +18,14 @@ from small_rig import write_capture, write_rig
 
 from dped_data import PatchStore, build_dataset
 from dped_data.build import BuildReport
-from dped_data.capture_table import read_captures
+from dped_data.dataset.capture_table import read_captures
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.verify import verify_dataset
-from dped_data.photos import read_photo
+from dped_data.photos.reading import read_photo
 from dped_data.plan import choose_phone, plan_dataset
 from dped_data.rigs import load_build_settings
 from dped_data.settings import BuildSettings
-from dped_data.work_units import all_shards, splits_on_disk
+from dped_data.work.units import all_shards, splits_on_disk
 
 COUNT = 6
 
@@ -210,7 +210,7 @@ def test_kill_9_then_the_same_command_gives_the_same_bytes(
 def test_two_builds_at_once_are_refused(
     rig: tuple[Path, Path], settings: BuildSettings, built: BuildReport, tmp_path: Path
 ) -> None:
-    from dped_data.dataset_folder import locked
+    from dped_data.work.folder import locked
 
     with locked(tmp_path / "pocket"), pytest.raises(InputError, match="another command is writing here"):
         build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)

@@ -18,9 +18,9 @@ from small_rig import pair, write_rig
 
 from dped_data import build_dataset
 from dped_data.build import BuildReport
-from dped_data.capture_table import CaptureRow
+from dped_data.dataset.capture_table import CaptureRow
 from dped_data.errors import InputError
-from dped_data.photo_writing import write_photo
+from dped_data.photos.writing import write_photo
 from dped_data.rigs import load_build_settings
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +128,7 @@ def test_a_folder_without_permission_is_one_line(tmp_path: Path) -> None:
     (captures / "slr").chmod(0)
     code = (
         "import os, sys\n"
-        "import cli, dped_data.build, dped_data.build_report, dped_data.captures_report, dped_data.rigs\n"
+        "import cli, dped_data.build, dped_data.dataset.summary, dped_data.captures.report, dped_data.rigs\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"  # root may read everything: be nobody
         "sys.argv = ['dped', *sys.argv[1:]]\n"
         "cli.main()"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dped_data.common.typed_settings import changed_settings, digest_of, setting_fields, settings_dict
 from dped_data.errors import UsageError
 from dped_data.rigs import load_build_settings
 from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings
-from dped_data.settings_machinery import changed_settings, digest_of, setting_fields, settings_dict
 
 RIG = """[rig]
 name = "city100"

@@ -17,12 +17,12 @@ from small_rig import pair, write_rig
 from study_photos import CLASSES, answer_all, prefers, write_photo_sets
 from train.test_tensorflow_bundle import released_variables, write_bundle
 
-from dped_data.photo_writing import write_photo
+from dped_data.photos.writing import write_photo
 from dped_data.study.create import create_study
 from dped_data.study.store import AnswerStore
 from dped_data.study.study_file import read_study
-from dped_train.enhancer_file import load_enhancer, save_enhancer
-from dped_train.networks import Enhancer
+from dped_train.networks.dped import Enhancer
+from dped_train.networks.file import load_enhancer, save_enhancer
 
 _ROOM_BYTES = 2**30
 _TRAIN = "--steps 4 --batch-size 2 --content-weight 0 --checkpoint-every 1 --keep-checkpoints 9 --precision fp32"

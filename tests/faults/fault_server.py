@@ -107,26 +107,26 @@ def prepare() -> None:
     import torch.utils.tensorboard
 
     import cli  # noqa: F401
-    import dped_data.align
+    import dped_data.align.pipeline
+    import dped_data.align.warped_photo
     import dped_data.build
-    import dped_data.build_report
-    import dped_data.captures_report
+    import dped_data.captures.report
+    import dped_data.common.worker_pool
+    import dped_data.dataset.shards
+    import dped_data.dataset.summary
     import dped_data.inspection
-    import dped_data.photos
+    import dped_data.photos.reading
     import dped_data.released
     import dped_data.rigs
-    import dped_data.shards
-    import dped_data.whole_photo
-    import dped_data.worker_pool
-    import dped_train.enhance_photos
+    import dped_train.enhance.photos
     import dped_train.train  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what they start in the background ignore it
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    dped_data.worker_pool._executor = NoPool()  # type: ignore[assignment]
-    dped_data.align.align_photos = _remembered(dped_data.align.align_photos)
-    _point_before(dped_data.shards, "_write_column")
+    dped_data.common.worker_pool._executor = NoPool()  # type: ignore[assignment]
+    dped_data.align.pipeline.align_photos = _remembered(dped_data.align.pipeline.align_photos)
+    _point_before(dped_data.dataset.shards, "_write_column")
     os.fsync = _fsync
     Path.write_bytes = _torn_write_bytes  # type: ignore[method-assign,assignment]
 

@@ -25,36 +25,36 @@ sys.path.append(str(Path(__file__).parents[1] / "train"))  # the writer of Tenso
 
 from test_tensorflow_bundle import released_variables, write_bundle
 
-import dped_train.checkpoint
-import dped_train.tensorflow_bundle
-from dped_data.capture_table import CaptureRow, read_captures, write_captures
-from dped_data.dataset_folder import built_origin, locked, prepare
+import dped_train.networks.tensorflow_checkpoint
+import dped_train.run.checkpoint
+from dped_data.align.records import Patches
+from dped_data.common.files import sha256_of_file
+from dped_data.common.typed_settings import digest_of, settings_dict
+from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures
+from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
+from dped_data.dataset.review_file import read_review
+from dped_data.dataset.shards import PatchStore, ShardCapture, open_shard, read_shard, write_shard
 from dped_data.errors import CaptureRejected, InputError
-from dped_data.exif import exif_with_time
-from dped_data.files import sha256_of_file
+from dped_data.inspection.dataset_reader import open_dataset, stored_captures
 from dped_data.inspection.previews import read_preview
-from dped_data.inspection.source import open_dataset, stored_captures
 from dped_data.inspection.verify import verify_dataset
-from dped_data.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
-from dped_data.photos import read_header
-from dped_data.records import Patches
-from dped_data.review_file import read_review
+from dped_data.photos.exif import exif_with_time
+from dped_data.photos.reading import read_header
 from dped_data.rigs import load_build_settings
 from dped_data.settings import FORMAT_VERSION, BuildSettings
-from dped_data.settings_machinery import digest_of, settings_dict
-from dped_data.shards import PatchStore, ShardCapture, open_shard, read_shard, write_shard
 from dped_data.study.clean_copy import clean_copy
 from dped_data.study.order import shown_questions
 from dped_data.study.records import Study, StudyGroup, StudyPhoto
 from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, study_digest, study_text
-from dped_data.unit_watch import read_watch
-from dped_data.work_units import UnitRecord, read_record, write_record
-from dped_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, unpack_module
-from dped_train.enhance_record import EnhanceRecord
-from dped_train.enhancer_file import load_enhancer, save_enhancer
-from dped_train.networks import Enhancer
+from dped_data.work.crash_log import read_watch
+from dped_data.work.folder import built_origin, locked, prepare
+from dped_data.work.units import UnitRecord, read_record, write_record
+from dped_train.enhance.done_list import EnhanceRecord
+from dped_train.networks.dped import Enhancer
+from dped_train.networks.file import load_enhancer, save_enhancer
+from dped_train.networks.tensorflow_checkpoint import enhancer_from_arrays, read_bundle
 from dped_train.photo_output import carried_exif
-from dped_train.tensorflow_bundle import enhancer_from_arrays, read_bundle
+from dped_train.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, unpack_module
 
 ALLOWED = (InputError, CaptureRejected)
 """What reading a damaged file may raise: one clear line."""
@@ -365,7 +365,7 @@ def _models(folder: Path) -> list[Target]:
         return None
 
     def load_forged(folder: Path) -> object:
-        dped_train.checkpoint._digest = lambda *_: _Anything()  # type: ignore[assignment]
+        dped_train.run.checkpoint._digest = lambda *_: _Anything()  # type: ignore[assignment]
         return load(folder)
 
     def mutate_head(data: bytes, rng: Random) -> bytes:
@@ -401,7 +401,7 @@ class _Anything:
 def _bundles(folder: Path, enhancer: Enhancer) -> list[Target]:
     def read(place: Path) -> object:
         if place.name.startswith("forged"):
-            dped_train.tensorflow_bundle.masked_crc32c = lambda data: _Anything()  # type: ignore[assignment]
+            dped_train.networks.tensorflow_checkpoint.masked_crc32c = lambda data: _Anything()  # type: ignore[assignment]
         return enhancer_from_arrays(read_bundle(place / "model"), "model")
 
     targets = []

@@ -13,22 +13,22 @@ import numpy as np
 from fuzz_targets import ALLOWED, Target, read_dataset, write_dataset
 from made_up import edited, made_up_shards, mutate_cells, mutate_json, mutate_shard, odd_shards
 
-from dped_data.inspection.inspect import inspect_pairs
+from dped_data.dataset.shards import read_shard, write_shard
+from dped_data.inspection.pipeline import inspect_pairs
 from dped_data.inspection.verify import verify_dataset
 from dped_data.plan import splits_on_disk
 from dped_data.released.exporting import export_dped
-from dped_data.shards import read_shard, write_shard
 from dped_data.simulation.description import DESCRIPTION_NAME, _asked_before
 from dped_data.simulation.geometry import draw_geometry
 from dped_data.simulation.optics import draw_phone
 from dped_data.simulation.settings import SimulationSettings
 from dped_data.simulation.truth import Truth, read_truths, truth_path, write_truth
 from dped_train.data import PatchPairs, open_pairs
-from dped_train.evaluate import evaluate
-from dped_train.record import RunRecord, _rows_until, recorded_seconds
-from dped_train.reproduction.kept import kept
+from dped_train.evaluate.evaluate import evaluate
+from dped_train.reproduction.cached_result import kept
 from dped_train.reproduction.shift_loss import ShiftLosses
-from dped_train.run_folder import run_facts
+from dped_train.run.folder import run_facts
+from dped_train.run.log import RunRecord, _rows_until, recorded_seconds
 from dped_train.settings import TrainSettings
 
 PHONE_WH, DSLR_WH = (64, 48), (90, 60)

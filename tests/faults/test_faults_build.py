@@ -18,7 +18,7 @@ from conftest import trial_of
 from fault_client import ROOT, Job, Tally, Trial, sample, visible
 from fault_jobs import Bench, build_jobs, build_words
 
-from dped_data.unit_watch import read_watch
+from dped_data.work.crash_log import read_watch
 
 DAY_NS = 86_400 * 10**9
 

@@ -14,11 +14,11 @@ from authors_reference import released_enhancer
 from numpy.typing import NDArray
 
 from dped_data.errors import InputError, UsageError
-from dped_data.photos import read_photo
+from dped_data.photos.reading import read_photo
 from dped_train import export as export_module
 from dped_train import load_enhancer, save_enhancer
 from dped_train.export import INPUT, ExportReport, SplitMeanNorm, export_enhancer, parse_size, write_onnx
-from dped_train.networks import Enhancer, InstanceNorm, Normalisation, initialise
+from dped_train.networks.dped import Enhancer, InstanceNorm, Normalisation, initialise
 
 
 def make_model(folder: Path, normalisation: Normalisation = "instance") -> Path:

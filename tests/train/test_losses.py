@@ -39,8 +39,8 @@ from dped_train.losses import (
     texture_loss,
     total_variation_loss,
 )
-from dped_train.networks import Discriminator, Enhancer, gray_from_rgb, initialise
-from dped_train.tensorflow_bundle import variable_from_name
+from dped_train.networks.dped import Discriminator, Enhancer, gray_from_rgb, initialise
+from dped_train.networks.tensorflow_checkpoint import variable_from_name
 
 
 def random_photos(seed: int, count: int = 2, size: int = 24) -> Tensor:

@@ -18,15 +18,15 @@ import torch
 from make_shards import make_dataset
 from numpy.typing import NDArray
 
+from dped_data.dataset.shards import PatchStore
 from dped_data.errors import InputError, UsageError
-from dped_data.shards import PatchStore
-from dped_train.checkpoint import load_checkpoint
 from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs
-from dped_train.distributed import Process
-from dped_train.enhancer_file import load_enhancer
 from dped_train.losses import RELEASED, discriminator_loss, generator_losses
-from dped_train.networks import Discriminator, Enhancer, initialise
+from dped_train.networks.dped import Discriminator, Enhancer, initialise
+from dped_train.networks.file import load_enhancer
 from dped_train.photo_tensors import photos_from_bytes
+from dped_train.run.checkpoint import load_checkpoint
+from dped_train.run.distributed import Process
 from dped_train.settings import TrainSettings
 from dped_train.train import Run, train
 
@@ -147,7 +147,7 @@ def test_a_run_that_ends_while_it_saves_its_last_step_resumes_to_the_same_files(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(f"dped_train.run_folder.{ended_by}", end)
+        context.setattr(f"dped_train.run.folder.{ended_by}", end)
         train(data, "toy", tmp_path / "ended", settings, resume=True)
     train(data, "toy", tmp_path / "ended", settings, resume=True)
     whole, ended = (tmp_path / name / "toy" for name in ("whole", "ended"))

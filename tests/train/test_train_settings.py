@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
+from dped_data.common.typed_settings import load_settings, setting_fields
 from dped_data.errors import UsageError
-from dped_data.settings_machinery import load_settings, setting_fields
 from dped_train.losses import PAPER, RELEASED
-from dped_train.methods import recipe_of
+from dped_train.run.methods import recipe_of
+from dped_train.run.state import precision_of
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
-from dped_train.state import precision_of
 
 CPU = torch.device("cpu")
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from planted import PHONE, make_dataset
+from planted_dataset import PHONE, make_dataset
 
+from dped_data.common.work_folder import _host
 from dped_data.inspection.capture_page import FILES
-from dped_data.inspection.inspect import as_json, inspect_pairs
+from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
-from dped_data.inspection.source import open_dataset
-from dped_data.work_folder import _host
+from dped_data.inspection.pipeline import as_json, inspect_pairs
 
 
 def script_data(path: Path) -> dict:  # type: ignore[type-arg]
@@ -87,7 +87,7 @@ def test_report_that_is_broken_off_leaves_no_page(tmp_path: Path, monkeypatch: p
     def break_off(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dped_data.inspection.inspect.summarise", break_off)
+    monkeypatch.setattr("dped_data.inspection.pipeline.summarise", break_off)
     with pytest.raises(KeyboardInterrupt):
         inspect_pairs(dataset, PHONE, out, jobs=1)
     assert not (out / "index.html").exists()

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from planted import HEIGHT, SIZE, WIDTH, make_dataset, scene
+from planted_dataset import HEIGHT, SIZE, WIDTH, make_dataset, scene
 
 import dped_data.inspection.previews as previews
+from dped_data.dataset.layout import open_shard
+from dped_data.inspection.dataset_reader import open_dataset, stored_captures
 from dped_data.inspection.previews import covered, mosaic, read_preview, shrink_factor
-from dped_data.inspection.source import open_dataset, stored_captures
-from dped_data.photos import read_photo
-from dped_data.shard_layout import open_shard
+from dped_data.photos.reading import read_photo
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

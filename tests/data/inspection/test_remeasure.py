@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from planted import SIZE, moved, scene
+from planted_dataset import SIZE, moved, scene
 
 from dped_data.inspection.remeasure import remeasure_shifts
 

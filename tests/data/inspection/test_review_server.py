@@ -11,14 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from planted import PHONE, make_dataset
+from planted_dataset import PHONE, make_dataset
 from running_server import running_server
 
+from dped_data.dataset.review_file import read_review
 from dped_data.errors import InputError
-from dped_data.inspection.inspect import inspect_pairs
+from dped_data.inspection.pipeline import inspect_pairs
 from dped_data.inspection.report import InspectReport
 from dped_data.inspection.review_server import ReviewServer
-from dped_data.review_file import read_review
 
 
 @pytest.fixture(scope="module")

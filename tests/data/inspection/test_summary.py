@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dped_data.capture_table import CaptureRow
+from dped_data.dataset.capture_table import CaptureRow
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, ListedCapture, Look, PatchSample
 from dped_data.inspection.report import Check, Summary

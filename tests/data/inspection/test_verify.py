@@ -10,12 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from planted import PHONE, make_dataset
+from planted_dataset import PHONE, make_dataset
 
-from dped_data.files import sha256_of_file
+from dped_data.common.files import sha256_of_file
 from dped_data.inspection.verify import VerifyReport, verify_dataset, verify_text
-from dped_data.photo_writing import write_photo
-from dped_data.photos import read_photo
+from dped_data.photos.reading import read_photo
+from dped_data.photos.writing import write_photo
 
 
 @pytest.fixture(scope="module")

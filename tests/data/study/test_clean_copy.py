@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from dped_data.errors import PhotoError
-from dped_data.photos import decode_photo, read_photo
+from dped_data.photos.reading import decode_photo, read_photo
 from dped_data.study.clean_copy import clean_copy
 
 SECRET = b"Canon EOS 70D"

@@ -14,8 +14,8 @@ import pytest
 from study_photos import CLASSES, answer_all, make_study, prefers, write_photo_sets
 
 from dped_data.errors import InputError, UsageError
-from dped_data.photo_files import LARGEST_FILE
-from dped_data.photos import read_photo
+from dped_data.photos.files import LARGEST_FILE
+from dped_data.photos.reading import read_photo
 from dped_data.study.create import create_study, creation_text, study_sets
 from dped_data.study.order import shown_questions
 from dped_data.study.store import AnswerStore

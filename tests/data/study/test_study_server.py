@@ -23,13 +23,13 @@ import pytest
 from running_server import lasting_port, running_server
 from study_photos import CLASSES, make_study
 
+from dped_data.common.folder_lock import held
+from dped_data.common.token_server import is_loopback
 from dped_data.errors import InputError
-from dped_data.folder_lock import held
 from dped_data.study.create import create_study, study_sets
 from dped_data.study.server import StudyServer, open_host_warning
 from dped_data.study.store import AnswerStore
 from dped_data.study.study_file import read_study
-from dped_data.token_server import is_loopback
 
 ROOT = Path(__file__).parents[3]
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - one test opens every interface for a moment

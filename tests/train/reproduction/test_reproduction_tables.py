@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from dped_data.errors import InputError, UsageError
-from dped_train.bootstrap import Figure
-from dped_train.methods import recipe_of
+from dped_train.evaluate.bootstrap import Figure
 from dped_train.reproduction import tables
+from dped_train.reproduction.cached_result import kept
 from dped_train.reproduction.candidates import added_row, losses, methods, needs_vgg, vgg_missing
-from dped_train.reproduction.kept import kept
 from dped_train.reproduction.measure import Row
 from dped_train.reproduction.published import PHONES, TABLE_2, TABLE_3
 from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.reproduction.tables import Table, ssim_verdict, table_text
+from dped_train.run.methods import recipe_of
 
 
 def _row(label: str, published: str, ssim: float, spread: float = 0.002) -> Row:

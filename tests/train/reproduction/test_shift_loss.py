@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skimage.transform import downscale_local_mean
 
 from dped_data.errors import InputError
-from dped_data.photos import read_photo
+from dped_data.photos.reading import read_photo
 from dped_train.losses import BLUR_SIZE, blur_kernel
 from dped_train.reproduction.shift_loss import _shifts, shift_losses, shift_text, write_shift_csv, write_shift_plot
 

@@ -1,0 +1,123 @@
+"""Does a window show one surface? Tests for depth edges that run through it or just beside it (leaf)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.align.kernels.cell_evidence import foreign_cells
+from dped_data.align.kernels.lucas_kanade import TrackSettings
+from dped_data.align.pyramid import Level
+from dped_data.align.smooth_map import SmoothMap
+from dped_data.align.tie_points import Probes, probe_quadrants, track_probes, track_sd, window_maps
+from dped_data.common.jit import njit
+
+QUADRANT = TrackSettings(False, 5, 0.02, translation_sd=1.5, affine_sd=1.0, noise_correlation=16.0)
+QUADRANT_MOVE_PX, QUADRANT_SD_PX = 0.6, 1.0
+"""A quadrant that moves this far, and twice its standard deviation more, on its own is another surface; one with a
+larger standard deviation cannot tell. Ours: good windows' quadrants stay within 0.3 px."""
+
+RIVAL_PX, RIVAL_SD_PX = 0.75, 0.5
+"""A near window whose displacement differs by this much and twice its standard deviation more is a rival; one with a
+larger standard deviation is not. Ours: less than a pixel of difference does no harm, and on flat scenes less certain
+windows were mostly wrong tracks."""
+
+RIVAL_REACH = 2.2
+"""Rivals are sought this many window sides away, so that an edge between two windows is seen from both."""
+
+MAX_RIVALS = 4
+
+CELL_PX, MARGIN_PX = 12, 12
+"""Cells of the test, and the rim around the window that is tested as well: an edge there may reach into the window's
+corner by less than anything can see."""
+
+
+def quadrant_moves(
+    level: Level, smooth: SmoothMap, windows: Probes, nodes: NDArray[np.float64], noise_factor: float
+) -> NDArray[np.bool_]:
+    """Return (W,) whether a quadrant of the window, tracked on its own, leaves the field.
+
+    Args:
+        nodes: (W, 5, 5, 2) displacement at the windows' nodes, phone pixels.
+        noise_factor: what the tracks' standard deviations are multiplied by.
+    """
+    start = nodes[:, 1::2, 1::2].reshape(-1, 2)
+    tracks = track_probes(level, smooth, probe_quadrants(level, windows), start, QUADRANT)
+    distance = np.linalg.norm(tracks.motion[:, :2] - start, axis=1)
+    sd = track_sd(tracks) * noise_factor
+    moved = np.logical_and(distance > QUADRANT_MOVE_PX + 2 * sd, sd < QUADRANT_SD_PX)
+    return moved.reshape(-1, 4).any(axis=1)
+
+
+def rival_evidence(
+    level: Level,
+    smooth: SmoothMap,
+    windows: Probes,
+    nodes: NDArray[np.float64],
+    probes: Probes,
+    displacement: NDArray[np.float64],
+    sd: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return (W,) the evidence that a cell of the window or its rim follows a near window's displacement instead.
+
+    Args:
+        windows, nodes: the windows to test and the field's displacement at their nodes (W, 5, 5, 2), phone pixels.
+        probes, displacement, sd: N measurements (N, 2) and their standard deviations (N,), phone pixels.
+    Returns:
+        Log likelihood ratios as `foreign_cells` gives them; 0 where no near window disagrees.
+    """
+    factor = level.phone_factor
+    evidence = np.zeros(len(nodes))
+    rivals = _rivals(windows, nodes[:, 2, 2], probes, displacement, sd)
+    busy = np.flatnonzero(~np.isnan(rivals[:, 0, 0]))
+    tested = windows.select(busy)
+    motion = np.zeros((len(busy), 6))
+    motion[:, :2] = nodes[busy, 2, 2]
+    across, down = (nodes[busy, 2, 4] - nodes[busy, 2, 0]) / 2, (nodes[busy, 4, 2] - nodes[busy, 0, 2]) / 2
+    motion[:, [2, 4]], motion[:, [3, 5]] = across, down
+    evidence[busy] = foreign_cells(
+        level.phone,
+        level.dslr,
+        tested.corner_xy,
+        tested.size_px,
+        window_maps(level, smooth, tested),
+        motion / factor,
+        rivals[busy] / factor,
+        CELL_PX // factor,
+        MARGIN_PX // factor,
+    )
+    return evidence
+
+
+def _rivals(
+    windows: Probes,
+    centre: NDArray[np.float64],
+    probes: Probes,
+    displacement: NDArray[np.float64],
+    sd: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return (W, MAX_RIVALS, 2): distinct displacements near that contradict `centre` (W, 2); NaN for none."""
+    rivals = np.full((len(centre), MAX_RIVALS, 2), np.nan)
+    able = np.flatnonzero(sd < RIVAL_SD_PX)
+    able = able[np.argsort(sd[able], kind="stable")]  # the best measured speak first
+    reach = RIVAL_REACH * 2 * windows.half_px
+    _fill_rivals(windows.centre_xy, reach, centre, probes.centre_xy[able], displacement[able], sd[able], rivals)
+    return rivals
+
+
+@njit(cache=True, nogil=True)
+def _fill_rivals(window_xy, reach, centre, probe_xy, displacement, sd, rivals):  # type: ignore[no-untyped-def]
+    for k in range(len(window_xy)):
+        found = 0
+        for j in range(len(probe_xy)):
+            dx, dy = abs(window_xy[k, 0] - probe_xy[j, 0]), abs(window_xy[k, 1] - probe_xy[j, 1])
+            if found == MAX_RIVALS or max(dx, dy) >= reach:
+                continue
+            apart = np.hypot(centre[k, 0] - displacement[j, 0], centre[k, 1] - displacement[j, 1])
+            new = apart > RIVAL_PX + 2 * sd[j]
+            for i in range(found):
+                other = np.hypot(rivals[k, i, 0] - displacement[j, 0], rivals[k, i, 1] - displacement[j, 1])
+                new = new and other > RIVAL_PX
+            if new:
+                rivals[k, found, 0], rivals[k, found, 1] = displacement[j, 0], displacement[j, 1]
+                found += 1

@@ -1,0 +1,113 @@
+"""The order of the stages for one pair of photos, written once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.align.capture_notes import compare_tones
+from dped_data.align.contrast import count_contrast
+from dped_data.align.features import detect_features, match_features
+from dped_data.align.homography import estimate_homography
+from dped_data.align.paper_method import extract_paper_patches
+from dped_data.align.patches import extract_patches
+from dped_data.align.records import AlignedCapture, Homography, Matches
+from dped_data.align.refinement import refine_alignment
+from dped_data.align.smooth_map import smooth_map_of_homography
+from dped_data.align.window_grid import overlap_share
+from dped_data.errors import CaptureRejected
+from dped_data.settings import BuildSettings
+
+WEAK_INLIERS = 60
+"""Fewer inliers deserve a second look with ATTEMPT_FACTOR times the pixels and keypoints. Ours: rigs give hundreds."""
+
+ATTEMPT_FACTOR = 4
+
+
+@dataclass(frozen=True)
+class MatchedPhotos:
+    """What the keypoints of two photos say: the smaller number of keypoints, the matches, and the homography."""
+
+    keypoints: int
+    matches: Matches
+    homography: Homography
+
+
+def match_photos(phone_grey: NDArray[np.uint8], dslr_grey: NDArray[np.uint8], settings: BuildSettings) -> MatchedPhotos:
+    """Find the homography between two grey photos; where that fails or is weak, once more at a higher resolution.
+
+    Raises:
+        CaptureRejected: the stage and the reason of the better attempt.
+    """
+    try:
+        first = _match_once(phone_grey, dslr_grey, settings)
+        if first.homography.inlier.sum() >= WEAK_INLIERS:
+            return first
+    except CaptureRejected:
+        first = None
+    closer = replace(
+        settings.features,
+        detect_megapixels=settings.features.detect_megapixels * ATTEMPT_FACTOR,
+        keypoints=settings.features.keypoints * ATTEMPT_FACTOR,
+    )
+    try:
+        second = _match_once(phone_grey, dslr_grey, replace(settings, features=closer))
+    except CaptureRejected:
+        if first is None:
+            raise
+        return first
+    return second if first is None or second.homography.inlier.sum() > first.homography.inlier.sum() else first
+
+
+def _match_once(phone_grey: NDArray[np.uint8], dslr_grey: NDArray[np.uint8], settings: BuildSettings) -> MatchedPhotos:
+    phone, dslr = (detect_features(grey, settings.features) for grey in (phone_grey, dslr_grey))
+    matches = match_features(phone, dslr, settings.features)
+    sizes_wh = [(grey.shape[1], grey.shape[0]) for grey in (phone_grey, dslr_grey)]
+    homography = estimate_homography(matches, sizes_wh[0], sizes_wh[1], settings.homography, settings.seed)
+    return MatchedPhotos(min(len(phone.xy), len(dslr.xy)), matches, homography)
+
+
+def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: BuildSettings) -> AlignedCapture:
+    """Align one phone photo and one DSLR photo and cut their patches.
+
+    Args:
+        phone, dslr: (H, W, 3) uint8 RGB, upright.
+        settings: of the build.
+    Raises:
+        CaptureRejected: with the stage and the reason, when the photos yield nothing.
+    """
+    size = settings.patches.patch_size
+    least = min(*phone.shape[:2], *dslr.shape[:2])
+    if least < size:
+        raise CaptureRejected("features", "photo smaller than a patch", least, size)
+    phone_wh, dslr_wh = (phone.shape[1], phone.shape[0]), (dslr.shape[1], dslr.shape[0])
+    phone_grey = cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY)
+    dslr_grey = cv2.cvtColor(dslr, cv2.COLOR_RGB2GRAY)
+    found = match_photos(phone_grey, dslr_grey, settings)
+    matches, homography = found.matches, found.homography
+    if settings.alignment == "paper":
+        alignment = None
+        patches = extract_paper_patches(phone, dslr, homography, settings.patches)
+        smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_wh, dslr_wh)
+        overlap = overlap_share(smooth)
+    else:
+        alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches)
+        patches = extract_patches(phone, dslr, alignment, settings.patches)
+        smooth, overlap = alignment.dslr_from_phone, alignment.overlap
+    return AlignedCapture(
+        patches=patches,
+        keypoints=found.keypoints,
+        matches=len(matches.phone_xy),
+        inliers=int(homography.inlier.sum()),
+        residual_px=homography.residual_px,
+        overlap=overlap,
+        dslr_from_phone=homography.dslr_from_phone,
+        phone_size_wh=phone_wh,
+        dslr_size_wh=dslr_wh,
+        tones=compare_tones(phone, dslr, smooth),
+        contrast=count_contrast(phone_grey, patches.window_xy, patches.window_reason == 0, size),
+        alignment=alignment,
+    )

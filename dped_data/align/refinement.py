@@ -1,0 +1,256 @@
+"""Stage 5: what the homography leaves - lens distortion, slow warp, parallax - measured window by window.
+
+Smooth map from the matches -> search and track at a quarter of the resolution -> smooth map again -> track at half
+the resolution -> smooth map again -> robust kriging over the neighbours -> tests for depth edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.align.depth_edges import quadrant_moves, rival_evidence
+from dped_data.align.displacement_field import krige, measured_field, prior_of, tracked_field
+from dped_data.align.field_prior import FittedPrior
+from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings
+from dped_data.align.kernels.template_search import search_windows
+from dped_data.align.pyramid import Level, make_level
+from dped_data.align.records import WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
+from dped_data.align.smooth_map import (
+    MATCH_PRIOR_SD,
+    TRACK_PRIOR_SD,
+    SmoothMap,
+    fit_polynomial,
+    fit_projective,
+    project,
+    smooth_map_of_homography,
+)
+from dped_data.align.tie_points import (
+    Probes,
+    displaced_from,
+    moved_points,
+    nearest_rows,
+    place_probes,
+    track_probes,
+    track_sd,
+    window_maps,
+    with_between,
+)
+from dped_data.align.window_grid import overlap_share, place_windows
+from dped_data.errors import CaptureRejected
+from dped_data.settings import PatchSettings
+
+MATCH_GATES = (0.03, 0.01)
+"""Matches this near the current map, share of the DSLR's width, take part in its next fit: wide first, for the best
+homography is several pixels off where the lenses distort."""
+
+POLYNOMIAL_GATE = 0.008
+MIN_POLYNOMIAL_MATCHES = 20
+MATCH_SD = 0.0004
+"""Standard deviation of a SIFT match at 0.25 megapixels, share of the DSLR's width. Measured: 0.2 px of 600."""
+
+COARSE_FACTOR, FINE_FACTOR = 4, 2
+"""Phone pixels per level pixel. Tracking at full resolution took twice the time and won a fifth of the error."""
+
+LEVEL_SIGMA = 0.7
+COARSE = TrackSettings(True, 12, 0.03, translation_sd=2.0, affine_sd=1.0, noise_correlation=16.0)
+FINE = TrackSettings(True, 8, 0.015, translation_sd=1.0, affine_sd=0.5, noise_correlation=16.0)
+SEARCH_RADIUS = 5
+"""Reach of the search, level pixels: 20 photo pixels, more parallax than a rig of two cameras side by side shows."""
+
+SEARCH_GAIN, SEARCH_NCC = 0.02, 0.5
+"""A search result counts when it correlates by this much better than no displacement, and by so much at all. Ours."""
+
+COARSE_SD_PX = 0.5
+"""Tracks with a larger standard deviation do not shape the smooth map, phone pixels. Ours."""
+
+MIN_TRACKS = 8
+MODEL_SD_PX = 0.1
+"""What a window may differ from the smooth map, phone pixels. Ours: keeps single windows from bending it."""
+
+MAP_TERMS = (7, 5, 3)
+"""Terms of the prior (the polynomial's degree and one) that are tried for every smooth map."""
+
+PARSIMONY = 1.0
+"""Log likelihood that each coefficient must win: of maps that are equal where there is texture, the stiffer one knows
+more of where there is none. Ours."""
+
+RIVAL_NCC = 0.9
+"""Only well correlated tracks may contradict a window: a failed track points anywhere. Ours."""
+
+FOREIGN_EVIDENCE = 2.0
+"""Log likelihood ratio beyond which a block of cells belongs to another surface. Ours: 7 to 1."""
+
+
+def refine_alignment(
+    phone_grey: NDArray[np.uint8],
+    dslr_grey: NDArray[np.uint8],
+    homography: Homography,
+    matches: Matches,
+    settings: PatchSettings,
+) -> Alignment:
+    """Find where every window of the phone photo lies in the DSLR photo, and how sure that is.
+
+    Args:
+        phone_grey, dslr_grey: (H, W) uint8.
+        homography, matches: from the earlier stages.
+        settings: patch size and stride, largest predicted error.
+    Raises:
+        CaptureRejected: the overlap is smaller than one patch.
+    """
+    size = settings.patch_size
+    smooth = fit_matches(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
+    scale = smooth.scale()
+    coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)
+    probes = place_probes(coarse, with_between(_windows(smooth, settings), smooth, size), size)
+    tracks = track_probes(coarse, smooth, probes, _searched(coarse, smooth, probes), COARSE)
+    plane = fit_plane(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
+    rough, smooth = smooth, _best_fit(smooth, plane, probes, tracks)[0].smooth
+    found = displaced_from(smooth, probes.centre_xy, rough(probes.centre_xy + tracks.motion[:, :2]))
+    found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
+    fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
+    window_xy = _windows(smooth, settings)
+    return _refine_windows(fine, smooth, plane, homography, window_xy, probes.centre_xy, found, settings)
+
+
+def fit_matches(
+    homography: Homography, matches: Matches, phone_size_wh: tuple[int, int], dslr_size_wh: tuple[int, int]
+) -> SmoothMap:
+    """Fit homography, radial term and polynomial to all matches near the map, not to the homography's inliers alone."""
+    smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_size_wh, dslr_size_wh)
+    for gate in MATCH_GATES:
+        near = _near(smooth, matches, gate)
+        if near.sum() >= MIN_POLYNOMIAL_MATCHES:
+            smooth = fit_projective(smooth, matches.phone_xy[near], matches.dslr_xy[near])
+    near = _near(smooth, matches, POLYNOMIAL_GATE)
+    if near.sum() < MIN_POLYNOMIAL_MATCHES:
+        return smooth
+    sd = np.full(int(near.sum()), MATCH_SD * dslr_size_wh[0])
+    return fit_polynomial(smooth, matches.phone_xy[near], matches.dslr_xy[near], MATCH_PRIOR_SD, sd)
+
+
+def fit_plane(
+    homography: Homography, matches: Matches, phone_size_wh: tuple[int, int], dslr_size_wh: tuple[int, int]
+) -> SmoothMap:
+    """Fit homography and radial term to the homography's inliers: the surface that most matches agree on."""
+    inlier = homography.inlier
+    smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_size_wh, dslr_size_wh)
+    return fit_projective(smooth, matches.phone_xy[inlier], matches.dslr_xy[inlier])
+
+
+def _refine_windows(
+    level: Level,
+    smooth: SmoothMap,
+    plane: SmoothMap,
+    homography: Homography,
+    window_xy: NDArray[np.int32],
+    coarse_xy: NDArray[np.float64],
+    coarse_displacement: NDArray[np.float64],
+    settings: PatchSettings,
+) -> Alignment:
+    """Track at the fine level, krige, and pass a first verdict on every window."""
+    size = settings.patch_size
+    probes = place_probes(level, with_between(window_xy, smooth, size), size)
+    start = coarse_displacement[nearest_rows(coarse_xy, probes.centre_xy)]
+    tracks = track_probes(level, smooth, probes, start, FINE)
+    best, field = _best_fit(smooth, plane, probes, tracks)
+    smooth, noise_factor = best.smooth, best.fitted.noise_factor
+    steps = np.linspace(0, size - 1, 5)
+    node_xy = window_xy[:, None, None].astype(np.float64) + np.stack(np.meshgrid(steps, steps), axis=-1)
+    count = len(window_xy)
+    flat_nodes, error = krige(field, smooth, node_xy.reshape(count, 25, 2), np.arange(count))
+    nodes = flat_nodes.reshape(count, 5, 5, 2)
+    dslr_xy = smooth(node_xy + nodes)
+    caution = max(noise_factor, 1.0)
+    windows, track_error = probes.select(slice(0, count)), track_sd(tracks) * caution
+    mixed = quadrant_moves(level, smooth, windows, nodes, caution)
+    rival_sd = np.where(tracks.ncc > RIVAL_NCC, track_error, np.inf)
+    mixed |= rival_evidence(level, smooth, windows, nodes, probes, field.displacement, rival_sd) > FOREIGN_EVIDENCE
+    uncertain = error > settings.max_error_px
+    last = np.array(smooth.dslr_size_wh) - 1.0
+    reason = np.zeros(count, np.uint8)
+    reason[mixed] = WINDOW_REASONS.index("quadrant")
+    reason[uncertain] = WINDOW_REASONS.index("error")
+    reason[uncertain & (track_error[:count] > settings.max_error_px)] = WINDOW_REASONS.index("texture")
+    reason[~((dslr_xy >= 0) & (dslr_xy <= last)).all(axis=(1, 2, 3))] = WINDOW_REASONS.index("outside")
+    shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
+    return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap_share(smooth))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A smooth map, the tracks' displacements (N, 2) against it, and how probable these are."""
+
+    smooth: SmoothMap
+    displacement: NDArray[np.float64]
+    fitted: FittedPrior
+
+
+def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks) -> tuple[_Fit, MeasuredField]:
+    """Fit the smooth map in several ways and take the one against which neighbouring tracks agree best.
+
+    Near objects bend a flexible map far off the background; a stiff one cannot follow a lens. The pairs' likelihood,
+    which depth edges do not dominate, decides.
+
+    Args:
+        rough: what the tracks are measured against.
+        plane: the surface that most matches agree on.
+    """
+    tracked = tracked_field(probes, tracks, rough.phone_size_wh[0])
+    found_at = rough(probes.centre_xy + tracks.motion[:, :2])
+    fits = [_Fit(rough, tracks.motion[:, :2], prior_of(tracked, tracks.motion[:, :2]))]
+    sd = track_sd(tracks)
+    trusted = sd < COARSE_SD_PX
+    if trusted.sum() >= MIN_TRACKS:
+        # Five points of every trusted track, so that its affine part counts.
+        uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
+        phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
+        dslr_xy = rough(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
+        variance = len(uv) * probes.variance_factor * (sd[trusted] ** 2 + MODEL_SD_PX**2)
+        point_sd = np.repeat(np.sqrt(variance), len(uv)) * rough.scale()
+        for terms in MAP_TERMS:
+            for start, trust in ((rough, False), (rough, True), (plane, True)):
+                smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)
+                displacement = displaced_from(smooth, probes.centre_xy, found_at)
+                fits.append(_Fit(smooth, displacement, prior_of(tracked, displacement)))
+    best = max(fits, key=lambda fit: fit.fitted.likelihood - PARSIMONY * len(fit.smooth.coefficients))
+    return best, measured_field(tracked, best.displacement, best.fitted)
+
+
+def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:
+    distance = np.linalg.norm(smooth(matches.phone_xy) - matches.dslr_xy, axis=1)
+    return distance < gate * smooth.dslr_size_wh[0]
+
+
+def _size_wh(grey: NDArray[np.uint8]) -> tuple[int, int]:
+    return grey.shape[1], grey.shape[0]
+
+
+def _windows(smooth: SmoothMap, settings: PatchSettings) -> NDArray[np.int32]:
+    stride = settings.stride or settings.patch_size
+    window_xy = place_windows(smooth, settings.patch_size, stride)
+    if not len(window_xy):
+        raise CaptureRejected("refinement", "overlap smaller than a patch", round(overlap_share(smooth), 4), None)
+    return window_xy
+
+
+def _searched(level: Level, smooth: SmoothMap, probes: Probes) -> NDArray[np.float64]:
+    """Return (N, 2) the displacement an exhaustive search finds, phone pixels; 0 where it is not clearly better."""
+    maps = window_maps(level, smooth, probes)
+    found, ncc = search_windows(level.phone, level.dslr, probes.corner_xy, probes.size_px, maps, SEARCH_RADIUS)
+    better = (ncc[:, 1] > ncc[:, 0] + SEARCH_GAIN) & (ncc[:, 1] > SEARCH_NCC)
+    return np.where(better[:, None], found, 0.0) * level.phone_factor
+
+
+def _beyond_homography(
+    dslr_from_phone: NDArray[np.float64], node_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the shift (W, 2) at the centre, phone pixels, and the rotation (W,), degrees, beyond the homography."""
+    rest = project(np.linalg.inv(dslr_from_phone).astype(np.float64), dslr_xy) - node_xy
+    right = (rest[:, :, -1] - rest[:, :, 0]).mean(axis=1)
+    down = (rest[:, -1] - rest[:, 0]).mean(axis=1)
+    side = node_xy[:, 0, -1, 0] - node_xy[:, 0, 0, 0]
+    angle = np.degrees(np.arctan2(right[:, 1] - down[:, 0], 2 * side + right[:, 0] + down[:, 1]))
+    return rest[:, 2, 2], angle

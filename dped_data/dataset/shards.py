@@ -1,0 +1,268 @@
+"""Write and read HDF5 shards, the contract with everyone (stage 7). docs/format.md describes every field."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.align.records import Patches, Split
+from dped_data.common.files import atomic_path, system_error
+from dped_data.dataset.layout import open_shard
+from dped_data.dataset.manifest import Manifest, ShardEntry, read_manifest
+from dped_data.dataset.shard_check import PATCH_COLUMNS, check_size
+from dped_data.dataset.store import OpenShards
+from dped_data.errors import InputError
+from dped_data.settings import FORMAT_VERSION
+
+__all__ = ["PATCH_COLUMNS", "PatchStore", "ShardCapture", "open_shard", "read_shard", "write_shard"]
+
+_ATTRIBUTES = ("digest", "settings", "unit", "alignment")
+_CAPTURE_TEXTS = ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256")
+
+_WRITTEN_AT_ONCE = 2**24
+"""Ours: bytes of a column that go to the file in one call."""
+
+
+@dataclass(frozen=True)
+class ShardCapture:
+    """A capture of a shard and what it yielded.
+
+    Attributes:
+        capture_id, phone_file, dslr_file: as in records.Capture; "" where unknown.
+        phone_sha256, dslr_sha256: of the photo files as they were read; "" where unknown.
+        phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels; (0, 0) where unknown.
+        dslr_from_phone: (3, 3) float64 homography; NaN where unknown.
+        patches: the kept patches and the verdict on every window.
+    """
+
+    capture_id: str
+    phone_file: str
+    dslr_file: str
+    phone_sha256: str
+    dslr_sha256: str
+    phone_size_wh: tuple[int, int]
+    dslr_size_wh: tuple[int, int]
+    dslr_from_phone: NDArray[np.float64]
+    patches: Patches
+
+
+def write_shard(
+    path: Path,
+    captures: Sequence[ShardCapture],
+    attributes: Mapping[str, str],
+    compression: Literal["none", "gzip", "lzf"] = "none",
+) -> None:
+    """Write one shard, whole or not at all; the same input gives the same bytes.
+
+    Args:
+        path: final file; its folder exists.
+        captures: the shard's captures in order, at least one patch among them.
+        attributes: text stored on the file (digest, settings as JSON, unit, alignment).
+        compression: "none" leaves `phone` and `dslr` contiguous, so that readers can map them into memory.
+    Raises:
+        OSError: the file cannot be written, for example for want of space.
+    """
+    try:
+        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+            _fill(file, captures, attributes, compression)
+    except (OSError, RuntimeError) as error:  # h5py raises either, with many lines around the system's reason
+        raise system_error(error, path) from None
+
+
+def _fill(file: h5py.File, captures: Sequence[ShardCapture], attributes: Mapping[str, str], compression: str) -> None:
+    file.attrs["format"] = "dped-shard"
+    file.attrs["format_version"] = FORMAT_VERSION
+    for key in sorted(attributes):
+        file.attrs[key] = attributes[key]
+    for name, dtype in PATCH_COLUMNS.items():
+        parts = [np.asarray(getattr(c.patches, name)) for c in captures]
+        _write_column(file, name, parts, dtype, compression if name in ("phone", "dslr") else "none")
+    if any(c.patches.flat is not None for c in captures):
+        flags = [c.patches.flat if c.patches.flat is not None else np.zeros(len(c.patches.ncc), bool) for c in captures]
+        _write_column(file, "flat", flags, np.bool_)
+    for name, field in (("capture", "phone_xy"), ("window_capture", "window_xy")):
+        counts = [len(getattr(c.patches, field)) for c in captures]
+        file[name] = np.repeat(np.arange(len(captures), dtype=np.int32), counts)
+    _write_column(file, "window_xy", [c.patches.window_xy for c in captures], np.int32)
+    _write_column(file, "window_reason", [c.patches.window_reason for c in captures], np.uint8)
+    text = h5py.string_dtype("utf-8")
+    file.create_dataset("captures", data=[c.capture_id for c in captures], dtype=text)
+    for name in _CAPTURE_TEXTS:
+        file.create_dataset(name, data=[getattr(c, name) for c in captures], dtype=text)
+    file["phone_size_wh"] = np.array([c.phone_size_wh for c in captures], np.int32)
+    file["dslr_size_wh"] = np.array([c.dslr_size_wh for c in captures], np.int32)
+    file["homography"] = np.stack([c.dslr_from_phone for c in captures]).astype(np.float64)
+
+
+def _write_column(
+    file: h5py.File, name: str, parts: Sequence[NDArray[Any]], dtype: type, compression: str = "none"
+) -> None:
+    """Write the captures' rows one after another without joining all of them in memory first."""
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    options = {} if compression == "none" else {"compression": compression, "chunks": (1, *shape[1:])}
+    dataset = file.create_dataset(name, shape, dtype, **options)
+    start = 0
+    for some in _batches(parts):
+        rows = np.concatenate(some)
+        if len(rows):
+            dataset[start : start + len(rows)] = rows
+        start += len(rows)
+
+
+def _batches(parts: Sequence[NDArray[Any]]) -> Iterator[Sequence[NDArray[Any]]]:
+    """Cut `parts` into runs of about _WRITTEN_AT_ONCE bytes: thousands of tiny writes would take too long."""
+    first, size = 0, 0
+    for index, part in enumerate(parts):
+        if size and size + part.nbytes > _WRITTEN_AT_ONCE:
+            yield parts[first:index]
+            first, size = index, 0
+        size += part.nbytes
+    yield parts[first:]
+
+
+def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
+    """Return a whole shard as `write_shard` got it, captures and text attributes; InputError as `open_shard`."""
+    with open_shard(path) as file:
+        optional = ("flat",) if "flat" in file else ()
+        columns = {name: file[name][:] for name in (*PATCH_COLUMNS, *optional, "window_xy", "window_reason")}
+        texts = {name: file[name].asstr()[:] for name in ("captures", *_CAPTURE_TEXTS)}
+        sizes = file["phone_size_wh"][:], file["dslr_size_wh"][:]
+        capture_of_patch, capture_of_window = file["capture"][:], file["window_capture"][:]
+        captures = []
+        for index, name in enumerate(texts["captures"]):
+            patch, window = capture_of_patch == index, capture_of_window == index
+            parts = {k: v[window if k.startswith("window") else patch] for k, v in columns.items()}
+            captures.append(
+                ShardCapture(
+                    capture_id=str(name),
+                    phone_size_wh=(int(sizes[0][index][0]), int(sizes[0][index][1])),
+                    dslr_size_wh=(int(sizes[1][index][0]), int(sizes[1][index][1])),
+                    dslr_from_phone=file["homography"][index],
+                    patches=Patches(**parts),
+                    **{key: str(texts[key][index]) for key in _CAPTURE_TEXTS},
+                )
+            )
+        texts_on_file = {key: file.attrs.get(key) for key in _ATTRIBUTES}
+        attributes = {key: value for key, value in texts_on_file.items() if isinstance(value, str)}
+    return captures, attributes
+
+
+class PatchStore:
+    """The patches of one split of a dataset, readable in any order.
+
+    Uncompressed shards are mapped into memory, so that a random batch costs no more than copying it. Shards are opened
+    when first read; a pickled copy carries no open file, and opens its own in the process that receives it.
+
+    Attributes:
+        folder: the dataset of one phone (OUT/<phone>).
+        split: "train", "val" or "test".
+        manifest: the dataset's manifest.
+        patch_size: side of the patches, pixels.
+    """
+
+    def __init__(self, folder: Path | str, split: Split) -> None:
+        """Open a split; reads only dataset.json. InputError if there is no such dataset or it is damaged.
+
+        A shard that is too short for the patches that the manifest says it has is refused here already: nobody plans
+        for patches that cannot be there.
+        """
+        self.folder = Path(folder)
+        self.split = split
+        self.manifest: Manifest = read_manifest(self.folder)
+        self.patch_size = self.manifest.patch_size
+        self.shards: tuple[ShardEntry, ...] = self.manifest.splits[split].shards
+        for entry in self.shards:
+            check_size(self.folder / entry.file, entry.patches, self.patch_size)
+        self._starts = np.cumsum([0, *(entry.patches for entry in self.shards)])
+        self._reset()
+
+    def _reset(self) -> None:
+        self._open = OpenShards(self.folder, self.shards, self.patch_size)
+
+    def __len__(self) -> int:
+        """Number of patches in the split."""
+        return int(self._starts[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_open"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    @property
+    def digest(self) -> str:
+        """Digest of the settings the dataset was built with."""
+        return self.manifest.digest
+
+    def read(self, indices: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return copies of the patches at `indices`: phone and dslr, each (n, S, S, 3) uint8 RGB.
+
+        Raises:
+            IndexError: an index outside 0 .. len - 1.
+            InputError: a shard is missing or damaged.
+        """
+        wanted = np.asarray(indices, np.int64)
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise IndexError(f"patch indices must lie in 0 .. {len(self) - 1}")
+        shape = (len(wanted), self.patch_size, self.patch_size, 3)
+        phone, dslr = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        rows = wanted - self._starts[shard_of]
+        opened, pixels = -1, (phone, dslr)
+        for target in np.argsort(shard_of, kind="stable").tolist():
+            if (shard := int(shard_of[target])) != opened:
+                opened, pixels = shard, self._open.patches(shard)
+            row = int(rows[target])
+            try:
+                phone[target], dslr[target] = pixels[0][row], pixels[1][row]
+            except (OSError, ValueError, zlib.error):
+                path = self.folder / self.shards[shard].file
+                raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
+        return phone, dslr
+
+    def opened(self, entry: ShardEntry) -> AbstractContextManager[h5py.File]:
+        """Open a shard of the split as `open_shard` does; InputError also where the manifest says otherwise."""
+        return open_shard(self.folder / entry.file, (entry.patches, self.patch_size))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a per-patch dataset of the whole split, such as "ncc" or "phone_xy", in the order of the indices."""
+        parts = []
+        for entry in self.shards:
+            with self.opened(entry) as file:
+                parts.append(file[name][:])
+        if not parts:
+            return np.empty((0,))
+        return np.concatenate(parts)
+
+    def capture_ids(self) -> list[str]:
+        """Return for every patch the id of the capture it was cut from."""
+        ids: list[str] = []
+        for entry in self.shards:
+            with self.opened(entry) as file:
+                names = file["captures"].asstr()[:]
+                ids += [str(name) for name in names[file["capture"][:]]]
+        return ids
+
+    def patch_id(self, index: int) -> str:
+        """Return where patch `index` comes from: shard, row, capture and position, as one line for people."""
+        shard = int(np.searchsorted(self._starts, index, side="right") - 1)
+        row = index - int(self._starts[shard])
+        entry = self.shards[shard]
+        with self.opened(entry) as file:
+            capture = file["captures"].asstr()[int(file["capture"][row])]
+            x, y = file["phone_xy"][row]
+        return f"{entry.file}:{row} capture {capture} at x={x} y={y}"
+
+    def settings_json(self) -> str:
+        """Return the settings of the build as JSON text, for records of what a model was trained on."""
+        return json.dumps(self.manifest.settings, sort_keys=True)

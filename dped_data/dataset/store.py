@@ -1,0 +1,151 @@
+"""The patch arrays of many shards, opened when first asked for; those least recently used are closed again (leaf)."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.dataset.layout import opened_shard
+from dped_data.dataset.manifest import ShardEntry
+from dped_data.errors import InputError
+
+_MOST_FILES = 2**15
+"""Ours: Linux allows a process about 65,000 mappings."""
+_MOST_HANDLES = 128
+"""Ours: HDF5 files open at once; HDF5 takes about a megabyte for each."""
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the patches of one array begin in the file and how many bytes they take; whether these are deflated."""
+
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    deflated: bool
+
+
+class _Mapped:
+    """The patches of one array over the mapped file, by row."""
+
+    def __init__(self, mapped: mmap.mmap, places: _Places, shape: tuple[int, ...]) -> None:
+        self._bytes, self._places, self._shape = memoryview(mapped), places, shape
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        start = int(self._places.offsets[row])
+        data: bytes | memoryview = self._bytes[start : start + int(self._places.sizes[row])]
+        if self._places.deflated:
+            data = zlib.decompressobj().decompress(data, math.prod(self._shape))
+        return np.frombuffer(data, np.uint8).reshape(self._shape)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A shard's `phone` and `dslr`, to be indexed by row, and the HDF5 file that must stay open for them, if any."""
+
+    phone: Any
+    dslr: Any
+    file: h5py.File | None
+
+
+class OpenShards:
+    """The shards of one split of a dataset.
+
+    Shards are mapped into memory and read without HDF5, which knows where the patches lie; those compressed by
+    other means than gzip stay open.
+    """
+
+    def __init__(self, folder: Path, shards: Sequence[ShardEntry], patch_size: int) -> None:
+        """Open nothing yet; `folder` is the dataset's, as in its manifest."""
+        self._folder, self._shards, self._patch_size = folder, shards, patch_size
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._places: dict[int, tuple[_Places, _Places]] = {}
+        self._mapped: OrderedDict[int, _Opened] = OrderedDict()
+        self._handles: OrderedDict[int, _Opened] = OrderedDict()
+
+    def patches(self, shard: int) -> tuple[Any, Any]:
+        """Return `phone` and `dslr` of a shard, to be indexed by row; InputError if it is missing or damaged."""
+        if self._process != os.getpid():  # a forked copy must not share the files' positions with its parent
+            self._begin()
+        for kept in (self._mapped, self._handles):
+            if shard in kept:
+                kept.move_to_end(shard)
+                return kept[shard].phone, kept[shard].dslr
+        opened = self._open(shard)
+        kept, most = (self._mapped, _files_allowed()) if opened.file is None else (self._handles, _MOST_HANDLES)
+        kept[shard] = opened
+        if len(kept) > most:
+            oldest = kept.popitem(last=False)[1]
+            if oldest.file is not None:
+                oldest.file.close()
+        return opened.phone, opened.dslr
+
+    def _open(self, shard: int) -> _Opened:
+        path = self._folder / self._shards[shard].file
+        shape = (self._shards[shard].patches, self._patch_size, self._patch_size, 3)
+        places = self._places.get(shard)
+        if places is None:
+            file = opened_shard(path, shape[:2])
+            phone, dslr = _places(file["phone"]), _places(file["dslr"])
+            if phone is None or dslr is None:
+                return _Opened(file["phone"], file["dslr"], file)
+            file.close()
+            places = self._places[shard] = (phone, dslr)
+        try:
+            with path.open("rb") as raw:
+                mapped = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); run dped build-dataset again") from None
+        return _Opened(_Mapped(mapped, places[0], shape[1:]), _Mapped(mapped, places[1], shape[1:]), None)
+
+
+def _places(dataset: h5py.Dataset) -> _Places | None:
+    """Where the rows of a patch array lie in the file; None where only HDF5 can read them."""
+    rows, size = dataset.shape[0], math.prod(dataset.shape[1:])
+    if dataset.chunks is None:
+        first = dataset.id.get_offset()
+        if first is None:
+            return None
+        return _Places(first + size * np.arange(rows, dtype=np.int64), np.full(rows, size), deflated=False)
+    filters = dataset.id.get_create_plist()
+    if dataset.chunks != (1, *dataset.shape[1:]) or filters.get_nfilters() != 1 or dataset.compression != "gzip":
+        return None
+    offsets, sizes = np.full(rows, -1, np.int64), np.zeros(rows, np.int64)
+
+    def note(chunk: Any) -> None:
+        if not chunk.filter_mask and chunk.chunk_offset[0] < rows:
+            offsets[chunk.chunk_offset[0]], sizes[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+
+    dataset.id.chunk_iter(note)
+    return _Places(offsets, sizes, deflated=True) if (offsets >= 0).all() else None
+
+
+def _files_allowed() -> int:
+    """Raise the limit of open files as far as the system lets us, and return the half of it: a mapping holds one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 2000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _MOST_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        higher = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (higher, hard))
+            soft = higher
+        except (ValueError, OSError):  # a system with another limit of its own (macOS)
+            pass
+    return min(_MOST_FILES, soft // 2) if soft != resource.RLIM_INFINITY else _MOST_FILES

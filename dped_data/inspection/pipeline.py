@@ -1,0 +1,167 @@
+"""Inspect a dataset: measure every capture, sum up, judge, and write what a person looks at."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.common.files import atomic_path
+from dped_data.common.folder_lock import held
+from dped_data.common.parallel import run_parallel
+from dped_data.common.progress import progress_bar
+from dped_data.dataset.shards import open_shard
+from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
+from dped_data.inspection.dataset_reader import nothing_stored, open_dataset, stored_captures
+from dped_data.inspection.measure import measure_capture
+from dped_data.inspection.page import (
+    NAMES,
+    PAGE_NAME,
+    VERDICT_NAME,
+    files_of_the_version_before,
+    prepare_folder,
+    write_page,
+)
+from dped_data.inspection.previews import read_preview
+from dped_data.inspection.ranking import rank_captures
+from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
+from dped_data.inspection.report import InspectReport
+from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.summary import summarise
+from dped_data.inspection.verdict import judge
+
+_CAPTURES_PER_TASK = 16
+
+
+def inspect_pairs(
+    dataset: Path,
+    phone: str,
+    out: Path,
+    settings: InspectSettings | None = None,
+    *,
+    captures: Path | None = None,
+    jobs: int = -1,
+) -> InspectReport:
+    """Judge the dataset in DATASET/PHONE and write verdict.json and the page (index.html) to `out`.
+
+    Args:
+        dataset: folder that holds one dataset per phone.
+        phone: name of the phone.
+        out: folder of the report; made if missing. The parts of an earlier report in it are replaced.
+        settings: how much is measured, and the limits.
+        captures: folder of the photos; None looks where the dataset says. Without photos there are no capture times,
+            and the page shows the stored patches only.
+        jobs: processes; -1 for one per core.
+    Raises:
+        InputError: no dataset there, or a part of it is missing or damaged.
+    """
+    settings = settings or InspectSettings()
+    opened = open_dataset(dataset / phone, captures)
+    with held(out, "inspect-pairs", NAMES, adopt=files_of_the_version_before):
+        prepare_folder(out)
+        figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
+        summary = summarise(figures, opened.patch_size, settings)
+        ranked = rank_captures(figures, summary, settings)
+        verdict, checks = judge(summary, ranked, settings)
+        report = InspectReport(
+            dataset=str(dataset / phone),
+            phone=opened.phone,
+            dslr=opened.dslr,
+            digest=opened.digest,
+            verdict=verdict,
+            checks=checks,
+            summary=summary,
+            captures=ranked,
+            photos=str(opened.captures_folder or ""),
+            page=str(out / PAGE_NAME),
+        )
+        document = as_json(report)
+        with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+        write_page(out, document, opened)
+    return report
+
+
+def as_json(report: InspectReport) -> dict[str, Any]:
+    """Return the report as plain dicts, lists and scalars; figures rounded to 5 digits, no NaN."""
+    plain: dict[str, Any] = _plain(dataclasses.asdict(report))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if np.isfinite(value) else None
+    return value
+
+
+def measure_dataset(
+    folder: Path, dataset: Dataset, settings: InspectSettings, jobs: int, out: Path
+) -> tuple[CaptureFigures, ...]:
+    """Measure every capture and write its part of the page; the result is in the dataset's order."""
+    by_shard = sorted(dataset.captures, key=lambda c: (c.shard, c.index))
+    calls = []
+    for _, group in groupby(by_shard, key=lambda c: c.shard):
+        members = tuple(group)
+        for start in range(0, len(members), _CAPTURES_PER_TASK):
+            part = members[start : start + _CAPTURES_PER_TASK]
+            calls.append((folder, part, dataset.captures_folder, settings, out))
+    figures: list[CaptureFigures] = []
+    with progress_bar(len(dataset.captures), label="inspecting", unit="capture") as bar:
+        for part_figures in run_parallel(inspect_captures, calls, jobs):
+            figures += [replace(f, listed=dataset.captures[f.listed.index]) for f in part_figures]  # no second copy
+            bar.update(len(part_figures))
+    return tuple(sorted(figures, key=lambda f: f.listed.index))
+
+
+def inspect_captures(
+    folder: Path, captures: Sequence[ListedCapture], captures_folder: Path | None, settings: InspectSettings, out: Path
+) -> list[CaptureFigures]:
+    """Measure some captures of one shard and write their pictures: the work of one process."""
+    shard = captures[0].shard
+    with open_shard(folder / shard) if shard else nullcontext() as file:
+        figures = []
+        for stored in stored_captures(file, captures) if file else map(nothing_stored, captures):
+            previews, time_s = _read_previews(captures_folder, stored)
+            phone, dslr = _read_patches(file, stored)
+            measured = measure_capture(stored, phone, dslr, previews.phone, time_s, settings)
+            write_capture(out, stored, measured, phone, dslr, previews)
+            figures.append(measured)
+    return figures
+
+
+def _read_previews(captures_folder: Path | None, stored: StoredCapture) -> tuple[Previews, float | None]:
+    row = stored.listed.row
+    if captures_folder is None or not row.phone_file:
+        return Previews(None, None, (0, 0)), None
+    phone, time_s = read_preview(captures_folder / row.phone_file, OVERVIEW_PX)
+    dslr, _ = read_preview(captures_folder / row.dslr_file, OVERVIEW_PX)
+    return Previews(phone, dslr, stored.dslr_size_wh), time_s
+
+
+def _read_patches(file: h5py.File | None, stored: StoredCapture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read all patches of one capture, each (N, S, S, 3) uint8."""
+    if file is None or len(stored.rows) == 0:
+        empty = np.zeros((0, 1, 1, 3), np.uint8)
+        return empty, empty
+    rows = _rows(stored)
+    return file["phone"][rows], file["dslr"][rows]
+
+
+def _rows(stored: StoredCapture) -> slice | NDArray[np.int64]:
+    """The capture's rows as a slice where they follow each other, which HDF5 reads at once."""
+    first, last = int(stored.rows[0]), int(stored.rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(stored.rows) else stored.rows

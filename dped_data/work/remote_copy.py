@@ -1,0 +1,299 @@
+"""A dataset in a remote store and its copy on this machine: fetch what is there, publish what was built (leaf).
+
+The copy in the cache is a dataset like any other. Objects are sent whole; dataset.json is removed first and sent last,
+so that it never describes shards that are not there. Only objects that are proven to be a build's work are replaced or
+removed (OwnObjects); the card, which people complete, is brought here and up to date before it is sent back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dped_data.align.records import SPLITS
+from dped_data.common.cache import cache_folder, locked_cache
+from dped_data.common.files import sha256_of_file
+from dped_data.common.folder_lock import LOCK_NAME
+from dped_data.common.markdown_card import CARD_NAME, NEW_CARD_NAME
+from dped_data.common.names import plain_name
+from dped_data.common.ownership import remove_in_work
+from dped_data.common.progress import progress
+from dped_data.common.remote_folder import RemoteFile, RemoteFolder, check_name, is_plain, remote_folder
+from dped_data.common.work_folder import MARK_NAME
+from dped_data.dataset.aligned_photos import ALIGNED_FOLDER, SUFFIXES
+from dped_data.dataset.capture_table import CAPTURES_NAME, UNPAIRED_NAME, read_captures
+from dped_data.dataset.card import write_dataset_card
+from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dped_data.errors import InputError, UsageError
+from dped_data.work.folder import locked
+from dped_data.work.remote_manifest import SETTINGS_NAME
+from dped_data.work.remote_record import (
+    RECORD_NAME,
+    ObjectState,
+    OwnObjects,
+    foreign,
+    is_own_name,
+    is_unit_object,
+    written,
+)
+from dped_data.work.units import (
+    WORK_FOLDER,
+    Unit,
+    UnitRecord,
+    read_record,
+    record_path,
+    shards_by_key,
+    unfinished_path,
+    write_record,
+)
+
+_STAYS = (MARK_NAME, LOCK_NAME)
+"""Of the work folder of a copy that is thrown away."""
+_FETCHED = ".unit-fetched-"
+_TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
+
+
+def fetch_under_lock(target: RemoteFolder, folder: Path) -> OwnObjects:
+    """Call `fetch_dataset` under the lock of the copy."""
+    with locked(folder):
+        return fetch_dataset(target, folder)
+
+
+def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
+    """Bring the copy in `folder` to the state of the store, so that a build can go on from there; under its lock.
+
+    Finished units that the copy has and the store lacks stay: they were built here, and are sent with the next
+    publication. A copy that was built with other settings than the store's is thrown away. Fetched shards whose sha256
+    is not the one in their record are thrown away as well, to be built again; what is returned knows their sha256.
+
+    Returns:
+        Which objects there are a build's work.
+
+    Raises:
+        InputError: the manifest, a table, the settings or the record there are not a build's work.
+    """
+    own = OwnObjects(target, folder)
+    own.refuse_foreign((*_TABLES, SETTINGS_NAME, NEW_CARD_NAME))
+    files = {name: file for name, file in own.files.items() if is_own_name(name)}
+    stored = target.read(SETTINGS_NAME) if SETTINGS_NAME in files else b""
+    if (folder / SETTINGS_NAME).exists() and (folder / SETTINGS_NAME).read_bytes() != stored:
+        _empty(folder)
+    for name, file in files.items():
+        small = name in _TABLES or (name.startswith(f"{WORK_FOLDER}/") and name.endswith(".json"))
+        if small and not _is_newer(folder / name, file):
+            target.fetch(name, folder / name)
+    wanted = _missing_shards(own, folder, files)
+    fetched = {}
+    for name in progress(wanted, total=len(wanted), label=f"shards from {target.url}", unit="shard"):
+        split, _, file_name = name.rpartition("/")
+        place = folder / (split if split in SPLITS else SPLITS[0]) / f"{_FETCHED}{file_name.lstrip('.')}"
+        target.fetch(name, place)
+        fetched[place] = name
+    keys = {path: key for key, path in shards_by_key(folder).items()}
+    for path, name in fetched.items():
+        record = read_record(folder, keys[path]) if path in keys else None
+        if own.learn(name, path) != (record.sha256 if record else None):
+            remove_in_work(path)
+    own.know_units(folder)
+    return own
+
+
+def _empty(folder: Path) -> None:
+    for path in [*folder.iterdir(), *(folder / WORK_FOLDER).iterdir()]:
+        if path != folder / WORK_FOLDER and path.name not in _STAYS:
+            remove_in_work(path)
+
+
+def _is_newer(path: Path, file: RemoteFile) -> bool:
+    try:
+        state = path.stat()
+    except OSError:
+        return False
+    return state.st_size == file.size and state.st_mtime_ns >= file.changed_ns
+
+
+def _missing_shards(own: OwnObjects, folder: Path, files: Collection[str]) -> list[str]:
+    """Name the objects that hold shards of recorded units of which the copy has none."""
+    names = own.by_sha256()
+    here = shards_by_key(folder)
+    wanted: set[str] = set()
+    for path in sorted((folder / WORK_FOLDER).glob("*.json")):
+        record = read_record(folder, path.stem)
+        if record is None or not record.patches or record.key in here:
+            continue
+        places = [*(f"{split}/.unit-{record.key}.h5" for split in SPLITS), f"{WORK_FOLDER}/{record.key}.h5"]
+        found = [name for name in (*places, names.get(record.sha256, "")) if name in files]
+        # An interrupted publication of a version without a record left shards under unexplained numbers: look at all.
+        wanted |= set(found[:1]) if found else {name for name in files if name[-3:] == ".h5"}
+    return sorted(wanted)
+
+
+def begin_remote(
+    own: OwnObjects, folder: Path, units: Sequence[Unit], done: Collection[str], keep_aligned: bool
+) -> None:
+    """Tell the store with which settings a build begins; an --overwrite removes the manifest of what it replaces.
+
+    Args:
+        own, folder: the objects at the address, and its copy on this machine.
+        units: of the whole dataset; `done`: keys of those that this build will not work on.
+        keep_aligned: whether the build also writes whole aligned photos.
+    Raises:
+        InputError: an object that is not a build's work has a name that this build may need. Nothing is changed then.
+    """
+    own.refuse_foreign(_needed(units, done, keep_aligned))
+    settings = written(folder / SETTINGS_NAME)
+    begun = own.holds(SETTINGS_NAME, settings)
+    replaced = MANIFEST_NAME in own.files and not (folder / MANIFEST_NAME).exists()
+    if replaced or not begun or RECORD_NAME not in own.files:
+        own.write_record({SETTINGS_NAME: settings})
+    if replaced:
+        own.remove(MANIFEST_NAME)
+    if not begun:
+        own.send(folder / SETTINGS_NAME, SETTINGS_NAME, settings)
+
+
+def _needed(units: Sequence[Unit], done: Collection[str], keep_aligned: bool) -> Iterator[str]:
+    """Every name that a build may write, as far as it can be known before the work."""
+    yield from (*_TABLES, SETTINGS_NAME, NEW_CARD_NAME)
+    for split in SPLITS:
+        yield from (f"{split}/{index:05d}.h5" for index in range(sum(unit.split == split for unit in units)))
+    for unit in (unit for unit in units if unit.key not in done):
+        yield from (f"{unit.split}/.unit-{unit.key}.h5", f"{WORK_FOLDER}/{unit.key}.json")
+        if keep_aligned:
+            yield from _aligned(capture.capture_id for capture in unit.captures)
+
+
+def _aligned(ids: Iterable[str]) -> Iterator[str]:
+    return (f"{ALIGNED_FOLDER}/{name}{suffix}" for name in ids for suffix in SUFFIXES)
+
+
+def send_unit(target: RemoteFolder, folder: Path, unit: Unit, record: UnitRecord) -> None:
+    """Send a finished unit: its shard, and then the record that declares it done, with the store's tag of the shard.
+
+    What lies there under their names must be an earlier try at the same unit, which its key in it proves.
+    """
+    if record.patches:
+        path = unfinished_path(folder, unit)
+        sent = _send_unit_file(target, folder, path, unit.key)
+        record = replace(record, stored_tag=sent.tag)
+        write_record(folder, record)
+    _send_unit_file(target, folder, record_path(folder, unit.key), unit.key)
+
+
+def _send_unit_file(target: RemoteFolder, folder: Path, path: Path, key: str) -> RemoteFile:
+    name = path.relative_to(folder).as_posix()
+    there = target.state(name)
+    if there is not None and not is_unit_object(target, name, key):
+        raise foreign(target, name)
+    return target.send(path, name, there)
+
+
+def publish(target: RemoteFolder, folder: Path) -> None:
+    """Bring the finished dataset in `folder` to the store, and remove what an earlier one left; under its lock.
+
+    Raises:
+        InputError: an object that is not a build's work has a name that the dataset needs; no shard is changed then.
+    """
+    manifest = read_manifest(folder)
+    card, card_state = _merge_card(target, folder, manifest)
+    own = OwnObjects(target, folder)
+    listed = {s.file: ObjectState(s.bytes, s.sha256) for split in manifest.splits.values() for s in split.shards}
+    local = {name: listed.get(name) or written(folder / name) for name in _local_files(folder, manifest)}
+    changed = {name: what for name, what in local.items() if not own.holds(name, what)}
+    own.require(changed)
+    kept = {*local, *_aligned(row.capture_id for row in read_captures(folder) if row.patches and _keeps(manifest))}
+    obsolete = [name for name in own.known() if name not in kept and own.proven(name)]
+    if changed or obsolete:
+        own.write_record({**changed, MANIFEST_NAME: local[MANIFEST_NAME]})
+        if MANIFEST_NAME in own.files:
+            own.remove(MANIFEST_NAME)
+        _send(own, folder, {name: what for name, what in changed.items() if name != MANIFEST_NAME})
+        own.send(folder / MANIFEST_NAME, MANIFEST_NAME, local[MANIFEST_NAME])
+        for name in obsolete:
+            own.remove(name)
+    if card != (folder / CARD_NAME).read_bytes():
+        target.send(folder / CARD_NAME, CARD_NAME, card_state)
+    own.keep_only(local, kept - set(local))
+    own.write_record({})
+
+
+def _merge_card(target: RemoteFolder, folder: Path, manifest: Manifest) -> tuple[bytes | None, RemoteFile | None]:
+    """Bring the card that people complete in the store here and up to date; return what it was, and its state."""
+    state = target.state(CARD_NAME)
+    if state is None:
+        return None, None
+    target.fetch(CARD_NAME, folder / CARD_NAME)
+    card = (folder / CARD_NAME).read_bytes()
+    write_dataset_card(folder, manifest)
+    return card, state
+
+
+def _keeps(manifest: Manifest) -> bool:
+    shards = manifest.settings.get("shards")
+    return isinstance(shards, dict) and shards.get("keep_aligned") is True
+
+
+def _local_files(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Name what the copy holds of the dataset, its card left out."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not is_own_name(name) or not path.is_file():
+            continue
+        if name != CARD_NAME and (_keeps(manifest) or not name.startswith(f"{ALIGNED_FOLDER}/")):
+            yield name
+
+
+def _send(own: OwnObjects, folder: Path, what: Mapping[str, ObjectState]) -> None:
+    """Send files; shards that workers have sent under their unit's key are copied inside the store."""
+    keys = {path: key for key, path in shards_by_key(folder).items()}
+    for name in progress(sorted(what), total=len(what), label=f"to {own.target.url}", unit="file"):
+        unnumbered = f"{name.split('/')[0]}/.unit-{keys.get(folder / name, '')}.h5"
+        if name != unnumbered and own.is_tagged(unnumbered, what[name]):
+            own.copy(unnumbered, name, what[name])
+        else:
+            own.send(folder / name, name, what[name])
+
+
+def local_dataset(data: Path | str, phone: str | None, cache: Path | None = None) -> Path:
+    """Return a local folder of datasets or dataset for `data`: itself, or a copy of the one at a remote address.
+
+    Whole shards are fetched once and checked against the sha256 in the manifest.
+
+    Raises:
+        InputError: no dataset there, or a shard that is not what the manifest says; UsageError: several, and no name.
+    """
+    source = remote_folder(data)
+    if source is None:
+        return Path(data)
+    if phone is None:
+        heads = (name.rpartition("/") for name in source.files() if is_plain(name))
+        phones = [head for head, _, tail in heads if tail == MANIFEST_NAME and head and "/" not in head]
+        if len(phones) > 1:
+            raise UsageError(f"{data}: datasets of several phones ({', '.join(phones)}); choose one with --phone NAME")
+        phone = phones[0] if phones else ""
+    source = source.child(plain_name(phone, "--phone", UsageError)) if phone else source
+    files = source.files()
+    if MANIFEST_NAME not in files:
+        raise InputError(f"{source.url}: no dataset there ({MANIFEST_NAME} is missing); `dped build-dataset` makes one")
+    name = phone or source.url.rsplit("/", 1)[-1]
+    check_name(name, source.url)
+    base = cache_folder(source.url, cache)
+    with locked_cache(base, "data"):
+        _fetch_whole(source, files, base / "data" / name)
+    return base / "data" / name
+
+
+def _fetch_whole(source: RemoteFolder, files: Collection[str], folder: Path) -> None:
+    for name in (CAPTURES_NAME, UNPAIRED_NAME, MANIFEST_NAME):
+        if name in files:
+            source.fetch(name, folder / name)
+    shards = [shard for split in read_manifest(folder).splits.values() for shard in split.shards]
+    for shard in progress(shards, total=len(shards), label=f"shards from {source.url}", unit="shard"):
+        path = folder / shard.file
+        if path.is_file() and sha256_of_file(path) == shard.sha256:
+            continue
+        source.fetch(shard.file, path)
+        if sha256_of_file(path) != shard.sha256:
+            remove_in_work(path)
+            raise InputError(f"{source.url}/{shard.file}: not what {MANIFEST_NAME} says; build the dataset there again")

@@ -1,0 +1,32 @@
+"""The whole photos behind a dataset's patches, where they are still at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dped_data.dataset.shards import PatchStore, open_shard
+from dped_data.work.folder import captures_folder
+
+
+@dataclass(frozen=True)
+class CapturePhotos:
+    """The two photos of one capture: files that exist."""
+
+    phone: Path
+    dslr: Path
+
+
+def capture_photos(store: PatchStore) -> dict[str, CapturePhotos]:
+    """The photos of the store's captures by capture id, sorted; captures whose photos are gone are left out."""
+    folder = captures_folder(store.folder)
+    found: dict[str, CapturePhotos] = {}
+    for entry in store.shards if folder is not None else ():
+        with open_shard(store.folder / entry.file) as file:
+            names = [file[name].asstr()[:] for name in ("captures", "phone_file", "dslr_file")]
+        for capture, phone, dslr in zip(*names, strict=True):
+            assert folder is not None
+            photos = CapturePhotos(folder / str(phone), folder / str(dslr))
+            if phone and dslr and photos.phone.is_file() and photos.dslr.is_file():
+                found[str(capture)] = photos
+    return dict(sorted(found.items()))

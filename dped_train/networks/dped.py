@@ -1,0 +1,232 @@
+"""The two networks of the paper: the enhancer and the discriminator (section 3.2, figure 7).
+
+Both come in two forms. `instance` is what the authors' released training code and released
+models use; `batch` is what the paper's text describes. Tensors are (N, C, H, W) float, photos
+RGB in [0, 1]. Either memory format works; channels-last is the faster one on most machines.
+"""
+
+from functools import cache
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dped_train.cpu.instance_norm import NORM_EPSILON, instance_norm
+from dped_train.cpu.tracing import is_traced
+from dped_train.cpu.winograd import Conv3x3
+
+Normalisation = Literal["instance", "batch"]
+
+CHANNELS = 64
+BLOCKS = 4
+OUTPUT_SCALE = 0.58  # the released code's: tanh * 0.58 + 0.5 reaches a little past [0, 1]
+OUTPUT_OFFSET = 0.5
+LEAKY_SLOPE = 0.2
+INIT_STD = 0.01
+INIT_BIAS = 0.01
+GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)  # tf.image.rgb_to_grayscale
+# (output channels, kernel, stride) of the discriminator's convolutions; section 3.2, figure 7
+DISCRIMINATOR_LAYERS = ((48, 11, 4), (128, 5, 2), (192, 3, 1), (192, 3, 1), (128, 3, 2))
+DISCRIMINATOR_UNITS = 1024
+
+
+class InstanceNorm(nn.Module):
+    """`instance_norm` with its scale and shift, both (C,)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to the same shape; see `instance_norm`."""
+        return instance_norm(x, self.weight, self.bias, relu=relu, skip=skip)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Torch's batch normalisation with the same optional ReLU and addition behind it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=NORM_EPSILON)
+
+    def forward(self, input: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to the same shape: scale and shift, then the ReLU, then the addition of `skip`."""
+        x = super().forward(input)
+        x = F.relu(x, inplace=True) if relu else x
+        return x if skip is None else x + skip
+
+
+def _normalise(kind: Normalisation, channels: int) -> InstanceNorm | BatchNorm:
+    return InstanceNorm(channels) if kind == "instance" else BatchNorm(channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two normalised 3x3 convolutions; the ReLU of the second comes before the addition."""
+
+    def __init__(self, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.conv1 = Conv3x3(CHANNELS, CHANNELS)
+        self.norm1 = _normalise(normalisation, CHANNELS)
+        self.conv2 = Conv3x3(CHANNELS, CHANNELS)
+        self.norm2 = _normalise(normalisation, CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm1(self.conv1(x), relu=True)
+        result: Tensor = self.norm2(self.conv2(y), relu=True, skip=x)
+        return result
+
+
+class RgbConv2d(nn.Conv2d):
+    """The last convolution: 9x9, to three colours.
+
+    Three output channels leave most of a CPU's arithmetic units idle. There the kernel's nine rows become 27 channels
+    of one convolution along x, whose results are then added up shifted by rows: forward four times, backward twice as
+    fast, always in float32 (as fast as a plain bfloat16 one, and closer).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 3, 9, padding=4)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or is_traced():
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            x = input if input.dtype == torch.float64 else input.float()
+            by_row = F.conv2d(x, taps_by_row(self.weight), padding=(0, 4))
+            return F.conv2d(by_row, _shifted_sum(3, 9, by_row.dtype), self.bias, padding=(4, 0))
+
+
+def taps_by_row(weight: Tensor) -> Tensor:
+    """The kernel (O, C, k, k) as (O k, C, 1, k): output o and row r of the kernel become channel o k + r."""
+    outputs, channels, rows, columns = weight.shape
+    return weight.permute(0, 2, 1, 3).reshape(outputs * rows, channels, 1, columns)
+
+
+@cache
+def _shifted_sum(outputs: int, rows: int, dtype: torch.dtype) -> Tensor:
+    """The kernel (O, O k, k, 1) of ones that adds up what `taps_by_row` has set apart."""
+    kernel = torch.zeros(outputs, outputs, rows, rows, 1, dtype=dtype)
+    for output in range(outputs):
+        for row in range(rows):
+            kernel[output, output, row, row] = 1
+    return kernel.flatten(1, 2)
+
+
+class Enhancer(nn.Module):
+    """The image transformation network: phone photo in, DSLR-like photo out.
+
+    `forward` maps (N, 3, H, W) float RGB in [0, 1] to the same shape, any H and W from 1 up.
+    The result is not clipped: it lies in [-0.08, 1.08]. With `instance` the result depends on
+    the whole photo, because the statistics are taken over all of it.
+    """
+
+    def __init__(self, normalisation: Normalisation = "instance") -> None:
+        super().__init__()
+        self.normalisation: Normalisation = normalisation
+        self.head = nn.Conv2d(3, CHANNELS, 9, padding=4)
+        self.blocks = nn.ModuleList(ResidualBlock(normalisation) for _ in range(BLOCKS))
+        self.body1 = Conv3x3(CHANNELS, CHANNELS)
+        self.body2 = Conv3x3(CHANNELS, CHANNELS)
+        self.tail = RgbConv2d(CHANNELS)
+
+    def residual_blocks(self) -> list[ResidualBlock]:
+        """The blocks in their order, typed."""
+        return [block for block in self.blocks if isinstance(block, ResidualBlock)]
+
+    def forward(self, photo: Tensor) -> Tensor:
+        x = F.relu(self.head(photo), inplace=True)
+        for block in self.blocks:
+            x = block(x)
+        x = F.relu(self.body2(F.relu(self.body1(x), inplace=True)), inplace=True)
+        x = self.tail(x)
+        # bf16 has 8 bits, so it would round the photo to coarser levels than a file's
+        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        return torch.tanh(wide) * OUTPUT_SCALE + OUTPUT_OFFSET
+
+
+def gray_from_rgb(rgb: Tensor) -> Tensor:
+    """Luma of (N, 3, H, W) RGB as (N, 1, H, W), with TensorFlow's weights as the authors use."""
+    red, green, blue = GRAY_WEIGHTS
+    return rgb[:, 0:1] * red + rgb[:, 1:2] * green + rgb[:, 2:3] * blue
+
+
+class SameConv2d(nn.Conv2d):
+    """A strided convolution with TensorFlow's SAME padding.
+
+    The output is ceil(size / stride) wide; when the padding is odd the extra row and column go
+    to the bottom and right, which torch's symmetric padding cannot express.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        vertical = _same_padding(input.shape[2], self.kernel_size[0], self.stride[0])
+        horizontal = _same_padding(input.shape[3], self.kernel_size[1], self.stride[1])
+        padded = F.pad(input, (*horizontal, *vertical))
+        return F.conv2d(padded, self.weight, self.bias, self.stride)
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class Discriminator(nn.Module):
+    """Tells enhanced patches from DSLR patches by their grayscale texture.
+
+    `forward` maps (N, 3, S, S) RGB in [0, 1], or (N, 1, S, S) gray, with S = `patch_size`, to
+    logits. `outputs=2` is the released code's form: softmax over (DSLR, enhanced); `outputs=1`
+    the paper's: sigmoid, the probability of DSLR. Every convolution is followed by a leaky ReLU
+    and then by the normalisation; with `instance` the first is not normalised (released code),
+    with `batch` all five are (section 3.2).
+    """
+
+    def __init__(
+        self,
+        normalisation: Normalisation = "instance",
+        patch_size: int = 100,
+        outputs: Literal[1, 2] = 2,
+    ) -> None:
+        super().__init__()
+        self.normalisation: Normalisation = normalisation
+        self.patch_size = patch_size
+        self.convolutions = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        channels, size = 1, patch_size
+        for layer, (filters, kernel, stride) in enumerate(DISCRIMINATOR_LAYERS):
+            self.convolutions.append(SameConv2d(channels, filters, kernel, stride))
+            plain = layer == 0 and normalisation == "instance"
+            self.norms.append(nn.Identity() if plain else _normalise(normalisation, filters))
+            channels, size = filters, -(-size // stride)
+        self.hidden = nn.Linear(channels * size * size, DISCRIMINATOR_UNITS)
+        self.output = nn.Linear(DISCRIMINATOR_UNITS, outputs)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        x = patches if patches.shape[1] == 1 else gray_from_rgb(patches)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = norm(F.leaky_relu(convolution(x), LEAKY_SLOPE))
+        # rows, columns, channels: the order in which TensorFlow flattens, kept so that the
+        # released code's weights of this layer mean the same here
+        flat = x.permute(0, 2, 3, 1).flatten(1)
+        return self.output(F.leaky_relu(self.hidden(flat), LEAKY_SLOPE))
+
+
+def initialise(module: nn.Module, seed: int) -> None:
+    """Set all weights of `module` in place as the released code does; same seed, same weights.
+
+    Weights: normal with standard deviation 0.01, redrawn beyond two deviations. Biases 0.01.
+    Normalisations: scale 1, shift 0. (models.py of the authors' code; the paper states nothing.)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                drawn = torch.empty_like(part.weight, device="cpu", dtype=torch.float32)
+                nn.init.trunc_normal_(drawn, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD, generator=generator)
+                part.weight.copy_(drawn)
+                if part.bias is not None:
+                    part.bias.fill_(INIT_BIAS)
+            elif isinstance(part, nn.BatchNorm2d):
+                part.reset_parameters()
+            elif isinstance(part, InstanceNorm):
+                part.weight.fill_(1.0)
+                part.bias.fill_(0.0)

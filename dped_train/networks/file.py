@@ -1,0 +1,175 @@
+"""A trained enhancer as one safetensors file: written whole, checked when read, never unpickled.
+
+The convention, for everyone who stores an enhancer: tensors named as in the network's `state_dict()`, and the metadata
+keys `architecture` ("dped-enhancer", "srcnn-enhancer" or "johnson-enhancer"), `format_version`, `normalisation`
+("instance", "batch" or "none") and `sha256` (of names, shapes and values).
+Further metadata (recipe, dataset digest, metrics) may stand beside them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dped_data.common.files import atomic_write_bytes
+from dped_data.errors import InputError
+from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
+from dped_train.networks.dped import Enhancer
+
+ARCHITECTURE = "dped-enhancer"
+SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
+FORMAT_VERSION = "1"
+MODEL_IN_RUN = "enhancer.safetensors"
+_MOST_HEAD = 2**22
+"""Ours: bytes of names, shapes and metadata; a checkpoint's take a fortieth of it."""
+_MOST_TOLD = 200
+_RESERVED = ("architecture", "format_version", "normalisation", "sha256")
+
+
+def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write `enhancer` to `path` as safetensors, whole or not at all.
+
+    Args:
+        enhancer: its weights are stored as float32, on whatever device they are.
+        path: the file to write; an existing one is replaced.
+        metadata: further text fields to store. The four reserved names are the convention's own.
+
+    Raises:
+        ValueError: when `metadata` uses a reserved name.
+    """
+    extra = dict(metadata or {})
+    taken = sorted(set(extra) & set(_RESERVED))
+    if taken:
+        raise ValueError(f"metadata names {taken} are reserved")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in enhancer.state_dict().items()}
+    extra["architecture"], extra["normalisation"] = _kind(enhancer)
+    extra["format_version"] = FORMAT_VERSION
+    extra["sha256"] = digest_of_tensors(tensors)
+    atomic_write_bytes(path, save(tensors, extra))
+
+
+def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> PhotoNetwork:
+    """Read the enhancer that `save_enhancer` wrote, in evaluation mode, on `device`.
+
+    Raises:
+        InputError: the file is missing, truncated, altered, not safetensors, or holds another architecture.
+    """
+    metadata, tensors = _read(Path(path))
+    enhancer = _network(Path(path), metadata)
+    expected = enhancer.state_dict()
+    problem = _first_difference(expected, tensors)
+    if problem is not None:
+        raise InputError(f"{path}: not the weights of a {metadata['normalisation']} enhancer: {problem}")
+    if digest_of_tensors(tensors) != metadata.get("sha256"):
+        raise InputError(f"{path}: the weights do not match the file's own sha256; it was altered, fetch it again")
+    enhancer.load_state_dict(tensors)
+    return enhancer.to(device).eval()
+
+
+def enhancer_metadata(path: str | Path) -> dict[str, str]:
+    """Return the text fields stored with the enhancer at `path`; raises InputError as `load_enhancer` does."""
+    metadata, _ = _read(Path(path))
+    _network(Path(path), metadata)
+    return metadata
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Sha256 over the names, types, shapes and values of CPU `tensors`, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_safetensors(path: Path, what: str, cure: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata and the tensors of a safetensors file, which hold no more than the file does.
+
+    Raises:
+        InputError: truncated, made up, or not safetensors; the message says that it is not a whole `what`.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+        if size > _MOST_HEAD:
+            raise ValueError(f"a head of {size} bytes, at most {_MOST_HEAD} are allowed")
+        with safe_open(path, framework="pt", device="cpu") as whole:
+            return whole.metadata() or {}, {name: whole.get_tensor(name) for name in whole.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        told = " ".join(str(error).split())[:_MOST_TOLD]
+        raise InputError(f"{path}: not a whole {what} ({told}); {cure}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file; `dped train` or `dped import-checkpoint` makes one")
+    return read_safetensors(path, "safetensors file", "fetch or write it again")
+
+
+def _kind(network: PhotoNetwork) -> tuple[str, str]:
+    """Architecture and normalisation of a network, as they stand in its file."""
+    if isinstance(network, Enhancer):
+        return ARCHITECTURE, network.normalisation
+    return (SRCNN, "none") if isinstance(network, Srcnn) else (JOHNSON, "batch")
+
+
+def _network(path: Path, metadata: Mapping[str, str]) -> PhotoNetwork:
+    """An untrained network of the architecture that the file names; InputError where there is none such."""
+    architecture = metadata.get("architecture", "none given")
+    if architecture not in (ARCHITECTURE, SRCNN, JOHNSON):
+        raise InputError(f"{path}: architecture {architecture!r}, needed {ARCHITECTURE!r}; give a model file of dped")
+    if "sha256" not in metadata:
+        raise InputError(f"{path}: has no sha256 of its weights; give a model file of dped")
+    version = metadata.get("format_version", "none given")
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: model format version {version}, this program reads {FORMAT_VERSION}; update dped")
+    match architecture, metadata.get("normalisation"):
+        case "dped-enhancer", "instance":
+            return Enhancer("instance")
+        case "dped-enhancer", "batch":
+            return Enhancer("batch")
+        case "srcnn-enhancer", "none":
+            return Srcnn()
+        case "johnson-enhancer", "batch":
+            return Johnson()
+        case "dped-enhancer", other:
+            raise InputError(f"{path}: normalisation {other!r}, allowed are 'instance' and 'batch'")
+        case _, other:
+            raise InputError(f"{path}: normalisation {other!r} does not belong to {architecture}; write the file again")
+
+
+def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    """Say in a few words where `found` departs from the `expected` names, shapes and types; None where nowhere."""
+    for name in sorted(set(expected) | set(found)):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} does not belong there"
+        if found[name].shape != expected[name].shape or found[name].dtype != expected[name].dtype:
+            allowed = f"{tuple(expected[name].shape)} {expected[name].dtype}"
+            return f"{name} is {tuple(found[name].shape)} {found[name].dtype}, needed {allowed}"
+        if not torch.isfinite(found[name]).all():
+            return f"{name} holds values that are not finite"
+    return None
+
+
+def find_model(model: Path | str, models: Path) -> Path:
+    """Return the model file that `model` means; InputError lists the names there are."""
+    path = Path(model)
+    if path.is_dir() and (path / MODEL_IN_RUN).is_file():
+        return path / MODEL_IN_RUN
+    named = models / f"{model}.safetensors"
+    if path.is_file() or (not named.is_file() and path.suffix):
+        return path  # reading it says what is wrong with it
+    if named.is_file():
+        return named
+    known = ", ".join(sorted(file.stem for file in models.glob("*.safetensors"))) or "none yet"
+    raise InputError(
+        f"{model}: neither a model file nor the name of one in {models} (there: {known}); "
+        f"`dped import-checkpoint PREFIX --out {named}` puts one there"
+    )

@@ -1,0 +1,139 @@
+"""Training in several processes started by `torchrun`: who does what, and sums over all of them.
+
+Each process works on its share of every batch; gradients and statistics are summed, so that the result equals that of
+one process up to rounding, whatever the shares.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import nn as differentiable
+
+from dped_data.common.parent import end_with_agent
+from dped_data.errors import UsageError
+from dped_train.networks.dped import BatchNorm
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among all: its rank from 0, the number of processes, and the device it computes on."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one process that writes files and shows progress."""
+        return self.rank == 0
+
+
+@contextmanager
+def joined_processes(device: str) -> Iterator[Process]:
+    """Join the processes that `torchrun` started, or stand alone; leave them at the end.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", or "auto" for the first GPU there is. Under torchrun each process takes the
+            GPU of its local rank.
+    Raises:
+        UsageError: no such device here.
+    """
+    end_with_agent()
+    rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = chosen_device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
+    if count == 1:
+        yield Process(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Process(rank, count, chosen)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter], processes: int) -> None:
+    """Replace each gradient by its sum over all processes, in one exchange."""
+    if processes == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    start = 0
+    for gradient in gradients:
+        gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+        start += gradient.numel()
+
+
+def summed(figures: Tensor, processes: int) -> Tensor:
+    """Sum of `figures` over all processes, without gradient."""
+    if processes > 1:
+        torch.distributed.all_reduce(figures)
+    return figures
+
+
+class SharedBatchNorm(BatchNorm):
+    """Batch normalisation whose statistics in training are those of the whole batch, over all processes.
+
+    torch's own SyncBatchNorm refuses the CPU.
+    """
+
+    def forward(self, input: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to the same shape, as `BatchNorm`; N may differ between the processes."""
+        if not self.training:
+            return super().forward(input, relu, skip)
+        x = input.float()
+        sums = torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
+        sums = differentiable.all_reduce(sums)
+        count = sums[-1].detach()
+        mean, squares = (sums[:-1] / count).chunk(2)
+        variance = squares - mean.square()
+        self._follow(mean.detach(), variance.detach() * count / (count - 1))
+        normal = (x - mean.view(1, -1, 1, 1)) * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
+        x = (normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(input.dtype)
+        x = torch.relu(x) if relu else x
+        return x if skip is None else x + skip
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance, self.momentum)
+            self.num_batches_tracked += 1
+
+
+def share_batch_norms(module: nn.Module, processes: int) -> None:
+    """Make the batch normalisations of `module` use statistics over all processes; weights and names stay."""
+    if processes == 1:
+        return
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, BatchNorm):
+                shared = SharedBatchNorm(child.num_features)
+                shared.load_state_dict(child.state_dict())
+                setattr(parent, name, shared.to(next(child.parameters()).device))
+
+
+def chosen_device(wanted: str, local_rank: int | None = None) -> torch.device:
+    """The device that a person named; `auto` is the first GPU there is. UsageError where there is none such."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {wanted}: no such device; allowed are auto, cpu, cuda and cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {wanted}: allowed are cpu and cuda; choose one of them, or auto")
+    if device.type == "cuda":
+        index = local_rank if local_rank is not None else (device.index or 0)
+        if index >= torch.cuda.device_count():
+            raise UsageError(f"--device {wanted}: {torch.cuda.device_count()} GPUs here; use --device cpu or auto")
+        device = torch.device("cuda", index)
+    return device

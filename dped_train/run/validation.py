@@ -1,0 +1,58 @@
+"""Measure an enhancer on some patches of the val split while it is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dped_data.dataset.shards import PatchStore
+from dped_train.evaluate.comparison_sheet import comparison_sheet
+from dped_train.evaluate.metrics import ms_ssim, psnr
+from dped_train.networks.compared import PhotoNetwork
+from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
+
+AT_ONCE = 10
+PICTURE_ROWS = 4
+
+
+class Validation:
+    """A fixed choice of validation patches: at most `count`, spread evenly over the val split.
+
+    Attributes:
+        phone_psnr: mean PSNR of the untouched phone patches, dB; None where the split is empty.
+    """
+
+    def __init__(self, source: Path, count: int, device: torch.device) -> None:
+        store = PatchStore(source, "val")
+        rows = np.unique(np.linspace(0, len(store) - 1, min(count, len(store))).round().astype(np.int64))
+        self.device = device
+        self.phone, self.dslr = store.read(rows)
+        self.phone_psnr = self._scores(self.phone).get("val_psnr")
+
+    def measure(self, enhancer: PhotoNetwork) -> dict[str, float]:
+        """Mean PSNR (dB) and MS-SSIM of the enhanced patches as val_psnr and val_ms_ssim; nothing without patches."""
+        return self._scores(self._enhance(enhancer, self.phone))
+
+    def sheet(self, enhancer: PhotoNetwork) -> NDArray[np.uint8] | None:
+        """A picture of a few patches, phone | enhanced | DSLR; None without patches."""
+        if not len(self.phone):
+            return None
+        rows = np.unique(np.linspace(0, len(self.phone) - 1, PICTURE_ROWS).round().astype(np.int64))
+        return comparison_sheet([self.phone[rows], self._enhance(enhancer, self.phone[rows]), self.dslr[rows]])
+
+    @torch.no_grad()
+    def _enhance(self, enhancer: PhotoNetwork, phone: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        made = np.empty_like(phone)
+        for start in range(0, len(phone), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            made[part] = bytes_from_photos(enhancer(photos_from_bytes(phone[part], self.device)))
+        return made
+
+    def _scores(self, photos: NDArray[np.uint8]) -> dict[str, float]:
+        if not len(photos):
+            return {}
+        ours, dslr = photos_from_bytes(photos, self.device), photos_from_bytes(self.dslr, self.device)
+        return {"val_psnr": float(psnr(ours, dslr).mean()), "val_ms_ssim": float(ms_ssim(ours, dslr).mean())}

@@ -1,0 +1,35 @@
+"""Compiled loops never index outside their arrays, on pairs that take every path through the alignment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CODE = """
+import numpy as np
+from small_rig import pair
+from dped_data.align.pipeline import align_photos
+from dped_data.rigs import load_build_settings
+
+for index in range(4):
+    phone, dslr = pair(index)
+    near = dslr.copy()
+    near[90:200, 150:280] = dslr[90:200, 143:273]  # a near object, so that windows have rivals and others have none
+    for photo in (dslr, near):
+        for alignment in ("refined", "paper"):
+            align_photos(phone, photo, load_build_settings(None, {"patch_size": 48, "alignment": alignment}))
+print("inside")
+"""
+
+
+def test_alignment_reads_inside_its_arrays(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2]
+    environment = os.environ | {
+        "NUMBA_BOUNDSCHECK": "1",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(folder.parent)]),
+    }
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "inside", done.stderr

@@ -1,0 +1,181 @@
+"""Photos come out upright, sRGB, RGB and 8 bits, or raise one clear error."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from photo_files import adobe_rgb_from_srgb, oriented, png_header, smooth_photo, write_dng
+from PIL import ExifTags, Image, ImageCms
+
+from dped_data.errors import PhotoError
+from dped_data.photos.colour import srgb_decode, srgb_encode, srgb_from_adobe_rgb
+from dped_data.photos.exif import exif_with_time
+from dped_data.photos.reading import decode_photo, read_header, read_photo
+from dped_data.photos.writing import write_photo
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_comes_out_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    upright = smooth_photo()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"photo{suffix}"
+    write_photo(path, oriented(upright, orientation), quality=100, subsampling="4:4:4", exif=exif.tobytes())
+    photo = read_photo(path)
+    assert photo.shape == upright.shape
+    assert np.abs(photo.astype(int) - upright).max() <= (6 if suffix == ".jpg" else 0)
+    header = read_header(path)
+    assert (header.width_px, header.height_px) == (64, 48)
+
+
+def test_capture_time_survives_writing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    write_photo(path, smooth_photo(), exif=exif_with_time(1_500_000_000.125))
+    header = read_header(path)
+    assert header.time_s == pytest.approx(1_500_000_000.125, abs=1e-3)
+    assert header.has_subseconds
+
+
+def test_photo_without_exif_has_no_time(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.png", smooth_photo())
+    assert read_header(tmp_path / "a.png").time_s is None
+
+
+def test_grey_cmyk_16_bit_palette_and_alpha_become_rgb(tmp_path: Path) -> None:
+    photo = smooth_photo()
+    grey = photo[..., 0]
+    Image.fromarray(grey).save(tmp_path / "grey.jpg", quality=100)
+    Image.fromarray(photo).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100, subsampling=0)
+    cv2.imwrite(str(tmp_path / "deep.png"), photo[..., ::-1].astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "deep.tif"), photo[..., ::-1].astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "deepgrey.png"), grey.astype(np.uint16) * 257)
+    Image.fromarray(np.dstack([photo, np.full_like(grey, 128)])).save(tmp_path / "alpha.png")
+    grey_rgb = np.repeat(grey[..., None], 3, -1)
+    for name, truth, tolerance in [
+        ("grey.jpg", grey_rgb, 3),
+        ("cmyk.jpg", photo, 6),
+        ("deep.png", photo, 0),
+        ("deep.tif", photo, 0),
+        ("deepgrey.png", grey_rgb, 0),
+        ("alpha.png", photo, 0),
+    ]:
+        read = read_photo(tmp_path / name)
+        assert read.shape == photo.shape and read.dtype == np.uint8, name
+        assert np.abs(read.astype(int) - truth).max() <= tolerance, name
+
+
+def pale_photo() -> NDArray[np.uint8]:
+    """Colours whose Adobe RGB codes are not so dark that 8 bits are too coarse for them."""
+    return (100 + smooth_photo() // 2).astype(np.uint8)
+
+
+def test_adobe_rgb_mark_of_a_dslr_is_converted(tmp_path: Path) -> None:
+    photo = pale_photo()
+    exif = Image.Exif()
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.ColorSpace] = 65535
+    details[ExifTags.IFD.Interop] = {ExifTags.Interop.InteropIndex: "R03"}
+    write_photo(
+        tmp_path / "_MG_1.jpg", adobe_rgb_from_srgb(photo), quality=100, subsampling="4:4:4", exif=exif.tobytes()
+    )
+    assert np.abs(read_photo(tmp_path / "_MG_1.jpg").astype(int) - photo).mean() < 1
+    assert np.abs(adobe_rgb_from_srgb(photo).astype(int) - photo).mean() > 2  # the test can fail
+
+
+def test_adobe_rgb_arithmetic_inverts_the_encoding() -> None:
+    photo = pale_photo()
+    assert np.abs(srgb_from_adobe_rgb(adobe_rgb_from_srgb(photo)).astype(int) - photo).max() <= 2
+
+
+def test_srgb_transfer_curves_are_inverse() -> None:
+    code = np.linspace(0, 1, 1001, dtype=np.float32)
+    assert np.abs(srgb_encode(srgb_decode(code)) - code).max() < 1e-5
+
+
+def test_embedded_profile_is_converted(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    photo = smooth_photo()
+    write_photo(tmp_path / "a.png", photo, icc_profile=profile.tobytes())  # a profile of another kind is ignored
+    assert np.array_equal(read_photo(tmp_path / "a.png"), photo)
+    write_photo(tmp_path / "b.png", photo, icc_profile=b"not a profile")
+    assert np.array_equal(read_photo(tmp_path / "b.png"), photo)
+
+
+def test_the_largest_photos_of_todays_phones_are_no_bombs(tmp_path: Path) -> None:
+    (tmp_path / "200.png").write_bytes(png_header(16320, 12240))
+    header = read_header(tmp_path / "200.png")
+    assert (header.width_px, header.height_px) == (16320, 12240)
+
+
+def test_broken_files_raise_one_clear_error(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(smooth_photo(400, 600)).save(buffer, "JPEG", quality=95)
+    png = io.BytesIO()
+    Image.fromarray(smooth_photo()).save(png, "PNG")
+    cases = {
+        "cut.jpg": (buffer.getvalue()[:3000], "truncated JPEG"),
+        "empty.jpg": (b"", "empty file"),
+        "text.jpg": (b"these are not the photos you are looking for", "not a photo"),
+        "bomb.png": (png_header(60000, 60000), "more than 250 megapixels"),
+        "large.png": (png_header(16000, 16000), "more than 250 megapixels"),
+        "cut.png": (png.getvalue()[:-40], "truncated or damaged"),
+    }
+    for name, (data, words) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(PhotoError, match=words) as caught:
+            read_photo(tmp_path / name)
+        assert str(caught.value).startswith(f"{name}: ")
+    with pytest.raises(PhotoError, match="cannot be read"):
+        read_photo(tmp_path / "missing.jpg")
+
+
+def test_stray_bytes_between_markers_are_tolerated() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(smooth_photo()).save(buffer, "JPEG", quality=95)
+    data = buffer.getvalue()
+    stray = data[:-2] + b"\0\0\0" + data[-2:]  # before the end-of-image marker, as some phones write it
+    assert np.array_equal(decode_photo(stray, "a.jpg"), decode_photo(data, "a.jpg"))
+
+
+def test_heic_photos_are_read_with_the_extra(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra dped[heif]")
+    pillow_heif.register_heif_opener()
+    photo = smooth_photo(96, 128)
+    exif = exif_with_time(1_500_000_000)
+    Image.fromarray(photo).save(tmp_path / "a.heic", quality=95, exif=exif)
+    assert np.abs(read_photo(tmp_path / "a.heic").astype(int) - photo).mean() < 2
+    header = read_header(tmp_path / "a.heic")
+    assert (header.width_px, header.height_px, header.time_s) == (128, 96, 1_500_000_000)
+
+
+def test_raw_photos_are_developed_upright_with_the_extra(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy", reason="needs the extra dped[raw]")
+    write_dng(tmp_path / "a.dng")
+    photo = read_photo(tmp_path / "a.dng")
+    assert photo.shape == (320, 240, 3)
+    assert photo[20:140].mean() + 30 < photo[180:300].mean()  # what was left is on top
+    header = read_header(tmp_path / "a.dng")
+    assert (header.width_px, header.height_px, header.time_s) == (240, 320, 1_500_000_000)
+    (tmp_path / "b.dng").write_bytes((tmp_path / "a.dng").read_bytes()[:100])
+    with pytest.raises(PhotoError, match="RAW file"):
+        read_photo(tmp_path / "b.dng")
+
+
+def test_missing_extras_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "rawpy", None)
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    with pytest.raises(PhotoError, match=r"dped\[raw\]"):
+        decode_photo(b"II*\0", "a.CR2")
+    with pytest.raises(PhotoError, match=r"dped\[heif\]"):
+        decode_photo(b"\0\0\0\x18ftypheic", "a.heic")
+
+
+def test_unwritable_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"use \.jpg, \.png or \.tif"):
+        write_photo(tmp_path / "a.gif", smooth_photo())
