@@ -200,7 +200,7 @@ def build_dataset_command(
     from dped_data.captures.report import pairing_table
     from dped_data.common.remote_folder import is_remote
     from dped_data.dataset.summary import build_text
-    from dped_data.rigs import load_build_settings
+    from dped_data.settings import load_build_settings
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
         raise UsageError(

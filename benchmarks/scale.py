@@ -33,8 +33,7 @@ from dped_data import PatchStore, build_dataset
 from dped_data.common.parallel import process_count
 from dped_data.inspection import inspect_pairs
 from dped_data.photos.writing import write_photo
-from dped_data.rigs import load_build_settings
-from dped_data.settings import Camera, Rig
+from dped_data.settings import Camera, Rig, load_build_settings
 from dped_data.simulation import SimulationSettings, simulate_rig
 
 RIG = Rig("scale", "slr", (Camera("pocket", 160, 120), Camera("slr", 220, 147)))

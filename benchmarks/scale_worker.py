@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dped_data import build
-from dped_data.align.records import Capture
+from dped_data.captures.records import Capture
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.shards import ShardCapture
 from dped_data.settings import BuildSettings

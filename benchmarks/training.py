@@ -40,7 +40,7 @@ from make_shards import make_dataset  # noqa: E402
 from plain_layers import with_plain_layers  # noqa: E402
 
 from dped_data.common.malloc import keep_freed_memory  # noqa: E402
-from dped_data.dataset.shards import PatchStore  # noqa: E402
+from dped_data.dataset.store import PatchStore  # noqa: E402
 from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs  # noqa: E402
 from dped_train.losses import RELEASED, discriminator_loss, generator_losses  # noqa: E402
 from dped_train.networks.dped import Discriminator, Enhancer, initialise  # noqa: E402

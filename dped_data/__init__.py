@@ -8,7 +8,7 @@ from dped_data.common.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from dped_data.build import build_dataset
-    from dped_data.dataset.shards import PatchStore
+    from dped_data.dataset.store import PatchStore
 
 __all__ = ["PatchStore", "build_dataset"]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import AlignedCapture, Capture
+from dped_data.align.records import AlignedCapture
+from dped_data.captures.records import Capture
 from dped_data.captures.remote_headers import header_mirror, named_as
 from dped_data.common.cache import cache_folder
 from dped_data.common.dask_cluster import Cluster

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dped_data.align.records import SPLITS, Pairing, Split
 from dped_data.captures.find import find_captures
 from dped_data.captures.listing import has_camera
+from dped_data.captures.records import SPLITS, Pairing, Split
 from dped_data.captures.split import assign_splits
 from dped_data.dataset.capture_table import CAPTURES_NAME, read_captures
 from dped_data.errors import InputError, UsageError

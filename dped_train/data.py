@@ -16,8 +16,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import Split
-from dped_data.dataset.shards import PatchStore
+from dped_data.captures.records import Split
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 
 SMALLEST_PATCH_PX = 16  # VGG's four poolings and the discriminator's strides leave one pixel of it

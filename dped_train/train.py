@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dped_data.common.malloc import keep_freed_memory
 from dped_data.dataset.manifest import find_dataset
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_train.data import (
     DISCRIMINATOR_BATCH,
@@ -30,6 +30,7 @@ from dped_train.data import (
     open_pairs,
     read_ahead,
 )
+from dped_train.devices import precision_of
 from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator
@@ -40,7 +41,7 @@ from dped_train.run.feature_cache import FeatureCache
 from dped_train.run.folder import MODEL_NAME, held_run, last_checkpoint_text, resume_or_begin, run_facts, save_run
 from dped_train.run.log import RunRecord
 from dped_train.run.methods import recipe_of
-from dped_train.run.state import begin, place, precision_of
+from dped_train.run.state import begin, place
 from dped_train.run.validation import Validation
 from dped_train.settings import TrainSettings
 

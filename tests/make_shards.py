@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import SPLITS, Patches
+from dped_data.align.records import Patches
+from dped_data.captures.records import SPLITS
 from dped_data.common.files import sha256_of_file
 from dped_data.common.typed_settings import digest_of
 from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, write_manifest

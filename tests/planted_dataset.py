@@ -14,8 +14,9 @@ import skimage.data
 from numpy.typing import NDArray
 from scipy.ndimage import fourier_shift
 
-from dped_data.align.records import SPLITS, WINDOW_REASONS, Patches
+from dped_data.align.records import WINDOW_REASONS, Patches
 from dped_data.align.resampling import sample_dslr
+from dped_data.captures.records import SPLITS
 from dped_data.common.files import sha256_of_file
 from dped_data.common.typed_settings import digest_of, settings_dict
 from dped_data.dataset.capture_table import CaptureRow, write_captures

@@ -63,7 +63,7 @@ def test_format_page_names_every_field() -> None:
 
 
 def test_example_rigs_are_valid() -> None:
-    from dped_data.rigs import load_build_settings
+    from dped_data.settings import load_build_settings
 
     for path in sorted((ROOT / "examples").glob("*.toml")):
         load_build_settings(path, {})

@@ -8,11 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.align.kernels.kriging import STUDENT_DEGREES
 from dped_data.align.records import FieldPrior
 from dped_data.common.jit import FAST_MATH, njit
-
-STUDENT_DEGREES = 4.0
-"""Degrees of freedom of the measurement errors: tracks fail more often than a normal distribution says."""
 
 STUDENT_PEAK = 0.375
 """Density of Student's t with STUDENT_DEGREES at zero."""

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.capture_notes import compare_tones
-from dped_data.align.contrast import count_contrast
+from dped_data.align.capture_notes import compare_tones, count_contrast
 from dped_data.align.features import detect_features, match_features
 from dped_data.align.homography import estimate_homography
 from dped_data.align.paper_method import extract_paper_patches

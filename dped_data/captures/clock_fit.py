@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import ClockFit
 from dped_data.captures.clock_lines import Line, Times, all_differences, best_line, fit_line, pairs_near, window_counts
+from dped_data.captures.records import ClockFit
 
 TRIGGER_S = (0.3, 1.0)
 """How far apart the two shutters of one capture may fire while that is not yet measured: tried in this order."""

@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from dped_data.align.records import Capture, ClockFit, Pairing, Split, Unpaired
 from dped_data.captures.capture_times import PhotoTime, read_times
 from dped_data.captures.clock_fit import MIN_PAIRS
 from dped_data.captures.clock_lines import MAX_DRIFT
 from dped_data.captures.listing import CameraPhotos, list_cameras
 from dped_data.captures.pair_by_name import PhotoPairs, pair_by_name, share_of_equal_names
 from dped_data.captures.pair_by_time import pair_by_time
+from dped_data.captures.records import Capture, ClockFit, Pairing, Split, Unpaired
 from dped_data.settings import PairingSettings
 
 MIN_EQUAL_NAMES = 0.9

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dped_data.align.records import SPLITS, Split, Unpaired
+from dped_data.captures.records import SPLITS, Split, Unpaired
 from dped_data.common.work_folder import WORK_FOLDER
 from dped_data.errors import InputError
 from dped_data.photos.files import NOT_REGULAR
-from dped_data.photos.reading import PHOTO_SUFFIXES
+from dped_data.photos.formats import PHOTO_SUFFIXES
 
 _SUFFIXES_SHOWN = 5
 _CONTROLS = {"Cc", "Zl", "Zp"}

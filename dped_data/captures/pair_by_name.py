@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dped_data.align.records import Unpaired
 from dped_data.captures.listing import CameraPhotos, ListedPhoto
+from dped_data.captures.records import Unpaired
 
 _FILES_SHOWN = 3
 

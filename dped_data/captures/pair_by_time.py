@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import ClockFit, Unpaired
 from dped_data.captures.capture_times import PhotoTime, read_times
 from dped_data.captures.clock_fit import MIN_PAIRS, ClockUnknown, far_apart
 from dped_data.captures.listing import CameraPhotos, ListedPhoto
 from dped_data.captures.pair_by_name import PhotoPairs, namesakes
+from dped_data.captures.records import ClockFit, Unpaired
 from dped_data.captures.shot_pairs import Partners, pair_shots
 from dped_data.errors import InputError
 

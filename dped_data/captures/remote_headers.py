@@ -14,7 +14,8 @@ from dped_data.common.ownership import remove_in_work
 from dped_data.common.progress import progress
 from dped_data.common.remote_folder import RemoteFile, RemoteFolder, check_name, is_plain
 from dped_data.errors import InputError, PhotoError
-from dped_data.photos.reading import PHOTO_SUFFIXES, read_header
+from dped_data.photos.formats import PHOTO_SUFFIXES
+from dped_data.photos.reading import read_header
 
 _HEADER_BYTES = 2**18
 """Ours: where a JPEG's metadata and size end, embedded preview included; 1 to 5 % of a camera's photo."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from dped_data.align.records import SPLITS, Capture, ClockFit, Pairing, Split, Unpaired
+from dped_data.captures.records import SPLITS, Capture, ClockFit, Pairing, Split, Unpaired
 
 _ROWS = 10
 

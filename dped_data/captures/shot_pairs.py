@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import ClockFit
 from dped_data.captures.clock_fit import (
     MIN_PAIRS,
     NEIGHBOURHOOD_S,
@@ -18,6 +17,7 @@ from dped_data.captures.clock_fit import (
     stands_out,
 )
 from dped_data.captures.clock_lines import TYPICAL_DRIFT, Times, all_differences
+from dped_data.captures.records import ClockFit
 
 _GUARD = 1.25
 _STRETCH = 30

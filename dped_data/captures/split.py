@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from dped_data.align.records import Capture, Split
+from dped_data.captures.records import Capture, Split
 from dped_data.common.natural_order import natural_key
 from dped_data.settings import SplitSettings
 

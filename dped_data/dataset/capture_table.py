@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from dped_data.align.records import SPLITS, Unpaired
+from dped_data.captures.records import SPLITS, Unpaired
 from dped_data.common.csv_tables import Formatted, csv_text, read_table
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import read_limited

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import SPLITS
+from dped_data.captures.records import SPLITS
 from dped_data.common.markdown_card import LICENCE_LINES, Card, quoted, write_card
 from dped_data.dataset.layout import open_shard
 from dped_data.dataset.manifest import Manifest

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dped_data.align.records import SPLITS
+from dped_data.captures.records import SPLITS
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.names import path_inside, plain_name, shown

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +11,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import Patches, Split
+from dped_data.align.records import Patches
 from dped_data.common.files import atomic_path, system_error
 from dped_data.dataset.layout import open_shard
-from dped_data.dataset.manifest import Manifest, ShardEntry, read_manifest
-from dped_data.dataset.shard_check import PATCH_COLUMNS, check_size
-from dped_data.dataset.store import OpenShards
-from dped_data.errors import InputError
+from dped_data.dataset.shard_check import PATCH_COLUMNS
+from dped_data.dataset.store import PatchStore
 from dped_data.settings import FORMAT_VERSION
 
 __all__ = ["PATCH_COLUMNS", "PatchStore", "ShardCapture", "open_shard", "read_shard", "write_shard"]
@@ -154,115 +149,3 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
         texts_on_file = {key: file.attrs.get(key) for key in _ATTRIBUTES}
         attributes = {key: value for key, value in texts_on_file.items() if isinstance(value, str)}
     return captures, attributes
-
-
-class PatchStore:
-    """The patches of one split of a dataset, readable in any order.
-
-    Uncompressed shards are mapped into memory, so that a random batch costs no more than copying it. Shards are opened
-    when first read; a pickled copy carries no open file, and opens its own in the process that receives it.
-
-    Attributes:
-        folder: the dataset of one phone (OUT/<phone>).
-        split: "train", "val" or "test".
-        manifest: the dataset's manifest.
-        patch_size: side of the patches, pixels.
-    """
-
-    def __init__(self, folder: Path | str, split: Split) -> None:
-        """Open a split; reads only dataset.json. InputError if there is no such dataset or it is damaged.
-
-        A shard that is too short for the patches that the manifest says it has is refused here already: nobody plans
-        for patches that cannot be there.
-        """
-        self.folder = Path(folder)
-        self.split = split
-        self.manifest: Manifest = read_manifest(self.folder)
-        self.patch_size = self.manifest.patch_size
-        self.shards: tuple[ShardEntry, ...] = self.manifest.splits[split].shards
-        for entry in self.shards:
-            check_size(self.folder / entry.file, entry.patches, self.patch_size)
-        self._starts = np.cumsum([0, *(entry.patches for entry in self.shards)])
-        self._reset()
-
-    def _reset(self) -> None:
-        self._open = OpenShards(self.folder, self.shards, self.patch_size)
-
-    def __len__(self) -> int:
-        """Number of patches in the split."""
-        return int(self._starts[-1])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_open"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
-
-    @property
-    def digest(self) -> str:
-        """Digest of the settings the dataset was built with."""
-        return self.manifest.digest
-
-    def read(self, indices: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return copies of the patches at `indices`: phone and dslr, each (n, S, S, 3) uint8 RGB.
-
-        Raises:
-            IndexError: an index outside 0 .. len - 1.
-            InputError: a shard is missing or damaged.
-        """
-        wanted = np.asarray(indices, np.int64)
-        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
-            raise IndexError(f"patch indices must lie in 0 .. {len(self) - 1}")
-        shape = (len(wanted), self.patch_size, self.patch_size, 3)
-        phone, dslr = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
-        rows = wanted - self._starts[shard_of]
-        opened, pixels = -1, (phone, dslr)
-        for target in np.argsort(shard_of, kind="stable").tolist():
-            if (shard := int(shard_of[target])) != opened:
-                opened, pixels = shard, self._open.patches(shard)
-            row = int(rows[target])
-            try:
-                phone[target], dslr[target] = pixels[0][row], pixels[1][row]
-            except (OSError, ValueError, zlib.error):
-                path = self.folder / self.shards[shard].file
-                raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
-        return phone, dslr
-
-    def opened(self, entry: ShardEntry) -> AbstractContextManager[h5py.File]:
-        """Open a shard of the split as `open_shard` does; InputError also where the manifest says otherwise."""
-        return open_shard(self.folder / entry.file, (entry.patches, self.patch_size))
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Return a per-patch dataset of the whole split, such as "ncc" or "phone_xy", in the order of the indices."""
-        parts = []
-        for entry in self.shards:
-            with self.opened(entry) as file:
-                parts.append(file[name][:])
-        if not parts:
-            return np.empty((0,))
-        return np.concatenate(parts)
-
-    def capture_ids(self) -> list[str]:
-        """Return for every patch the id of the capture it was cut from."""
-        ids: list[str] = []
-        for entry in self.shards:
-            with self.opened(entry) as file:
-                names = file["captures"].asstr()[:]
-                ids += [str(name) for name in names[file["capture"][:]]]
-        return ids
-
-    def patch_id(self, index: int) -> str:
-        """Return where patch `index` comes from: shard, row, capture and position, as one line for people."""
-        shard = int(np.searchsorted(self._starts, index, side="right") - 1)
-        row = index - int(self._starts[shard])
-        entry = self.shards[shard]
-        with self.opened(entry) as file:
-            capture = file["captures"].asstr()[int(file["capture"][row])]
-            x, y = file["phone_xy"][row]
-        return f"{entry.file}:{row} capture {capture} at x={x} y={y}"
-
-    def settings_json(self) -> str:
-        """Return the settings of the build as JSON text, for records of what a model was trained on."""
-        return json.dumps(self.manifest.settings, sort_keys=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dped_data.align.records import CONTRAST_CLASSES, SPLITS
+from dped_data.align.records import CONTRAST_CLASSES
+from dped_data.captures.records import SPLITS
 from dped_data.dataset.manifest import Manifest
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from dped_data.common.files import write_bytes
-from dped_data.inspection.pictures import write_jpeg
 from dped_data.inspection.previews import GREY, covered, mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, PatchSample, StoredCapture
 
@@ -197,3 +197,9 @@ def _write_sheet(
     rows = [np.concatenate(list(patches[chosen]), axis=1) for patches in (phone, dslr)]
     write_jpeg(folder / "patches.jpg", np.concatenate(rows), 92)
     return [int(k) for k in chosen]
+
+
+def write_jpeg(path: Path, pixels: NDArray[np.uint8], quality: int, subsampling: str = "444") -> None:
+    """Write an RGB picture as JPEG."""
+    data = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", subsampling)
+    write_bytes(path, data)

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import SPLITS
+from dped_data.captures.records import SPLITS
 from dped_data.dataset.capture_table import CAPTURES_NAME, CaptureRow, read_captures
 from dped_data.dataset.manifest import ShardEntry, read_manifest
 from dped_data.dataset.shards import open_shard

@@ -13,7 +13,8 @@ from dped_data.inspection.records import StoredCapture
 from dped_data.photos.bounds import check_expansion
 from dped_data.photos.exif import orientation_of, read_exif
 from dped_data.photos.files import read_bytes
-from dped_data.photos.reading import JPEG_SUFFIXES, decode_jpeg, opened_photo, read_header, read_photo
+from dped_data.photos.formats import JPEG_SUFFIXES
+from dped_data.photos.reading import decode_jpeg, opened_photo, read_header, read_photo
 
 GREY = 128
 """What is shown where there is nothing."""

@@ -18,7 +18,7 @@ from dped_data.inspection.capture_page import CAPTURES_FOLDER
 from dped_data.inspection.page import PAGE_NAME
 from dped_data.inspection.report import InspectReport
 from dped_data.photos.files import FileState, file_state, read_bytes
-from dped_data.photos.reading import PHOTO_SUFFIXES
+from dped_data.photos.formats import PHOTO_SUFFIXES
 
 REVIEW_NAME = "review.csv"
 _SERVED_FOLDERS = ("assets", "data", CAPTURES_FOLDER)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
-from dped_data.align.records import CONTRAST_CLASSES, CONTRAST_LIMITS, SPLITS, WINDOW_REASONS
+from dped_data.align.records import CONTRAST_CLASSES, CONTRAST_LIMITS, WINDOW_REASONS
+from dped_data.captures.records import SPLITS
 from dped_data.inspection.records import CaptureFigures
 from dped_data.inspection.report import FieldCell, Histogram, Quantiles, Summary
 from dped_data.inspection.settings import InspectSettings

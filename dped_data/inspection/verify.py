@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dped_data.align.records import SPLITS
+from dped_data.captures.records import SPLITS
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress_bar
 from dped_data.common.typed_settings import digest_of

@@ -36,3 +36,10 @@ def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         linear = linear_of_code[pixels[start : start + 256]] @ matrix.T
         result[start : start + 256] = np.rint(srgb_encode(np.clip(linear, 0, 1)) * 255)
     return result
+
+
+def linear_light(values: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return sRGB values as linear light, 0 to 1 (IEC 61966-2-1)."""
+    encoded = values / 255.0
+    linear: NDArray[np.float64] = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    return linear

@@ -8,9 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -34,12 +32,9 @@ from dped_data.photos.colour import srgb_from_adobe_rgb
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import capture_time, orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
+from dped_data.photos.formats import HEIF_SUFFIXES, RAW_SUFFIXES, PhotoHeader
+from dped_data.photos.raw import decode_raw, raw_header
 
-JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
-HEIF_SUFFIXES = frozenset({".heic", ".heif"})
-RAW_SUFFIXES = frozenset({".cr2", ".dng"})
-PHOTO_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff"} | HEIF_SUFFIXES | RAW_SUFFIXES
-"""File suffixes (lower case) that count as photos."""
 _FORMATS = ("JPEG", "PNG", "TIFF")
 """What Pillow may take a file for, whatever its name; HEIC by its suffix only, since it needs an extra."""
 
@@ -54,26 +49,10 @@ _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
 }
 
 
-@dataclass(frozen=True)
-class PhotoHeader:
-    """What a photo says of itself without being decoded.
-
-    Attributes:
-        width_px, height_px: size when upright.
-        time_s: capture time by the camera's clock, seconds since 1970 without a time zone; None if not stated.
-        has_subseconds: whether the time is finer than a second.
-    """
-
-    width_px: int
-    height_px: int
-    time_s: float | None
-    has_subseconds: bool
-
-
 def read_header(path: Path) -> PhotoHeader:
     """Read a photo's upright size and EXIF capture time without decoding it; PhotoError if it is no photo."""
     if path.suffix.lower() in RAW_SUFFIXES:
-        return _raw_header(path)
+        return raw_header(path)
     with opened_photo(path) as image:
         exif = read_exif(image)
         width, height = image.size
@@ -101,7 +80,7 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
     if not data:
         raise PhotoError(name, "empty file (0 bytes)")
     if Path(name).suffix.lower() in RAW_SUFFIXES:
-        return _decode_raw(data, name)
+        return decode_raw(data, name)
     with opened_photo(data, name) as image:
         check_expansion(name, image.format, image.width, image.height, len(data))
         exif = read_exif(image)
@@ -156,46 +135,6 @@ def _is_heif(name: str) -> bool:
         raise PhotoError(name, "HEIC photos need an extra: pip install 'dped[heif]'") from None
     pillow_heif.register_heif_opener()
     return True
-
-
-@contextmanager
-def _opened_raw(data: bytes, name: str) -> Iterator[Any]:
-    """Open a RAW file with LibRaw, which reads the header only; refuse what it does not know or what is too large."""
-    try:
-        import rawpy
-    except ImportError:
-        raise PhotoError(name, "camera RAW photos need an extra: pip install 'dped[raw]'") from None
-    fault = "damaged or unknown camera RAW file"
-    with decoding(name, fault):
-        raw = rawpy.imread(io.BytesIO(data))
-    with raw:
-        with decoding(name, fault):
-            sizes = raw.sizes
-            width, height = (max(a, b) for a, b in ((sizes.width, sizes.raw_width), (sizes.height, sizes.raw_height)))
-            check_size(name, width, height)
-            check_expansion(name, "RAW", width, height, len(data))
-        yield raw
-
-
-def _decode_raw(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Develop with the camera's white balance to sRGB; LibRaw turns the photo upright."""
-    with _opened_raw(data, name) as raw, decoding(name, "damaged or unknown camera RAW file"):
-        developed: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True)
-        return developed if developed.shape[2] == 3 else np.repeat(developed[..., :1], 3, axis=2)  # grey sensors
-
-
-def _raw_header(path: Path) -> PhotoHeader:
-    data = read_bytes(path)
-    with _opened_raw(data, path.name) as raw:
-        width, height = raw.sizes.width, raw.sizes.height
-        if raw.sizes.flip in (5, 6):  # LibRaw: a quarter turn either way
-            width, height = height, width
-    with suppress(PhotoError), decoding(path.name, "damaged EXIF block"):
-        # CR2 and DNG are TIFF files; Pillow refuses them for their pixels, but reads their tags.
-        exif = Image.Exif()
-        exif.load(b"Exif\0\0" + data)
-        return PhotoHeader(width, height, *capture_time(exif))
-    return PhotoHeader(width, height, None, False)
 
 
 def decode_jpeg(data: bytes, name: str, least_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:

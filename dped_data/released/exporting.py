@@ -18,14 +18,14 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from dped_data.align.records import SPLITS, Split
+from dped_data.captures.records import SPLITS, Split
 from dped_data.common.csv_tables import Formatted, csv_text
 from dped_data.common.folder_lock import held
 from dped_data.common.ownership import publish_folder, temporary_folder
 from dped_data.common.parallel import Backend, run_parallel
 from dped_data.common.progress import progress_bar
 from dped_data.dataset.manifest import Manifest, find_dataset, read_manifest
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align.ncc import correlate_patches
-from dped_data.align.records import Capture, Patches, Split, Unpaired
+from dped_data.align.records import Patches
 from dped_data.captures.listing import list_folder
 from dped_data.captures.pair_by_name import pair_by_name
+from dped_data.captures.records import Capture, Split, Unpaired
 from dped_data.common.files import sha256_of_file
 from dped_data.common.names import plain_name
 from dped_data.common.natural_order import natural_key

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dped_data.align.records import Split
+from dped_data.captures.records import Split
 from dped_data.errors import InputError
 
 SPLIT_FOLDERS: Mapping[Split, str] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.records import SPLITS
+from dped_data.captures.records import SPLITS
 from dped_data.common.names import shown
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress

@@ -16,7 +16,7 @@ from dped_data.common.progress import progress_bar
 from dped_data.common.work_folder import WORK_FOLDER, is_marked
 from dped_data.common.written_record import Written, recorded_files
 from dped_data.errors import InputError, UsageError
-from dped_data.photos.reading import PHOTO_SUFFIXES
+from dped_data.photos.formats import PHOTO_SUFFIXES
 from dped_data.study.answers_file import check_unanswered, forget_study
 from dped_data.study.clean_copy import CleanCopy, clean_copy
 from dped_data.study.records import Study, StudyGroup, StudyPhoto

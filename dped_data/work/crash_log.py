@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
-from dped_data.align.records import Capture
+from dped_data.captures.records import Capture
 from dped_data.common.malloc import refusals_told
 from dped_data.common.ownership import remove
 from dped_data.dataset.capture_table import CaptureRow

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dped_data.align.records import CONTRAST_CLASSES, SPLITS, Unpaired
+from dped_data.align.records import CONTRAST_CLASSES
+from dped_data.captures.records import SPLITS, Unpaired
 from dped_data.common.files import atomic_write_text, written_state
 from dped_data.common.folder_lock import held
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json

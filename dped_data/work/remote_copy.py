@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dped_data.align.records import SPLITS
+from dped_data.captures.records import SPLITS
 from dped_data.common.cache import cache_folder, locked_cache
 from dped_data.common.files import sha256_of_file
 from dped_data.common.folder_lock import LOCK_NAME

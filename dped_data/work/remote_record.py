@@ -18,7 +18,7 @@ from typing import Any
 
 import h5py
 
-from dped_data.align.records import SPLITS
+from dped_data.captures.records import SPLITS
 from dped_data.common.files import sha256_of_file
 from dped_data.common.markdown_card import CARD_NAME, NEW_CARD_NAME
 from dped_data.common.remote_folder import RemoteFile, RemoteFolder, is_plain

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from dped_data.align.records import SPLITS, Capture, Split
+from dped_data.captures.records import SPLITS, Capture, Split
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.names import path_inside

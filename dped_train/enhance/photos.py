@@ -23,14 +23,15 @@ from dped_data.common.work_folder import ForeignFileError
 from dped_data.common.written_record import Written, is_ours
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.photos.files import MTIME
-from dped_data.photos.reading import PHOTO_SUFFIXES, read_photo
-from dped_train.devices import multiplies_in_bfloat16
+from dped_data.photos.formats import PHOTO_SUFFIXES
+from dped_data.photos.reading import read_photo
+from dped_data.photos.writing import SUFFIXES, carried_exif, write_enhanced
+from dped_train.devices import _device, _dtype
 from dped_train.enhance.done_list import EnhanceRecord, NotedPhoto, check_record
 from dped_train.enhance.overlapping_strips import LocalPhotoEnhancer, photo_enhancer
 from dped_train.enhance.settings import CHANGES_NO_PIXEL, EnhanceSettings
 from dped_train.enhance.streaming import WholePhotoEnhancer, map_bytes_within
 from dped_train.networks.file import find_model, load_enhancer
-from dped_train.photo_output import SUFFIXES, carried_exif, write_enhanced
 
 PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer
 
@@ -259,24 +260,6 @@ def _pixels(
         blended = np.clip(rows * np.float32(settings.strength) + before, 0, 1)
         pixels[first : first + len(rows), left:] = np.rint(blended * np.float32(top))
     return pixels
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name}: not usable here ({reason}); try cpu") from error
-    return device
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bf16" else torch.float32
-    return torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32
 
 
 def _facts(model_digest: str, settings: EnhanceSettings, dtype: torch.dtype) -> dict[str, object]:

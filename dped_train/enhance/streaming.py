@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dped_data.common.malloc import keep_freed_memory
+from dped_train.cpu.rgb_convolution import taps_by_row
 from dped_train.cpu.winograd import Conv3x3, weight_planes
 from dped_train.enhance.stored_maps import CompactMap, ExactMap, bytes_per_row
 from dped_train.enhance.strip_layers import (
@@ -41,7 +42,7 @@ from dped_train.enhance.strip_layers import (
     residual_block,
     rows_from,
 )
-from dped_train.networks.dped import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm, taps_by_row
+from dped_train.networks.dped import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm
 
 STRIP_BYTES = {torch.float32: 8_000_000, torch.bfloat16: 6_000_000}  # ours: of one strip of 64 channels on a CPU
 GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skimage.exposure import adjust_gamma, rescale_intensity
 from skimage.transform import downscale_local_mean
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.photos.reading import read_photo
 from dped_train.evaluate.capture_photos import capture_photos
 

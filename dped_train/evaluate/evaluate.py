@@ -11,16 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dped_data.align.records import Split
+from dped_data.captures.records import Split
 from dped_data.common.csv_tables import Formatted, csv_text
 from dped_data.common.files import atomic_write_text
 from dped_data.common.ownership import check_free
 from dped_data.common.progress import progress
 from dped_data.dataset.manifest import find_dataset
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import UsageError
 from dped_data.photos.writing import write_photo
 from dped_train.data import open_pairs
+from dped_train.devices import chosen_device
 from dped_train.evaluate.automatic_levels import AdjustedPatches
 from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap
 from dped_train.evaluate.comparison_sheet import comparison_sheet
@@ -30,7 +31,6 @@ from dped_train.evaluate.lpips import load_lpips
 from dped_train.evaluate.metrics import ms_ssim, psnr, ssim
 from dped_train.networks.file import load_enhancer
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
-from dped_train.run.distributed import chosen_device
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """Two (N, 3, H, W) batches in [0, 1] to (N,)."""

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.dataset.shards import PatchStore, open_shard
+from dped_data.dataset.shards import open_shard
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
 from dped_data.photos.reading import read_photo
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dped_data.common.ownership import remove
 from dped_data.common.typed_settings import settings_dict
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.photos.files import file_state
 from dped_train.data import open_pairs
 from dped_train.evaluate.bootstrap import Figure

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from dped_data.align.records import Split
+from dped_data.captures.records import Split
 from dped_data.common.files import atomic_write_text, written_state
 from dped_data.common.folder_lock import held
 from dped_data.common.written_record import Written

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.photos.reading import read_photo
+from dped_train.devices import chosen_device
 from dped_train.enhance.overlapping_strips import photo_enhancer
 from dped_train.evaluate.automatic_levels import automatic_levels, with_levels
 from dped_train.evaluate.capture_photos import CapturePhotos, capture_photos
@@ -20,7 +21,6 @@ from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.networks.file import load_enhancer
 from dped_train.reproduction.candidates import Candidate
 from dped_train.reproduction.measure import Row
-from dped_train.run.distributed import chosen_device
 
 Photo = NDArray[np.uint8]
 MAP_BYTES = 500_000_000

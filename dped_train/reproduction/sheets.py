@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.photos.writing import write_photo
+from dped_train.devices import chosen_device
 from dped_train.evaluate.comparison_sheet import GAP_PX, WHITE, comparison_sheet
 from dped_train.evaluate.evaluate import spread_rows
 from dped_train.evaluate.limitations import limitation_columns
@@ -20,7 +21,6 @@ from dped_train.losses import blur
 from dped_train.networks.file import load_enhancer
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 from dped_train.reproduction.measure import Row
-from dped_train.run.distributed import chosen_device
 
 Photos = NDArray[np.uint8]
 HEADING_PX = 22

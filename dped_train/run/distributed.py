@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed import nn as differentiable
 
 from dped_data.common.parent import end_with_agent
-from dped_data.errors import UsageError
+from dped_train.devices import chosen_device
 from dped_train.networks.dped import BatchNorm
 
 
@@ -120,20 +120,3 @@ def share_batch_norms(module: nn.Module, processes: int) -> None:
                 shared = SharedBatchNorm(child.num_features)
                 shared.load_state_dict(child.state_dict())
                 setattr(parent, name, shared.to(next(child.parameters()).device))
-
-
-def chosen_device(wanted: str, local_rank: int | None = None) -> torch.device:
-    """The device that a person named; `auto` is the first GPU there is. UsageError where there is none such."""
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device {wanted}: no such device; allowed are auto, cpu, cuda and cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {wanted}: allowed are cpu and cuda; choose one of them, or auto")
-    if device.type == "cuda":
-        index = local_rank if local_rank is not None else (device.index or 0)
-        if index >= torch.cuda.device_count():
-            raise UsageError(f"--device {wanted}: {torch.cuda.device_count()} GPUs here; use --device cpu or auto")
-        device = torch.device("cuda", index)
-    return device

@@ -15,7 +15,7 @@ from dped_data.common.folder_lock import held
 from dped_data.common.foreign_files import typed
 from dped_data.common.typed_settings import changed_settings, settings_dict
 from dped_data.common.written_record import Written
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
 from dped_train.networks.file import enhancer_metadata, save_enhancer
 from dped_train.run.checkpoint import list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint

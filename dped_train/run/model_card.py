@@ -8,7 +8,7 @@ from typing import Any
 
 from dped_data.common.markdown_card import LICENCE_LINES, Card, quoted, write_card
 from dped_data.common.typed_settings import changed_settings, settings_dict
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 
 _METRICS = (("val_psnr", "psnr", "PSNR, dB"), ("val_ms_ssim", "ms-ssim", "MS-SSIM"))

@@ -12,7 +12,6 @@ from torch import nn
 
 from dped_data.common.foreign_files import typed
 from dped_data.errors import InputError
-from dped_train.devices import multiplies_in_bfloat16
 from dped_train.losses import Recipe
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator, initialise
@@ -133,10 +132,3 @@ def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Pro
 def place(network: Network, device: torch.device) -> Network:
     """Bring a network to `device` with its kernels channels last, the layout of the photos."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype:
-    """The type in which the convolutions compute. `auto`: bfloat16 where the device multiplies in it, else float32."""
-    if settings.precision != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
-    return torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_train.evaluate.comparison_sheet import comparison_sheet
 from dped_train.evaluate.metrics import ms_ssim, psnr
 from dped_train.networks.compared import PhotoNetwork

@@ -19,12 +19,12 @@ from small_rig import write_rig
 
 from dped_data.build import build_dataset
 from dped_data.dataset.review_file import read_review
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.inspection.pipeline import inspect_pairs
 from dped_data.inspection.review_server import ReviewServer
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 
 pytestmark = pytest.mark.browser
 

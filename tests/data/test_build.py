@@ -23,8 +23,7 @@ from dped_data.errors import InputError, UsageError
 from dped_data.inspection.verify import verify_dataset
 from dped_data.photos.reading import read_photo
 from dped_data.plan import choose_phone, plan_dataset
-from dped_data.rigs import load_build_settings
-from dped_data.settings import BuildSettings
+from dped_data.settings import BuildSettings, load_build_settings
 from dped_data.work.units import all_shards, splits_on_disk
 
 COUNT = 6

@@ -21,7 +21,7 @@ from dped_data.build import BuildReport
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.errors import InputError
 from dped_data.photos.writing import write_photo
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 
 ROOT = Path(__file__).parents[2]
 

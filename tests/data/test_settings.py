@@ -9,8 +9,7 @@ import pytest
 
 from dped_data.common.typed_settings import changed_settings, digest_of, setting_fields, settings_dict
 from dped_data.errors import UsageError
-from dped_data.rigs import load_build_settings
-from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings
+from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings, load_build_settings
 
 RIG = """[rig]
 name = "city100"

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from dped_data import PatchStore, build_dataset
-from dped_data.align.records import SPLITS
 from dped_data.build import BuildReport
+from dped_data.captures.records import SPLITS
 from dped_data.inspection.remeasure import remeasure_shifts
-from dped_data.rigs import load_build_settings
-from dped_data.settings import PAPER_RIG, BuildSettings
+from dped_data.settings import PAPER_RIG, BuildSettings, load_build_settings
 from dped_data.simulation import SimulationSettings, score_dataset, simulate_rig
 
 pytestmark = pytest.mark.realdata

@@ -102,6 +102,7 @@ class NoPool:
 def prepare() -> None:
     """Import what the commands import, and place the points that no audit event marks."""
     import cv2
+    import dped_data.rigs
     import torch
     import torch._dynamo
     import torch.utils.tensorboard
@@ -117,7 +118,6 @@ def prepare() -> None:
     import dped_data.inspection
     import dped_data.photos.reading
     import dped_data.released
-    import dped_data.rigs
     import dped_train.enhance.photos
     import dped_train.train  # noqa: F401
 

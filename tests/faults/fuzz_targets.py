@@ -33,15 +33,16 @@ from dped_data.common.typed_settings import digest_of, settings_dict
 from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures
 from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
 from dped_data.dataset.review_file import read_review
-from dped_data.dataset.shards import PatchStore, ShardCapture, open_shard, read_shard, write_shard
+from dped_data.dataset.shards import ShardCapture, open_shard, read_shard, write_shard
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import CaptureRejected, InputError
 from dped_data.inspection.dataset_reader import open_dataset, stored_captures
 from dped_data.inspection.previews import read_preview
 from dped_data.inspection.verify import verify_dataset
 from dped_data.photos.exif import exif_with_time
 from dped_data.photos.reading import read_header
-from dped_data.rigs import load_build_settings
-from dped_data.settings import FORMAT_VERSION, BuildSettings
+from dped_data.photos.writing import carried_exif
+from dped_data.settings import FORMAT_VERSION, BuildSettings, load_build_settings
 from dped_data.study.clean_copy import clean_copy
 from dped_data.study.order import shown_questions
 from dped_data.study.records import Study, StudyGroup, StudyPhoto
@@ -53,7 +54,6 @@ from dped_train.enhance.done_list import EnhanceRecord
 from dped_train.networks.dped import Enhancer
 from dped_train.networks.file import load_enhancer, save_enhancer
 from dped_train.networks.tensorflow_checkpoint import enhancer_from_arrays, read_bundle
-from dped_train.photo_output import carried_exif
 from dped_train.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, unpack_module
 
 ALLOWED = (InputError, CaptureRejected)

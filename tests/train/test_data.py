@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from make_shards import make_dataset
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
 from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs, open_pairs, read_ahead
 

@@ -18,7 +18,7 @@ import torch
 from make_shards import make_dataset
 from numpy.typing import NDArray
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_train.data import DISCRIMINATOR_BATCH, GENERATOR_BATCH, PatchPairs
 from dped_train.losses import RELEASED, discriminator_loss, generator_losses

@@ -9,9 +9,9 @@ import torch
 
 from dped_data.common.typed_settings import load_settings, setting_fields
 from dped_data.errors import UsageError
+from dped_train.devices import precision_of
 from dped_train.losses import PAPER, RELEASED
 from dped_train.run.methods import recipe_of
-from dped_train.run.state import precision_of
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 
 CPU = torch.device("cpu")

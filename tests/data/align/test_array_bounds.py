@@ -11,7 +11,7 @@ CODE = """
 import numpy as np
 from small_rig import pair
 from dped_data.align.pipeline import align_photos
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 
 for index in range(4):
     phone, dslr = pair(index)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 from tests.data.planted_scene import identity, photo
 
-from dped_data.align.capture_notes import compare_tones, linear_light
+from dped_data.align.capture_notes import compare_tones
 from dped_data.align.smooth_map import smooth_map_of_homography
+from dped_data.photos.colour import linear_light
 
 SAME = smooth_map_of_homography(np.eye(3), (400, 300), (400, 300))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dped_data.align.contrast import count_contrast
+from dped_data.align.capture_notes import count_contrast
 
 
 def test_counts_considered_and_kept_windows_by_class() -> None:

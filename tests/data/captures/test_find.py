@@ -12,8 +12,8 @@ from camera_clocks import moments, shoot
 from photo_files import png_header
 from PIL import Image
 
-from dped_data.align.records import ClockFit, Pairing
 from dped_data.captures.find import find_captures
+from dped_data.captures.records import ClockFit, Pairing
 from dped_data.captures.report import clock_text, pairing_table
 from dped_data.captures.split import assign_splits
 from dped_data.errors import InputError

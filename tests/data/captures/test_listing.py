@@ -20,8 +20,7 @@ from dped_data.dataset.capture_table import read_captures
 from dped_data.errors import InputError
 from dped_data.inspection.verify import verify_dataset
 from dped_data.photos.writing import write_photo
-from dped_data.rigs import load_build_settings
-from dped_data.settings import PairingSettings
+from dped_data.settings import PairingSettings, load_build_settings
 from dped_data.simulation.scenes import list_photos
 from dped_data.study.create import create_study, study_sets
 

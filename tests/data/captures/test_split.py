@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from dped_data.align.records import Capture, Split
+from dped_data.captures.records import Capture, Split
 from dped_data.captures.split import assign_splits, find_sessions
 from dped_data.common.natural_order import natural_key
 from dped_data.settings import SplitSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dped_data.align.records import Unpaired
+from dped_data.captures.records import Unpaired
 from dped_data.common.csv_tables import Formatted, csv_text, read_table
 from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures, write_unpaired
 from dped_data.dataset.review_file import Decision, append_decision, read_decisions, read_review

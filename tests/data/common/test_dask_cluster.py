@@ -19,8 +19,7 @@ from dped_data import build_dataset
 from dped_data.build import BuildReport
 from dped_data.common.work_folder import make_work_folder
 from dped_data.errors import InputError
-from dped_data.rigs import load_build_settings
-from dped_data.settings import BuildSettings
+from dped_data.settings import BuildSettings, load_build_settings
 
 pytest.importorskip("distributed", reason="needs the extra dped[dask]")
 

@@ -14,7 +14,7 @@ import pytest
 
 from dped_data.common.foreign_files import parse_json, read_json, read_limited, typed
 from dped_data.errors import UsageError
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dped_data.common.markdown_card import CARD_NAME, NEW_CARD_NAME, Card, quote
 from dped_data.dataset.card import dataset_card
 from dped_data.dataset.manifest import read_manifest
 from dped_data.dataset.shards import open_shard
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 
 CARD = Card(("license: unknown",), ("size: 3",), "Title", "Say more.", "Three patches.")
 

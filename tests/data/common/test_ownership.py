@@ -18,7 +18,7 @@ from dped_data.common.ownership import keep_changed, move, put, remove, remove_i
 from dped_data.common.work_folder import MARK_NAME, WORK_FOLDER, ForeignFileError, make_work_folder
 from dped_data.common.written_record import Written, is_ours, recorded_files, written_as
 from dped_data.errors import InputError
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 from dped_data.simulation.demo_photos import demo_folder
 
 

@@ -14,7 +14,8 @@ import pytest
 from dped_data.align.records import Patches
 from dped_data.common.files import sha256_of_file
 from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
-from dped_data.dataset.shards import PatchStore, ShardCapture, open_shard, write_shard
+from dped_data.dataset.shards import ShardCapture, open_shard, write_shard
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
 
 SIZE = 20

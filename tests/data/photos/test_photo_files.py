@@ -16,10 +16,9 @@ from dped_data.errors import PhotoError
 from dped_data.inspection.previews import read_preview
 from dped_data.photos.files import LARGEST_FILE, file_state, read_bytes, read_photo_file, sha256_of_photo
 from dped_data.photos.reading import read_header, read_photo
-from dped_data.photos.writing import write_photo
+from dped_data.photos.writing import carried_exif, write_photo
 from dped_data.study.clean_copy import clean_copy
 from dped_data.work.photo_reader import PhotoReader
-from dped_train.photo_output import carried_exif
 
 
 def as_socket(path: Path) -> None:

@@ -18,10 +18,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from dped_data.align.records import SPLITS, Split
+from dped_data.captures.records import SPLITS, Split
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.manifest import read_manifest
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection import inspect_pairs, terminal_text
 from dped_data.inspection.settings import InspectSettings

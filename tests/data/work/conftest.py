@@ -11,8 +11,7 @@ import small_rig
 
 from dped_data import build_dataset
 from dped_data.common.remote_folder import _opened
-from dped_data.rigs import load_build_settings
-from dped_data.settings import BuildSettings
+from dped_data.settings import BuildSettings, load_build_settings
 
 
 @pytest.fixture(scope="package")

@@ -21,7 +21,7 @@ from dped_data.build import BuildReport
 from dped_data.common.work_folder import make_work_folder
 from dped_data.dataset.capture_table import read_captures
 from dped_data.errors import InputError
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 from dped_data.work.crash_log import UnitWatch, read_watch, watch_path
 from dped_data.work.crash_safe_pool import run_units
 from dped_data.work.units import WORK_FOLDER, all_shards

@@ -11,7 +11,7 @@ import h5py
 import pytest
 from no_waiting import no_waiting
 
-from dped_data.align.records import Capture, Split
+from dped_data.captures.records import Capture, Split
 from dped_data.common.files import atomic_path, written_state
 from dped_data.common.work_folder import ForeignFileError, make_work_folder
 from dped_data.common.written_record import Written

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms
 
-from dped_train.photo_output import LARGEST_JPEG_EXIF, carried_exif, srgb_profile, write_enhanced
+from dped_data.photos.writing import LARGEST_JPEG_EXIF, carried_exif, srgb_profile, write_enhanced
 
 
 def photo_with_exif(path: Path, maker_note: bytes = b"note", byte_order: str = "<") -> None:

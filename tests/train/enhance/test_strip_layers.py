@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dped_train.cpu.rgb_convolution import taps_by_row
 from dped_train.cpu.winograd import weight_planes
 from dped_train.enhance.strip_layers import (
     Affine,
@@ -22,7 +23,7 @@ from dped_train.enhance.strip_layers import (
     residual_block,
     rows_from,
 )
-from dped_train.networks.dped import OUTPUT_OFFSET, OUTPUT_SCALE, taps_by_row
+from dped_train.networks.dped import OUTPUT_OFFSET, OUTPUT_SCALE
 
 HEIGHT = 23
 CUTS = [[23], [1] * 23, [2, 1, 9, 3, 8], [22, 1]]

@@ -9,7 +9,7 @@ import pytest
 from make_shards import make_dataset, make_pairs
 from skimage import data as samples
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import UsageError
 from dped_data.photos.writing import write_photo
 from dped_train.evaluate.automatic_levels import AdjustedPatches, adjusted, automatic_levels, with_levels

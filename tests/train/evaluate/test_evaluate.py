@@ -14,7 +14,7 @@ from make_shards import make_dataset
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from vgg16_files import seeded_linear, seeded_vgg16, write_linear, write_vgg16
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo

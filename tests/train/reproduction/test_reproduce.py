@@ -14,12 +14,12 @@ import pytest
 from small_rig import write_rig
 
 from dped_data.build import build_dataset
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
 from dped_data.released import import_dped
-from dped_data.rigs import load_build_settings
+from dped_data.settings import load_build_settings
 from dped_train.evaluate.evaluate import evaluate
 from dped_train.reproduction import reproduce, reproduction_text, tables
 from dped_train.reproduction.measure import listing, weights_digest

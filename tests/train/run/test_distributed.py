@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from dped_data.errors import UsageError
+from dped_train.devices import chosen_device
 from dped_train.networks.dped import Enhancer
-from dped_train.run.distributed import SharedBatchNorm, chosen_device, joined_processes, share_batch_norms
+from dped_train.run.distributed import SharedBatchNorm, joined_processes, share_batch_norms
 
 WORKER = """
 import torch, torch.distributed as dist

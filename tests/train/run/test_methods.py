@@ -13,7 +13,7 @@ from make_shards import make_dataset
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo

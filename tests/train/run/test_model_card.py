@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from make_shards import make_dataset
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_train.run.model_card import write_model_card
 from dped_train.settings import TrainSettings
 from dped_train.train import train

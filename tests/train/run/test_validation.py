@@ -10,7 +10,7 @@ import torch
 from make_shards import make_dataset
 from skimage.metrics import peak_signal_noise_ratio
 
-from dped_data.dataset.shards import PatchStore
+from dped_data.dataset.store import PatchStore
 from dped_train.networks.dped import Enhancer, initialise
 from dped_train.run.validation import Validation
 

@@ -1,0 +1,27 @@
+"""Which files count as photos, and what a photo says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
+HEIF_SUFFIXES = frozenset({".heic", ".heif"})
+RAW_SUFFIXES = frozenset({".cr2", ".dng"})
+PHOTO_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff"} | HEIF_SUFFIXES | RAW_SUFFIXES
+"""File suffixes (lower case) that count as photos."""
+
+
+@dataclass(frozen=True)
+class PhotoHeader:
+    """What a photo says of itself without being decoded.
+
+    Attributes:
+        width_px, height_px: size when upright.
+        time_s: capture time by the camera's clock, seconds since 1970 without a time zone; None if not stated.
+        has_subseconds: whether the time is finer than a second.
+    """
+
+    width_px: int
+    height_px: int
+    time_s: float | None
+    has_subseconds: bool

@@ -1,0 +1,47 @@
+"""The convolution to three colours, rearranged so that a CPU is busy."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dped_train.cpu.tracing import is_traced
+
+
+class RgbConv2d(nn.Conv2d):
+    """The last convolution: 9x9, to three colours.
+
+    Three output channels leave most of a CPU's arithmetic units idle. There the kernel's nine rows become 27 channels
+    of one convolution along x, whose results are then added up shifted by rows: forward four times, backward twice as
+    fast, always in float32 (as fast as a plain bfloat16 one, and closer).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 3, 9, padding=4)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or is_traced():
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            x = input if input.dtype == torch.float64 else input.float()
+            by_row = F.conv2d(x, taps_by_row(self.weight), padding=(0, 4))
+            return F.conv2d(by_row, _shifted_sum(3, 9, by_row.dtype), self.bias, padding=(4, 0))
+
+
+def taps_by_row(weight: Tensor) -> Tensor:
+    """The kernel (O, C, k, k) as (O k, C, 1, k): output o and row r of the kernel become channel o k + r."""
+    outputs, channels, rows, columns = weight.shape
+    return weight.permute(0, 2, 1, 3).reshape(outputs * rows, channels, 1, columns)
+
+
+@cache
+def _shifted_sum(outputs: int, rows: int, dtype: torch.dtype) -> Tensor:
+    """The kernel (O, O k, k, 1) of ones that adds up what `taps_by_row` has set apart."""
+    kernel = torch.zeros(outputs, outputs, rows, rows, 1, dtype=dtype)
+    for output in range(outputs):
+        for row in range(rows):
+            kernel[output, output, row, row] = 1
+    return kernel.flatten(1, 2)
