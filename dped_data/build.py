@@ -29,6 +29,7 @@ from dped_data.common.work_folder import make_work_folder
 from dped_data.dataset.aligned_photos import check_aligned, remove_aligned, write_aligned
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
+from dped_data.dataset.places import WORK_FOLDER, unnumbered_shard_name
 from dped_data.dataset.review_file import read_review
 from dped_data.dataset.shards import ShardCapture, write_shard
 from dped_data.errors import CaptureRejected, PhotoError, UsageError
@@ -41,15 +42,7 @@ from dped_data.work.crash_safe_pool import run_units
 from dped_data.work.folder import built_origin, check_place, finish, library_versions, locked, prepare
 from dped_data.work.photo_reader import PhotoReader
 from dped_data.work.remote_copy import begin_remote, fetch_dataset, fetch_under_lock, publish, send_unit
-from dped_data.work.units import (
-    WORK_FOLDER,
-    Unit,
-    UnitRecord,
-    finished_units,
-    plan_units,
-    unfinished_path,
-    write_record,
-)
+from dped_data.work.units import Unit, UnitRecord, finished_units, plan_units, write_record
 
 
 @dataclass(frozen=True)
@@ -183,7 +176,7 @@ def build_shard(
     kept = [shard_capture for _, shard_capture in outcomes if shard_capture is not None]
     size, sha256 = 0, ""
     if kept:
-        path = unfinished_path(folder, unit)
+        path = folder / unnumbered_shard_name(unit.split, unit.key)
         text = json.dumps(settings_dict(settings), sort_keys=True)
         attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": settings.alignment}
         write_shard(path, kept, attributes, settings.shards.compression)

@@ -9,7 +9,8 @@ from dped_data.captures.find import find_captures
 from dped_data.captures.listing import has_camera
 from dped_data.captures.records import SPLITS, Pairing, Split
 from dped_data.captures.split import assign_splits
-from dped_data.dataset.capture_table import CAPTURES_NAME, read_captures
+from dped_data.dataset.capture_table import read_captures
+from dped_data.dataset.places import CAPTURES_NAME
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import BuildSettings, Rig
 from dped_data.work.units import splits_on_disk

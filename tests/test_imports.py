@@ -4,104 +4,164 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
-STAGES = {"captures", "split", "features", "homography", "refinement", "patches", "shards"}
-ORDER = {"build", "plan", "align"}
-"""The only modules that know the order of the stages."""
-SHARD_READERS = {"simulation", "inspection", "released", "reviewed"}
-"""Rooms that work on finished datasets and so may import the shard reader (a stage)."""
-OPEN_TO_TRAINER = {
-    "dataset_folder",
-    "card",
-    "csv_tables",
-    "compiled",
-    "decoding",
-    "errors",
-    "exif",
-    "files",
-    "foreign_files",
-    "lazy",
-    "memory",
-    "photo_files",
-    "photo_listing",
-    "parent",
-    "names",
-    "photos",
-    "photo_writing",
-    "ownership",
-    "written_record",
-    "work_folder",
-    "folder_lock",
-    "progress",
-    "records",
-    "settings",
-    "settings_machinery",
-    "shards",
-    "manifest",
+
+ORDER = {
+    "dped_data": "errors < common < settings < photos < captures < align.kernels < align < dataset"
+    " < work < plan < build",
+    "dped_train": "cpu, settings, photo_tensors, data < devices < networks < losses < export, enhance, evaluate"
+    " < run < train < reproduction",
 }
+"""From left to right: a room imports itself and what stands to its left; those between two "<" leave each other be."""
+ABOVE_WORK = "inspection, simulation, released, study"
+"""They import what stands up to `work`, and never one another."""
+ONLY_FROM = {"dped_data.align.kernels": "dped_data.common.jit"}
+"""Rooms that import themselves and this alone."""
+DOORS = {
+    "dped_data.align": "pipeline, records, warped_photo, ncc, resampling",
+    "dped_train.cpu": "__init__",
+}
+"""Rooms that are entered from outside by these files alone."""
+TRAINER_ENTERS = "errors, common, photos, captures.records, captures.listing, dataset"
+"""What of dped_data the trainer may import."""
+NO_NUMERICS = ("dped_data.align.records", "dped_data.captures.records")
+"""Files of types that import no room with numbers to crunch, nor numpy when they run."""
 
 
-def imports(path: Path) -> set[str]:
-    """Absolute dotted names that a file imports, anywhere in it."""
+def python_files(*packages: str) -> Iterator[tuple[str, Path]]:
+    """The dotted name and the file of every module."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES = dict(python_files("dped_data", "dped_train"))
+
+
+def imports(source: str, running: bool = False) -> set[str]:
+    """The modules that a file imports, anywhere in it; with `running` not those that only the type checker reads."""
+    tree = ast.parse(source)
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
+        if running and node in typing_only:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+            assert node.level == 0, "relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
     return found
 
 
-def sources(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def inside(module: str, room: str) -> bool:
+    return module == room or module.startswith(f"{room}.")
 
 
-def room(path: Path) -> str:
-    """dped_data/simulation/rig.py -> simulation; dped_data/build.py -> build."""
-    return path.relative_to(ROOT).parts[1].removesuffix(".py")
+def ranks(package: str) -> dict[str, int]:
+    """Room -> its place from the left."""
+    steps = ORDER[package].split(" < ")
+    return {f"{package}.{room}": at for at, step in enumerate(steps) for room in step.split(", ")}
 
 
-def test_a_stage_never_imports_a_stage() -> None:
-    for path in sources("dped_data"):
-        used = {name.split(".")[1] for name in imports(path) if name.startswith("dped_data.")} & STAGES
-        if room(path) in ORDER | {"__init__"}:
-            continue
-        allowed = {"shards"} if room(path) in SHARD_READERS else set()
-        assert used - {room(path)} <= allowed, f"{path.name} imports stages {used}"
+def room_of(module: str, rooms: dict[str, int]) -> str | None:
+    """The room a module lies in, the innermost one; None for a package's own face."""
+    return max((room for room in rooms if inside(module, room)), key=len, default=None)
 
 
-def test_the_data_side_never_imports_torch_or_click_or_the_trainer() -> None:
-    for path in sources("dped_data"):
-        top = {name.split(".")[0] for name in imports(path)}
-        assert not top & {"torch", "click", "dped_train", "cli"}, path
+def faults(module: str, source: str) -> list[str]:
+    """What one file imports against the rules, a line each."""
+    package = module.split(".")[0]
+    rooms = ranks(package)
+    side = {f"dped_data.{room}" for room in ABOVE_WORK.split(", ")}
+    rooms |= dict.fromkeys(side, rooms["dped_data.work"] + 1) if package == "dped_data" else {}
+    own = room_of(module, rooms)
+    found = []
+    for name in sorted(imports(source)):
+        other = room_of(name, rooms)
+        if name.split(".")[0] == package and own and other and own != other and rooms[other] >= rooms[own]:
+            found.append(f"{module} imports {name}, which does not stand to its left")
+        for room, alone in ONLY_FROM.items():
+            if inside(module, room) and name.startswith("dped_") and not (inside(name, room) or name == alone):
+                found.append(f"{module} imports {name}; {room} imports {alone} alone")
+        for room, doors in DOORS.items():
+            allowed = {f"{room}.{door}".removesuffix(".__init__") for door in doors.split(", ")}
+            if inside(name, room) and not inside(module, room) and name not in allowed:
+                found.append(f"{module} imports {name}; {room} is entered by {doors} alone")
+        entered = any(inside(name, f"dped_data.{room}") for room in TRAINER_ENTERS.split(", "))
+        if package == "dped_train" and name.startswith("dped_data") and not entered:
+            found.append(f"{module} imports {name}; the trainer enters dped_data by {TRAINER_ENTERS} alone")
+        if package == "dped_data" and name.split(".")[0] in ("torch", "click", "dped_train", "cli"):
+            found.append(f"{module} imports {name}; the data side knows neither torch nor click nor the trainer")
+        if package == "dped_train" and name.split(".")[0] in ("click", "cli"):
+            found.append(f"{module} imports {name}; the command line stands above the trainer")
+    if module in NO_NUMERICS:
+        found += [f"{module} imports {name}" for name in imports(source, running=True) if name.startswith("numpy")]
+    return found
 
 
-def test_the_trainer_uses_leaves_and_the_shard_reader_only() -> None:
-    for path in sources("dped_train"):
-        names = imports(path)
-        used = {name.split(".")[1] for name in names if name.startswith("dped_data.")}
-        assert used <= OPEN_TO_TRAINER, f"{path.name} imports {used - OPEN_TO_TRAINER}"
-        assert not {name.split(".")[0] for name in names} & {"click", "cli"}, path
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_imports_only_what_stands_to_its_left(module: str) -> None:
+    if module not in ORDER:  # the packages' own faces hand on names of all rooms
+        assert faults(module, MODULES[module].read_text()) == []
 
 
-def test_files_and_functions_stay_readable() -> None:
-    for path in [*sources("dped_data"), *sources("dped_train"), *sources("benchmarks")]:
-        text = path.read_text()
-        assert len(text.splitlines()) <= 300, f"{path} has {len(text.splitlines())} lines"
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = (node.end_lineno or 0) - node.lineno + 1
-                documented = ast.get_docstring(node, clean=False)
-                length -= len(documented.splitlines()) if documented else 0
-                assert length <= 60, f"{path}: {node.name} has {length} lines"
+@pytest.mark.parametrize(
+    ("module", "planted"),
+    [
+        ("dped_data.common.files", "from dped_data.photos.reading import read_photo"),
+        ("dped_data.align.features", "import dped_data.dataset.shards"),
+        ("dped_data.align.kernels.cholesky", "from dped_data.align.records import Patches"),
+        ("dped_data.align.kernels.cholesky", "from dped_data.errors import InputError"),
+        ("dped_data.inspection.page", "from dped_data.study import create"),
+        ("dped_data.released.exporting", "def late():\n    from dped_data.build import build_dataset"),
+        ("dped_data.work.units", "from dped_data.align.kriging import local_kriging"),
+        ("dped_data.build", "from dped_data.align import tie_points"),
+        ("dped_data.plan", "import torch"),
+        ("dped_data.align.records", "import numpy as np"),
+        ("dped_train.losses", "from dped_train.train import train"),
+        ("dped_train.evaluate.metrics", "from dped_train.enhance import photos"),
+        ("dped_train.networks.dped", "from dped_train.cpu.winograd import Conv3x3"),
+        ("dped_train.data", "from dped_data.work.folder import prepare"),
+        ("dped_train.export", "import click"),
+    ],
+)
+def test_a_forbidden_import_is_found(module: str, planted: str) -> None:
+    assert len(faults(module, f"{MODULES[module].read_text()}\n{planted}\n")) >= 1
+
+
+@pytest.mark.parametrize("statement", ["import dped_data.dataset.manifest", "import dped_data.plan", "import cli"])
+def test_names_and_plans_load_no_numerics(statement: str) -> None:
+    code = f"import sys; {statement}; print(sorted({{'torch', 'numba', 'cv2', 'scipy'}} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_room_says_what_it_is_and_who_may_enter() -> None:
+    for path in MODULES.values():
+        if path.name == "__init__.py" and path.parent.parent != ROOT:
+            text = ast.get_docstring(ast.parse(path.read_text())) or ""
+            assert len([line for line in text.splitlines() if line]) == 2, path
 
 
 def test_no_unsafe_loading() -> None:
-    for path in [ROOT / "cli.py", *sources("dped_data"), *sources("dped_train")]:
-        assert not {name.split(".")[0] for name in imports(path)} & {"marshal", "shelve", "dill"}, path
-        assert not re.search(r"pickle\.(load|Unpickler)", path.read_text()), path
-        assert "allow_pickle=True" not in path.read_text(), path
-        assert "weights_only=False" not in path.read_text(), path
+    for path in [ROOT / "cli.py", *MODULES.values()]:
+        source = path.read_text()
+        assert not {name.split(".")[0] for name in imports(source)} & {"marshal", "shelve", "dill"}, path
+        assert not re.search(r"pickle\.(load|Unpickler)", source), path
+        assert "allow_pickle=True" not in source, path
+        assert "weights_only=False" not in source, path

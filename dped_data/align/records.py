@@ -9,11 +9,13 @@ Conventions, stated once:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from dped_data.align.smooth_map import SmoothMap
+    from dped_data.align.smooth_map import SmoothMap
 
 
 @dataclass(frozen=True)

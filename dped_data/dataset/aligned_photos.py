@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from dped_data.common.files import atomic_write_bytes
 from dped_data.common.ownership import check_free, remove_recorded
+from dped_data.dataset.places import ALIGNED_FOLDER, aligned_names
 
-ALIGNED_FOLDER = "aligned"
-SUFFIXES = (".png", ".valid.png", ".error.png")
 ERROR_UNIT_PX = 0.001
 UNKNOWN_ERROR = 65535
 _PNG_EFFORT = [cv2.IMWRITE_PNG_COMPRESSION, 2]  # ours: five times as fast as the default, a tenth larger
@@ -33,16 +32,15 @@ def write_aligned(
     """
     coded = np.minimum(np.nan_to_num(error_px / ERROR_UNIT_PX, nan=UNKNOWN_ERROR, posinf=UNKNOWN_ERROR), UNKNOWN_ERROR)
     pictures = (cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), valid.astype(np.uint8) * 255, np.rint(coded).astype(np.uint16))
-    for suffix, picture in zip(SUFFIXES, pictures, strict=True):
-        path = folder / ALIGNED_FOLDER / f"{capture_id}{suffix}"
+    for name, picture in zip(aligned_names([capture_id]), pictures, strict=True):
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_bytes(path, cv2.imencode(".png", picture, _PNG_EFFORT)[1].tobytes())
 
 
 def aligned_paths(folder: Path, ids: Iterable[str]) -> Iterator[Path]:
     """Yield where the files of captures lie below the dataset in `folder`, whether or not they are there."""
-    for name in ids:
-        yield from (folder / ALIGNED_FOLDER / f"{name}{suffix}" for suffix in SUFFIXES)
+    return (folder / name for name in aligned_names(ids))
 
 
 def check_aligned(folder: Path, ids: Iterable[str]) -> None:

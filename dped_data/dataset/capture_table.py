@@ -13,10 +13,9 @@ from dped_data.common.csv_tables import Formatted, csv_text, read_table
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import read_limited
 from dped_data.common.names import path_inside, shown
+from dped_data.dataset.places import CAPTURES_NAME, UNPAIRED_NAME
 from dped_data.errors import InputError
 
-CAPTURES_NAME = "captures.csv"
-UNPAIRED_NAME = "unpaired.csv"
 STATES = ("kept", "rejected", "failed")
 _MOST_BYTES = 2**28
 """Ours: of captures.csv; a million captures."""

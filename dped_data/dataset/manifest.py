@@ -12,10 +12,10 @@ from dped_data.captures.records import SPLITS
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.names import path_inside, plain_name, shown
+from dped_data.dataset.places import MANIFEST_NAME
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import FORMAT_VERSION, Rig
 
-MANIFEST_NAME = "dataset.json"
 FORMAT_NAME = "dped-dataset"
 _MOST_SIDE, _MOST_PATCHES, _MOST_BYTES = 2**13, 2**31, 2**50
 """Ours: pixels of a patch's side, patches and bytes of a shard; a count of anything is not larger either."""

@@ -1,4 +1,7 @@
-"""Judge a dataset: measure it independently of the builder, give a verdict, and show the worst first."""
+"""Judge a dataset: measure it independently of the builder, give a verdict, and show the worst first.
+
+It stands above `work` and knows none of the rooms beside it; only the command line enters.
+"""
 
 from __future__ import annotations
 

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.captures.records import SPLITS
-from dped_data.dataset.capture_table import CAPTURES_NAME, CaptureRow, read_captures
+from dped_data.dataset.capture_table import CaptureRow, read_captures
 from dped_data.dataset.manifest import ShardEntry, read_manifest
+from dped_data.dataset.places import CAPTURES_NAME
+from dped_data.dataset.places import captures_folder as recorded_captures_folder
 from dped_data.dataset.shards import open_shard
 from dped_data.errors import InputError
 from dped_data.inspection.records import Dataset, ListedCapture, StoredCapture
-from dped_data.work.folder import captures_folder as recorded_captures_folder
 
 
 def open_dataset(folder: Path, captures_folder: Path | None) -> Dataset:

@@ -11,8 +11,9 @@ from dped_data.captures.records import SPLITS
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress_bar
 from dped_data.common.typed_settings import digest_of
-from dped_data.dataset.capture_table import CAPTURES_NAME, CaptureRow, read_captures
-from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dped_data.dataset.capture_table import CaptureRow, read_captures
+from dped_data.dataset.manifest import Manifest, read_manifest
+from dped_data.dataset.places import CAPTURES_NAME, MANIFEST_NAME
 from dped_data.inspection.dataset_reader import find_captures_folder
 from dped_data.inspection.verify_shard import Fault, ShardCheck, verify_shard
 from dped_data.settings import FORMAT_VERSION

@@ -1,4 +1,7 @@
-"""The layout of the released DPED patches, in and out: `import_dped` and `export_dped`."""
+"""The layout of the released DPED patches, in and out: `import_dped` and `export_dped`.
+
+It stands above `work` and knows none of the rooms beside it; only the command line enters.
+"""
 
 from __future__ import annotations
 

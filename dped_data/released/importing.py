@@ -23,6 +23,7 @@ from dped_data.common.progress import progress_bar
 from dped_data.common.typed_settings import settings_dict
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
+from dped_data.dataset.places import unnumbered_shard_name
 from dped_data.dataset.shards import ShardCapture, write_shard
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.photos.reading import decode_photo, read_header
@@ -31,7 +32,7 @@ from dped_data.work.crash_log import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_wor
 from dped_data.work.crash_safe_pool import run_units
 from dped_data.work.folder import Origin, finish, locked, prepare
 from dped_data.work.photo_reader import PhotoReader
-from dped_data.work.units import Unit, UnitRecord, finished_units, plan_units, unfinished_path, write_record
+from dped_data.work.units import Unit, UnitRecord, finished_units, plan_units, write_record
 
 PAIRS_PER_SHARD = 1000
 _HEADERS_TRIED = 20
@@ -179,7 +180,7 @@ def import_unit(unit: Unit, root: Path, folder: Path, settings: ImportSettings, 
         rows.append(row)
     size, sha256 = 0, ""
     if kept:
-        path = unfinished_path(folder, unit)
+        path = folder / unnumbered_shard_name(unit.split, unit.key)
         text = json.dumps(settings_dict(settings), sort_keys=True)
         attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": "imported"}
         write_shard(path, kept, attributes)

@@ -1,4 +1,7 @@
-"""A simulated rig: captures rendered from any photos with exactly known geometry, and a dataset's score against it."""
+"""A simulated rig: captures rendered from any photos with exactly known geometry, and a dataset's score against it.
+
+It stands above `work` and knows none of the rooms beside it; only the command line enters.
+"""
 
 from __future__ import annotations
 

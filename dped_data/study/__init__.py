@@ -1,4 +1,7 @@
-"""The paper's user study (section 4.3): which of two photos of a scene looks better? Create, serve, report."""
+"""The paper's user study (section 4.3): which of two photos of a scene looks better? Create, serve, report.
+
+It stands above `work` and knows none of the rooms beside it; only the command line enters.
+"""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from typing import Literal
 
 from dped_data.common.files import sha256_of_file
 from dped_data.dataset.capture_table import CaptureRow
+from dped_data.dataset.places import unnumbered_shard_name
 from dped_data.dataset.shards import read_shard, write_shard
-from dped_data.work.units import Unit, UnitRecord, shards_by_key, unfinished_path
+from dped_data.work.units import Unit, UnitRecord, shards_by_key
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _without(
     """Write the shard of `unit`, the one of `record` without the captures `dropped`, and return its record."""
     captures, attributes = read_shard(shards_by_key(folder)[record.key])
     left = [capture for capture in captures if capture.capture_id not in dropped]
-    path = unfinished_path(folder, unit)
+    path = folder / unnumbered_shard_name(unit.split, unit.key)
     if left:
         write_shard(path, left, {**attributes, "unit": unit.key}, compression)
     return replace(

@@ -21,13 +21,12 @@ from dped_data.captures.records import Capture
 from dped_data.common.malloc import refusals_told
 from dped_data.common.ownership import remove
 from dped_data.dataset.capture_table import CaptureRow
-from dped_data.work.units import WORK_FOLDER
+from dped_data.dataset.places import crash_log_name, crash_logs
 
 DEATHS_ALLOWED = 2
 """Workers that a capture may kill before it is set aside; one death may be chance."""
 CAPTURE_TIMEOUT_S = 600.0
 """Ours: a hundred times what a pair of 50-megapixel photos takes; a suspended laptop is forgiven once."""
-_SUFFIX = ".log"
 _TIMED_OUT = "Timeout ("  # how faulthandler's text begins
 _REFUSED = "refused"
 
@@ -47,11 +46,6 @@ class WatchLog:
     timed_out: frozenset[str]
     refused: frozenset[str]
     dead: str | None
-
-
-def watch_path(folder: Path, key: str) -> Path:
-    """The log of a unit of the dataset in `folder`."""
-    return folder / WORK_FOLDER / f"{key}{_SUFFIX}"
 
 
 def read_watch(path: Path) -> WatchLog:
@@ -85,7 +79,7 @@ def read_watch(path: Path) -> WatchLog:
 
 def remove_watches(folder: Path) -> None:
     """Forget what earlier runs noted. Call under the dataset's lock."""
-    for path in sorted((folder / WORK_FOLDER).glob(f"*{_SUFFIX}")):
+    for path in crash_logs(folder):
         remove(path)
 
 
@@ -99,7 +93,7 @@ class UnitWatch:
 
     def __init__(self, folder: Path, key: str, limit_s: float) -> None:
         """Read what earlier workers left; `limit_s` ends the process when one capture takes longer, 0 never does."""
-        self.path = watch_path(folder, key)
+        self.path = folder / crash_log_name(key)
         self.limit_s = limit_s
         self._earlier = read_watch(self.path)
         self._log: TextIOWrapper | None = None

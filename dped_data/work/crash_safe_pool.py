@@ -16,8 +16,9 @@ from dped_data.common.ownership import remove
 from dped_data.common.parallel import Backend, process_count, run_parallel, single_threaded
 from dped_data.common.progress import note
 from dped_data.common.worker_pool import hand_out, worker_pool
+from dped_data.dataset.places import crash_log_name
 from dped_data.errors import InputError
-from dped_data.work.crash_log import read_watch, watch_path
+from dped_data.work.crash_log import read_watch
 
 R = TypeVar("R")
 
@@ -75,12 +76,12 @@ def run_units(
 
 def _deaths(folder: Path, keys: Collection[str]) -> int:
     """How often the captures of these units have killed a worker."""
-    return sum(read_watch(watch_path(folder, key)).deaths.total() for key in keys)
+    return sum(read_watch(folder / crash_log_name(key)).deaths.total() for key in keys)
 
 
 def _tell(folder: Path, unfinished: Collection[str]) -> None:
     """Say that a worker died, and what it was at."""
-    logs = [read_watch(watch_path(folder, key)) for key in unfinished]
+    logs = [read_watch(folder / crash_log_name(key)) for key in unfinished]
     at_work = ", ".join(sorted(log.dead for log in logs if log.dead)) or "none"
     why = "was killed"
     if any(log.dead in log.timed_out for log in logs):
@@ -97,13 +98,13 @@ def _suspects(folder: Path, unfinished: Mapping[str, tuple[Any, ...]]) -> list[s
     limit ended it or when it was refused memory; else all that were at work may be the reason, and none of the deaths
     counts.
     """
-    logs = {key: read_watch(watch_path(folder, key)) for key in unfinished}
+    logs = {key: read_watch(folder / crash_log_name(key)) for key in unfinished}
     at_work = [key for key, log in logs.items() if log.dead is not None]
     known = [key for key in at_work if logs[key].dead in logs[key].timed_out | logs[key].refused]
     certain = known or (at_work if len(at_work) == 1 else [])
     for key in at_work:
         if key not in certain:
-            remove(watch_path(folder, key))
+            remove(folder / crash_log_name(key))
     return certain or at_work
 
 

@@ -21,41 +21,31 @@ from dped_data.common.ownership import keep_changed, remove
 from dped_data.common.remote_folder import is_remote, same_or_inside
 from dped_data.common.typed_settings import changed_settings, digest_of, settings_dict
 from dped_data.common.written_record import Written
-from dped_data.dataset.aligned_photos import ALIGNED_FOLDER, aligned_paths
-from dped_data.dataset.capture_table import (
-    CAPTURES_NAME,
-    UNPAIRED_NAME,
-    CaptureRow,
-    read_captures,
-    write_captures,
-    write_unpaired,
-)
+from dped_data.dataset.aligned_photos import aligned_paths
+from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures, write_unpaired
 from dped_data.dataset.card import write_dataset_card
-from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
+from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
+from dped_data.dataset.places import (
+    ALIGNED_FOLDER,
+    MANIFEST_NAME,
+    SETTINGS_NAME,
+    SOURCE_NAME,
+    TABLES,
+    WORK_FOLDER,
+    all_shards,
+    unit_records,
+)
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.work.crash_log import remove_watches
-from dped_data.work.units import (
-    WORK_FOLDER,
-    Unit,
-    UnitRecord,
-    all_shards,
-    check_shards,
-    make_folders,
-    number_shards,
-    read_record,
-    shards_by_key,
-)
+from dped_data.work.units import Unit, UnitRecord, check_shards, make_folders, number_shards, read_record, shards_by_key
 
-_SETTINGS_NAME = "settings.json"
-_SOURCE_NAME = "captures_folder"
 _LIBRARIES = ("dped", "h5py", "numba", "numpy", "opencv-contrib-python", "pillow", "scipy", "simplejpeg")
 
 
 _OWN_NAMES = (*(f"{split}/" for split in SPLITS), f"{ALIGNED_FOLDER}/")
 _SETTINGS_FIELDS = ({"rig", "patches"}, {"source", "phone", "patch_size"})
 """By which the settings of a build and those of an import are known."""
-_TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
 
 
 @contextmanager
@@ -64,7 +54,7 @@ def locked(folder: Path, command: str = "build-dataset") -> Iterator[None]:
 
     Tables that a person has changed are no reason to stop in a dataset: `finish` sets them aside and writes new ones.
     """
-    with held(folder, command, _OWN_NAMES, tables=_TABLES, work_name=WORK_FOLDER, adopt=_files_of_the_version_before):
+    with held(folder, command, _OWN_NAMES, tables=TABLES, work_name=WORK_FOLDER, adopt=_files_of_the_version_before):
         yield
 
 
@@ -73,12 +63,12 @@ def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
 
     None where the folder is no dataset of it. What the notes say is held against each file before anything is lost.
     """
-    settings = _settings_in(folder / WORK_FOLDER / _SETTINGS_NAME, None)
+    settings = _settings_in(folder / SETTINGS_NAME, None)
     if settings is None and not any((folder / WORK_FOLDER).glob("*")):  # it may be deleted: then the manifest tells
         settings = _settings_in(folder / MANIFEST_NAME, "settings")
     if settings is None or not any(fields <= {*settings} for fields in _SETTINGS_FIELDS):
         return None
-    files = {folder / name: written_state(folder / name) for name in _TABLES[1:] if (folder / name).is_file()}
+    files = {folder / name: written_state(folder / name) for name in TABLES[1:] if (folder / name).is_file()}
     with suppress(InputError):
         for path in aligned_paths(folder, (row.capture_id for row in read_captures(folder))):
             if path.is_file():
@@ -130,9 +120,9 @@ def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrit
     make_folders(folder)
     check_shards(folder)
     remove_watches(folder)
-    atomic_write_text(folder / WORK_FOLDER / _SETTINGS_NAME, json.dumps(new, indent=1, sort_keys=True) + "\n")
+    atomic_write_text(folder / SETTINGS_NAME, json.dumps(new, indent=1, sort_keys=True) + "\n")
     atomic_write_text(
-        folder / WORK_FOLDER / _SOURCE_NAME,
+        folder / SOURCE_NAME,
         (str(captures) if is_remote(captures) else _relative(Path(captures), folder)) + "\n",
     )
     return digest_of(new, FORMAT_VERSION)
@@ -140,7 +130,7 @@ def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrit
 
 def _settings_of(folder: Path) -> dict[str, Any] | None:
     """Settings that the folder's content was built with; None for an empty or foreign folder."""
-    own = _settings_in(folder / WORK_FOLDER / _SETTINGS_NAME, None)
+    own = _settings_in(folder / SETTINGS_NAME, None)
     return own if own is not None else _settings_in(folder / MANIFEST_NAME, "settings")
 
 
@@ -156,12 +146,12 @@ def _settings_in(path: Path, key: str | None) -> dict[str, Any] | None:
 def _remove(folder: Path) -> None:
     """Remove the dataset's own files and nothing else; tables that a person has changed are set aside."""
     check_shards(folder)
-    for name in _TABLES:
+    for name in TABLES:
         keep_changed(folder / name)
         remove(folder / name)
     for shard in all_shards(folder):
         remove(shard)
-    for record in (folder / WORK_FOLDER).glob(f"{'[0-9a-f]' * 64}.json"):
+    for record in unit_records(folder):
         remove(record)
 
 
@@ -170,15 +160,6 @@ def _relative(captures: Path, folder: Path) -> str:
         return os.path.relpath(captures.resolve(), folder.resolve())
     except ValueError:  # another drive
         return str(captures.resolve())
-
-
-def captures_folder(folder: Path) -> Path | None:
-    """Return the folder of photos that a dataset was built from, or None if it is not known or not there."""
-    try:
-        path = folder / (folder / WORK_FOLDER / _SOURCE_NAME).read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    return path if path.is_dir() else None
 
 
 @dataclass(frozen=True)
@@ -208,7 +189,7 @@ def finish(
     set_aside: Collection[str] = (),
 ) -> tuple[Manifest, tuple[CaptureRow, ...]]:
     """Number the shards, write captures.csv, unpaired.csv, then the manifest and its card. Call under the lock."""
-    for name in _TABLES:
+    for name in TABLES:
         keep_changed(folder / name)
     remove(folder / MANIFEST_NAME)  # a manifest never describes shards that are being renamed
     names = number_shards(folder, units, records, set_aside)

@@ -7,7 +7,7 @@ removed (OwnObjects); the card, which people complete, is brought here and up to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,37 +21,34 @@ from dped_data.common.ownership import remove_in_work
 from dped_data.common.progress import progress
 from dped_data.common.remote_folder import RemoteFile, RemoteFolder, check_name, is_plain, remote_folder
 from dped_data.common.work_folder import MARK_NAME
-from dped_data.dataset.aligned_photos import ALIGNED_FOLDER, SUFFIXES
-from dped_data.dataset.capture_table import CAPTURES_NAME, UNPAIRED_NAME, read_captures
+from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.card import write_dataset_card
-from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dped_data.dataset.manifest import Manifest, read_manifest
+from dped_data.dataset.places import (
+    ALIGNED_FOLDER,
+    CAPTURES_NAME,
+    MANIFEST_NAME,
+    SETTINGS_NAME,
+    STORE_RECORD_NAME,
+    TABLES,
+    UNPAIRED_NAME,
+    WORK_FOLDER,
+    aligned_names,
+    fetched_shard_name,
+    is_own_name,
+    shard_name,
+    shard_names_of_unit,
+    unit_record_name,
+    unit_records,
+    unnumbered_shard_name,
+)
 from dped_data.errors import InputError, UsageError
 from dped_data.work.folder import locked
-from dped_data.work.remote_manifest import SETTINGS_NAME
-from dped_data.work.remote_record import (
-    RECORD_NAME,
-    ObjectState,
-    OwnObjects,
-    foreign,
-    is_own_name,
-    is_unit_object,
-    written,
-)
-from dped_data.work.units import (
-    WORK_FOLDER,
-    Unit,
-    UnitRecord,
-    read_record,
-    record_path,
-    shards_by_key,
-    unfinished_path,
-    write_record,
-)
+from dped_data.work.remote_record import ObjectState, OwnObjects, foreign, is_unit_object, written
+from dped_data.work.units import Unit, UnitRecord, read_record, shards_by_key, write_record
 
 _STAYS = (MARK_NAME, LOCK_NAME)
 """Of the work folder of a copy that is thrown away."""
-_FETCHED = ".unit-fetched-"
-_TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
 
 
 def fetch_under_lock(target: RemoteFolder, folder: Path) -> OwnObjects:
@@ -74,20 +71,19 @@ def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
         InputError: the manifest, a table, the settings or the record there are not a build's work.
     """
     own = OwnObjects(target, folder)
-    own.refuse_foreign((*_TABLES, SETTINGS_NAME, NEW_CARD_NAME))
+    own.refuse_foreign((*TABLES, SETTINGS_NAME, NEW_CARD_NAME))
     files = {name: file for name, file in own.files.items() if is_own_name(name)}
     stored = target.read(SETTINGS_NAME) if SETTINGS_NAME in files else b""
     if (folder / SETTINGS_NAME).exists() and (folder / SETTINGS_NAME).read_bytes() != stored:
         _empty(folder)
     for name, file in files.items():
-        small = name in _TABLES or (name.startswith(f"{WORK_FOLDER}/") and name.endswith(".json"))
+        small = name in TABLES or (name.startswith(f"{WORK_FOLDER}/") and name.endswith(".json"))
         if small and not _is_newer(folder / name, file):
             target.fetch(name, folder / name)
     wanted = _missing_shards(own, folder, files)
     fetched = {}
     for name in progress(wanted, total=len(wanted), label=f"shards from {target.url}", unit="shard"):
-        split, _, file_name = name.rpartition("/")
-        place = folder / (split if split in SPLITS else SPLITS[0]) / f"{_FETCHED}{file_name.lstrip('.')}"
+        place = folder / fetched_shard_name(name)
         target.fetch(name, place)
         fetched[place] = name
     keys = {path: key for key, path in shards_by_key(folder).items()}
@@ -118,12 +114,11 @@ def _missing_shards(own: OwnObjects, folder: Path, files: Collection[str]) -> li
     names = own.by_sha256()
     here = shards_by_key(folder)
     wanted: set[str] = set()
-    for path in sorted((folder / WORK_FOLDER).glob("*.json")):
+    for path in unit_records(folder):
         record = read_record(folder, path.stem)
         if record is None or not record.patches or record.key in here:
             continue
-        places = [*(f"{split}/.unit-{record.key}.h5" for split in SPLITS), f"{WORK_FOLDER}/{record.key}.h5"]
-        found = [name for name in (*places, names.get(record.sha256, "")) if name in files]
+        found = [name for name in (*shard_names_of_unit(record.key), names.get(record.sha256, "")) if name in files]
         # An interrupted publication of a version without a record left shards under unexplained numbers: look at all.
         wanted |= set(found[:1]) if found else {name for name in files if name[-3:] == ".h5"}
     return sorted(wanted)
@@ -145,7 +140,7 @@ def begin_remote(
     settings = written(folder / SETTINGS_NAME)
     begun = own.holds(SETTINGS_NAME, settings)
     replaced = MANIFEST_NAME in own.files and not (folder / MANIFEST_NAME).exists()
-    if replaced or not begun or RECORD_NAME not in own.files:
+    if replaced or not begun or STORE_RECORD_NAME not in own.files:
         own.write_record({SETTINGS_NAME: settings})
     if replaced:
         own.remove(MANIFEST_NAME)
@@ -155,17 +150,13 @@ def begin_remote(
 
 def _needed(units: Sequence[Unit], done: Collection[str], keep_aligned: bool) -> Iterator[str]:
     """Every name that a build may write, as far as it can be known before the work."""
-    yield from (*_TABLES, SETTINGS_NAME, NEW_CARD_NAME)
+    yield from (*TABLES, SETTINGS_NAME, NEW_CARD_NAME)
     for split in SPLITS:
-        yield from (f"{split}/{index:05d}.h5" for index in range(sum(unit.split == split for unit in units)))
+        yield from (shard_name(split, index) for index in range(sum(unit.split == split for unit in units)))
     for unit in (unit for unit in units if unit.key not in done):
-        yield from (f"{unit.split}/.unit-{unit.key}.h5", f"{WORK_FOLDER}/{unit.key}.json")
+        yield from (unnumbered_shard_name(unit.split, unit.key), unit_record_name(unit.key))
         if keep_aligned:
-            yield from _aligned(capture.capture_id for capture in unit.captures)
-
-
-def _aligned(ids: Iterable[str]) -> Iterator[str]:
-    return (f"{ALIGNED_FOLDER}/{name}{suffix}" for name in ids for suffix in SUFFIXES)
+            yield from aligned_names(capture.capture_id for capture in unit.captures)
 
 
 def send_unit(target: RemoteFolder, folder: Path, unit: Unit, record: UnitRecord) -> None:
@@ -174,11 +165,11 @@ def send_unit(target: RemoteFolder, folder: Path, unit: Unit, record: UnitRecord
     What lies there under their names must be an earlier try at the same unit, which its key in it proves.
     """
     if record.patches:
-        path = unfinished_path(folder, unit)
+        path = folder / unnumbered_shard_name(unit.split, unit.key)
         sent = _send_unit_file(target, folder, path, unit.key)
         record = replace(record, stored_tag=sent.tag)
         write_record(folder, record)
-    _send_unit_file(target, folder, record_path(folder, unit.key), unit.key)
+    _send_unit_file(target, folder, folder / unit_record_name(unit.key), unit.key)
 
 
 def _send_unit_file(target: RemoteFolder, folder: Path, path: Path, key: str) -> RemoteFile:
@@ -202,7 +193,7 @@ def publish(target: RemoteFolder, folder: Path) -> None:
     local = {name: listed.get(name) or written(folder / name) for name in _local_files(folder, manifest)}
     changed = {name: what for name, what in local.items() if not own.holds(name, what)}
     own.require(changed)
-    kept = {*local, *_aligned(row.capture_id for row in read_captures(folder) if row.patches and _keeps(manifest))}
+    kept = {*local, *aligned_names(row.capture_id for row in read_captures(folder) if row.patches and _keeps(manifest))}
     obsolete = [name for name in own.known() if name not in kept and own.proven(name)]
     if changed or obsolete:
         own.write_record({**changed, MANIFEST_NAME: local[MANIFEST_NAME]})
@@ -248,7 +239,7 @@ def _send(own: OwnObjects, folder: Path, what: Mapping[str, ObjectState]) -> Non
     """Send files; shards that workers have sent under their unit's key are copied inside the store."""
     keys = {path: key for key, path in shards_by_key(folder).items()}
     for name in progress(sorted(what), total=len(what), label=f"to {own.target.url}", unit="file"):
-        unnumbered = f"{name.split('/')[0]}/.unit-{keys.get(folder / name, '')}.h5"
+        unnumbered = unnumbered_shard_name(name.split("/")[0], keys.get(folder / name, ""))
         if name != unnumbered and own.is_tagged(unnumbered, what[name]):
             own.copy(unnumbered, name, what[name])
         else:

@@ -10,14 +10,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from dped_data.common.typed_settings import digest_of
-from dped_data.dataset.capture_table import CAPTURES_NAME, UNPAIRED_NAME, CaptureRow, read_captures
-from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dped_data.dataset.capture_table import CaptureRow, read_captures
+from dped_data.dataset.manifest import Manifest, read_manifest
+from dped_data.dataset.places import CAPTURES_NAME, MANIFEST_NAME, SETTINGS_NAME, TABLES, UNPAIRED_NAME
 from dped_data.errors import InputError
 from dped_data.settings import FORMAT_VERSION
-from dped_data.work.units import WORK_FOLDER
 
-SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
-DESCRIBING = frozenset((MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME, SETTINGS_NAME))
+DESCRIBING = frozenset((*TABLES, SETTINGS_NAME))
 """What describes a dataset; `known_by_manifest` wants as many of these as there are."""
 
 

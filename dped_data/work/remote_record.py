@@ -9,7 +9,6 @@ does its name. Datasets of versions without a record are known by their manifest
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
@@ -18,24 +17,22 @@ from typing import Any
 
 import h5py
 
-from dped_data.captures.records import SPLITS
 from dped_data.common.files import sha256_of_file
-from dped_data.common.markdown_card import CARD_NAME, NEW_CARD_NAME
-from dped_data.common.remote_folder import RemoteFile, RemoteFolder, is_plain
-from dped_data.dataset.aligned_photos import ALIGNED_FOLDER
-from dped_data.dataset.capture_table import CAPTURES_NAME, UNPAIRED_NAME
-from dped_data.dataset.manifest import MANIFEST_NAME
+from dped_data.common.remote_folder import RemoteFile, RemoteFolder
+from dped_data.dataset.places import (
+    STORE_RECORD_NAME,
+    is_numbered_shard,
+    is_own_name,
+    shard_names_of_unit,
+    unit_of_name,
+    unit_record_name,
+    unit_records,
+)
 from dped_data.errors import InputError
-from dped_data.work.remote_manifest import DESCRIBING, SETTINGS_NAME, known_by_manifest
-from dped_data.work.units import WORK_FOLDER, read_record
+from dped_data.work.remote_manifest import DESCRIBING, known_by_manifest
+from dped_data.work.units import read_record
 
-RECORD_NAME = f"{WORK_FOLDER}/written.json"
-_KEY_LENGTH = 64
 _FORMAT = {"format": "dped-written", "format_version": 1}
-_NUMBERED = rf"(?:{'|'.join(SPLITS)})/\d{{5,}}\.h5"
-_UNIT = rf"(?:{WORK_FOLDER}/|(?:{'|'.join(SPLITS)})/\.unit-)(?P<key>[0-9a-f]{{64}})\.(?:h5|json)"
-_FIXED = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME, CARD_NAME, NEW_CARD_NAME, SETTINGS_NAME)
-_OWN = re.compile(rf"{_NUMBERED}|{_UNIT}|{ALIGNED_FOLDER}/.+\.png|{'|'.join(map(re.escape, _FIXED))}")
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,6 @@ class ObjectState:
     size: int
     sha256: str
     tag: str = ""
-
-
-def is_own_name(name: str) -> bool:
-    """Tell whether a dataset may hold a file of this name; nothing else is ever read, sent or removed by that name."""
-    return is_plain(name) and _OWN.fullmatch(name) is not None
 
 
 def written(path: Path) -> ObjectState:
@@ -76,19 +68,19 @@ class OwnObjects:
         self._sha256: dict[str, str] = {}
         self._recorded: dict[str, list[list[Any]]] | None = None
         self._unexplained: list[str] = []
-        if RECORD_NAME in self.files:
+        if STORE_RECORD_NAME in self.files:
             self.states = self._read_record()
         elif not self._know_by_manifest():
-            self._unexplained = [name for name in self.files if re.fullmatch(_NUMBERED, name)]
+            self._unexplained = [name for name in self.files if is_numbered_shard(name)]
         self.know_units(folder)
 
     def know_units(self, folder: Path) -> None:
         """Learn from the unit records in `folder` how the shards look that workers have sent."""
-        for path in (folder / WORK_FOLDER).glob("*.json"):
-            record = read_record(folder, path.stem) if len(path.stem) == _KEY_LENGTH else None
+        for path in unit_records(folder):
+            record = read_record(folder, path.stem)
             if record is None or not record.patches:
                 continue
-            for name in (*_shard_names(record.key), *self._unexplained):
+            for name in (*shard_names_of_unit(record.key), *self._unexplained):
                 self.states.setdefault(name, set()).add(ObjectState(record.bytes, record.sha256, record.stored_tag))
 
     def learn(self, name: str, path: Path) -> str:
@@ -102,12 +94,12 @@ class OwnObjects:
             return False
         if self._tagged(name):
             return True
-        unit = re.fullmatch(_UNIT, name)
+        key = unit_of_name(name)
         if any(state.size == file.size for state in known):
             sha256 = self._sha256_of(name)
             if any((state.size, state.sha256) == (file.size, sha256) for state in known):
                 return True
-        return unit is not None and is_unit_object(self.target, name, unit["key"])
+        return key is not None and is_unit_object(self.target, name, key)
 
     def holds(self, name: str, wanted: ObjectState) -> bool:
         """Tell whether an object, whoever wrote it, has the bytes `wanted`; without a tag it is fetched to be told."""
@@ -143,7 +135,7 @@ class OwnObjects:
 
     def known(self) -> list[str]:
         """Name the objects that may be ours: recorded, or called like a unit's."""
-        return [name for name in self.files if name in self.states or re.fullmatch(_UNIT, name)]
+        return [name for name in self.files if name in self.states or unit_of_name(name) is not None]
 
     def by_sha256(self) -> dict[str, str]:
         """Return sha256 -> name of the object that has, or as far as is known may have, those bytes."""
@@ -182,9 +174,9 @@ class OwnObjects:
         if objects == self._recorded:
             return
         with tempfile.TemporaryDirectory(prefix="dped-") as folder:
-            path = Path(folder) / "written.json"
+            path = Path(folder) / Path(STORE_RECORD_NAME).name
             path.write_text(json.dumps({**_FORMAT, "objects": objects}, indent=1) + "\n", encoding="utf-8")
-            self.files[RECORD_NAME] = self.target.send(path, RECORD_NAME, self.files.get(RECORD_NAME))
+            self.files[STORE_RECORD_NAME] = self.target.send(path, STORE_RECORD_NAME, self.files.get(STORE_RECORD_NAME))
         self._recorded = objects
 
     def keep_only(self, local: Mapping[str, ObjectState], elsewhere: Collection[str]) -> None:
@@ -221,7 +213,7 @@ class OwnObjects:
 
     def _read_record(self) -> dict[str, set[ObjectState]]:
         try:
-            document = json.loads(self.target.read(RECORD_NAME))
+            document = json.loads(self.target.read(STORE_RECORD_NAME))
             if {key: document[key] for key in _FORMAT} != _FORMAT:
                 raise ValueError
             return {
@@ -230,7 +222,7 @@ class OwnObjects:
                 if is_own_name(name)
             }
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise foreign(self.target, RECORD_NAME) from None
+            raise foreign(self.target, STORE_RECORD_NAME) from None
 
     def _know_by_manifest(self) -> bool:
         """Take what the version before has published: what the manifest names, and what agrees with it.
@@ -260,7 +252,7 @@ def foreign(target: RemoteFolder, name: str) -> InputError:
 def is_unit_object(target: RemoteFolder, name: str, key: str) -> bool:
     """Tell whether an object is the shard or the record of the unit `key`, as a worker sends it: it carries the key."""
     with tempfile.TemporaryDirectory(prefix="dped-") as folder:
-        path = Path(folder) / WORK_FOLDER / f"{key}.json"
+        path = Path(folder) / unit_record_name(key)
         target.fetch(name, path)
         if name.endswith(".json"):
             record = read_record(Path(folder), key)
@@ -270,10 +262,6 @@ def is_unit_object(target: RemoteFolder, name: str, key: str) -> bool:
                 return str(file.attrs["unit"]) == key
         except (OSError, KeyError, RuntimeError, ValueError):
             return False
-
-
-def _shard_names(key: str) -> list[str]:
-    return [f"{WORK_FOLDER}/{key}.h5", *(f"{split}/.unit-{key}.h5" for split in SPLITS)]
 
 
 def _state(row: Any) -> ObjectState:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -19,16 +19,20 @@ from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.names import path_inside
 from dped_data.common.ownership import check_free, move, remove, set_aside
-from dped_data.common.work_folder import DATASET_WORK_FOLDER
 from dped_data.common.written_record import Written, is_ours, written_as
 from dped_data.dataset.capture_table import CaptureRow, checked_row, row_for_json
 from dped_data.dataset.layout import captures_of_shard, unit_of_shard
+from dped_data.dataset.places import (
+    WORK_FOLDER,
+    all_shards,
+    shard_name,
+    shard_set_aside_name,
+    unit_record_name,
+    unit_records,
+    unnumbered_shard_name,
+)
 from dped_data.errors import InputError, PhotoError
 from dped_data.photos.files import MTIME, FileState, file_state, sha256_of_photo
-
-WORK_FOLDER = DATASET_WORK_FOLDER
-_UNFINISHED = ".unit-"
-_KEY_LENGTH = 64  # hexadecimal digits of a sha256
 
 
 @dataclass(frozen=True)
@@ -102,26 +106,16 @@ def _size(path: Path) -> int:
         return -1
 
 
-def unfinished_path(folder: Path, unit: Unit) -> Path:
-    """Where a worker leaves the unit's shard until all are done and get their numbers."""
-    return folder / unit.split / f"{_UNFINISHED}{unit.key}.h5"
-
-
-def record_path(folder: Path, key: str) -> Path:
-    """The record of a finished unit."""
-    return folder / WORK_FOLDER / f"{key}.json"
-
-
 def write_record(folder: Path, record: UnitRecord) -> None:
     """Declare a unit done. Call after its shard has been written."""
     table = {**asdict(record), "rows": [row_for_json(row) for row in record.rows]}
-    atomic_write_text(record_path(folder, record.key), json.dumps(table) + "\n")
+    atomic_write_text(folder / unit_record_name(record.key), json.dumps(table) + "\n")
 
 
 def read_record(folder: Path, key: str) -> UnitRecord | None:
     """Return the record of a unit, or None if it has none that can be read."""
     try:
-        table = read_json(record_path(folder, key), MOST_LIST_BYTES, unknown_as_none=True)
+        table = read_json(folder / unit_record_name(key), MOST_LIST_BYTES, unknown_as_none=True)
         record = typed(UnitRecord, table)
         for row in record.rows:
             checked_row(row)
@@ -154,23 +148,12 @@ def splits_on_disk(folder: Path) -> dict[str, Split]:
         for split in SPLITS:
             if path.parent == folder / split:
                 found |= dict.fromkeys(captures_of_shard(path), split)
-    for path in sorted((folder / WORK_FOLDER).glob("*.json")):
+    for path in unit_records(folder):
         record = read_record(folder, path.stem)
         names = [row.capture_id for row in record.rows] if record else []
         if known := [found[name] for name in names if name in found]:
             found |= dict.fromkeys(names, known[0])
     return found
-
-
-def all_shards(folder: Path) -> Iterator[Path]:
-    """Yield every shard: numbered and unnumbered ones in the split folders, those set aside in the work folder.
-
-    HDF5 files under other names are no shards of this dataset, whoever put them there.
-    """
-    for split in SPLITS:
-        yield from sorted(path for path in (folder / split).glob("[0-9]*.h5") if path.stem.isdigit())
-        yield from sorted((folder / split).glob(f"{_UNFINISHED}*.h5"))
-    yield from sorted(path for path in (folder / WORK_FOLDER).glob("*.h5") if len(path.stem) == _KEY_LENGTH)
 
 
 def check_shards(folder: Path) -> None:
@@ -205,7 +188,7 @@ def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed
             continue
         if retry_failed and any(row.status == "failed" for row in record.rows):
             continue
-        states = _states_of_unchanged(record, record_path(folder, unit.key), root)
+        states = _states_of_unchanged(record, folder / unit_record_name(unit.key), root)
         if states is None:
             continue
         if states != record.photo_state:  # touched only: not to be read again at every run
@@ -254,23 +237,23 @@ def number_shards(
     names: dict[str, str] = {}
     for split in SPLITS:
         filled = [u for u in units if u.split == split and records[u.key].patches]
-        names |= {unit.key: f"{split}/{index:05d}.h5" for index, unit in enumerate(filled)}
+        names |= {unit.key: shard_name(split, index) for index, unit in enumerate(filled)}
     for path in all_shards(folder):
         if path not in shards.values():
             remove(path)
     for key, path in shards.items():
         if key in set_aside:
-            move(path, folder / WORK_FOLDER / f"{key}.h5")
+            move(path, folder / shard_set_aside_name(key))
         elif key not in names:
             remove(path)
         elif path != folder / names[key]:  # out of the way first: its number may be another's place still
-            move(path, folder / names[key].split("/")[0] / f"{_UNFINISHED}{key}.h5", _written(records[key]))
+            move(path, folder / unnumbered_shard_name(names[key].split("/")[0], key), _written(records[key]))
     for key, name in names.items():
-        waiting = folder / name.split("/")[0] / f"{_UNFINISHED}{key}.h5"
+        waiting = folder / unnumbered_shard_name(name.split("/")[0], key)
         if waiting.exists():
             move(waiting, folder / name, _written(records[key]))
-    for path in sorted((folder / WORK_FOLDER).glob("*.json")):
-        if len(path.stem) == _KEY_LENGTH and path.stem not in records and path.stem not in set_aside:
+    for path in unit_records(folder):
+        if path.stem not in records and path.stem not in set_aside:
             remove(path)
     return names
 

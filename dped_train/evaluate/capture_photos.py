@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dped_data.dataset.places import captures_folder
 from dped_data.dataset.shards import open_shard
 from dped_data.dataset.store import PatchStore
-from dped_data.work.folder import captures_folder
 
 
 @dataclass(frozen=True)

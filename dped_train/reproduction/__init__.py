@@ -1,4 +1,7 @@
-"""The paper's own tables and figures, repeated on any dataset: `dped reproduce`."""
+"""The paper's own tables and figures, repeated on any dataset: `dped reproduce`.
+
+It stands on all of the trainer; only the command line enters.
+"""
 
 from __future__ import annotations
 

@@ -19,12 +19,13 @@ from small_rig import write_capture, write_rig
 from dped_data import PatchStore, build_dataset
 from dped_data.build import BuildReport
 from dped_data.dataset.capture_table import read_captures
+from dped_data.dataset.places import all_shards
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.verify import verify_dataset
 from dped_data.photos.reading import read_photo
 from dped_data.plan import choose_phone, plan_dataset
 from dped_data.settings import BuildSettings, load_build_settings
-from dped_data.work.units import all_shards, splits_on_disk
+from dped_data.work.units import splits_on_disk
 
 COUNT = 6
 

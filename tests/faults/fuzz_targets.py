@@ -31,7 +31,8 @@ from dped_data.align.records import Patches
 from dped_data.common.files import sha256_of_file
 from dped_data.common.typed_settings import digest_of, settings_dict
 from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures
-from dped_data.dataset.manifest import MANIFEST_NAME, Manifest, ShardEntry, SplitEntry, write_manifest
+from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
+from dped_data.dataset.places import MANIFEST_NAME
 from dped_data.dataset.review_file import read_review
 from dped_data.dataset.shards import ShardCapture, open_shard, read_shard, write_shard
 from dped_data.dataset.store import PatchStore

@@ -20,11 +20,11 @@ from dped_data import build_dataset
 from dped_data.build import BuildReport
 from dped_data.common.work_folder import make_work_folder
 from dped_data.dataset.capture_table import read_captures
+from dped_data.dataset.places import WORK_FOLDER, all_shards
 from dped_data.errors import InputError
 from dped_data.settings import load_build_settings
 from dped_data.work.crash_log import UnitWatch, read_watch, watch_path
 from dped_data.work.crash_safe_pool import run_units
-from dped_data.work.units import WORK_FOLDER, all_shards
 
 DEADLY, STUCK, ONCE, HUNGRY, HUNGRY_ONCE = "deadly", "stuck", "once", "hungry", "unlucky"
 

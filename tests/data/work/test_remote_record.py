@@ -28,12 +28,11 @@ from remote_store import (
 )
 
 from dped_data.common.remote_folder import RemoteFolder
+from dped_data.dataset.places import SETTINGS_NAME, STORE_RECORD_NAME, is_own_name, unnumbered_shard_name
 from dped_data.dataset.review_file import Decision, append_decision
 from dped_data.errors import InputError, UsageError
 from dped_data.work import remote_copy as remote_dataset
-from dped_data.work.remote_manifest import SETTINGS_NAME
-from dped_data.work.remote_record import RECORD_NAME, is_own_name
-from dped_data.work.units import Unit, UnitRecord, shards_by_key, unfinished_path, write_record
+from dped_data.work.units import Unit, UnitRecord, shards_by_key, write_record
 
 TARGET = f"{BUCKET}/data/pocket"
 KEY = "ab" * 32
@@ -258,7 +257,7 @@ def _end_at_change(context: pytest.MonkeyPatch, limit: int) -> None:
 def _as_the_version_before(*, interrupted: bool = False) -> None:
     """Make the dataset at TARGET look as if a version without a record had published it."""
     for name, data in everything(TARGET).items():
-        if name == RECORD_NAME or (interrupted and name in ("dataset.json", "captures.csv", "unpaired.csv")):
+        if name == STORE_RECORD_NAME or (interrupted and name in ("dataset.json", "captures.csv", "unpaired.csv")):
             drop(f"{TARGET}/{name}")
         elif name.startswith(".build/") and len(name) > 64 and name.endswith(".json"):
             record = json.loads(data)
@@ -329,10 +328,10 @@ def test_a_wrong_shard_of_such_a_dataset_is_never_taken_for_done(
         with pytest.raises(InputError, match=rf"{name}: not written by dped, or changed since"):
             build(rig, rig[0], f"{BUCKET}/data")
         now = everything(TARGET)
-        assert {key: data for key, data in now.items() if key != RECORD_NAME} == before
+        assert {key: data for key, data in now.items() if key != STORE_RECORD_NAME} == before
     put(f"{TARGET}/{name}", whole[name])
     build(rig, rig[0], f"{BUCKET}/data")
-    record = json.loads(everything(TARGET)[RECORD_NAME])["objects"]
+    record = json.loads(everything(TARGET)[STORE_RECORD_NAME])["objects"]
     assert all(tag for states in record.values() for *_, tag in states), "compared once, then known by the store's mark"
     fetched = _counted_fetches(monkeypatch)
     build(rig, rig[0], f"{BUCKET}/data")
@@ -375,7 +374,7 @@ def test_the_state_that_is_expected_decides(tmp_path: Path) -> None:
 
 def test_a_worker_replaces_an_earlier_try_at_its_unit_only(tmp_path: Path) -> None:
     unit, target = Unit(KEY, "train", ()), RemoteFolder(TARGET)
-    path = unfinished_path(tmp_path, unit)
+    path = tmp_path / unnumbered_shard_name(unit.split, unit.key)
     path.parent.mkdir()
     (tmp_path / ".build").mkdir()
     record = UnitRecord(KEY, 1, 1, "", {}, ())
@@ -397,7 +396,7 @@ def test_a_worker_replaces_an_earlier_try_at_its_unit_only(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "dped-written", "format_version": 1, "objects": [1]}'])
 def test_a_strangers_record_is_refused(rig: Rig, text: str) -> None:
-    put(f"{TARGET}/{RECORD_NAME}", text.encode())
+    put(f"{TARGET}/{STORE_RECORD_NAME}", text.encode())
     with pytest.raises(InputError, match=r"written\.json: not written by dped"):
         build(rig, rig[0], f"{BUCKET}/data")
 

@@ -16,11 +16,11 @@ from dped_data.common.files import atomic_path, written_state
 from dped_data.common.work_folder import ForeignFileError, make_work_folder
 from dped_data.common.written_record import Written
 from dped_data.dataset.capture_table import CaptureRow
+from dped_data.dataset.places import WORK_FOLDER, unit_record_name, unnumbered_shard_name
 from dped_data.photos.files import FileState, sha256_of_photo
 from dped_data.work import units as work_units
 from dped_data.work.photo_reader import PhotoReader
 from dped_data.work.units import (
-    WORK_FOLDER,
     Unit,
     UnitRecord,
     check_shards,
@@ -29,9 +29,7 @@ from dped_data.work.units import (
     number_shards,
     plan_units,
     read_record,
-    record_path,
     shards_by_key,
-    unfinished_path,
     write_record,
 )
 
@@ -87,7 +85,7 @@ def finish_unit(folder: Path, unit: Unit, patches: int = 1, status: str = "kept"
     """Write the shard and record of a unit as a worker would, with little in it."""
     state = Written(0, "")
     if patches:
-        path = unfinished_path(folder, unit)
+        path = folder / unnumbered_shard_name(unit.split, unit.key)
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["unit"] = unit.key
         state = written_state(path)
@@ -105,7 +103,7 @@ def test_records_come_back_as_written(tmp_path: Path) -> None:
     assert read_record(tmp_path, unit.key) is None
     record = finish_unit(tmp_path, unit)
     assert read_record(tmp_path, unit.key) == record
-    record_path(tmp_path, unit.key).write_text("{}")
+    (tmp_path / unit_record_name(unit.key)).write_text("{}")
     assert read_record(tmp_path, unit.key) is None
 
 
@@ -114,7 +112,7 @@ def test_a_unit_is_done_only_with_its_shard_whole(tmp_path: Path) -> None:
     unit = plan(["a"], tmp_path)[0]
     finish_unit(tmp_path, unit)
     assert set(finished_units(tmp_path, [unit], tmp_path, False)) == {unit.key}
-    shard = unfinished_path(tmp_path, unit)
+    shard = tmp_path / unnumbered_shard_name(unit.split, unit.key)
     data = shard.read_bytes()
     check_shards(tmp_path)
     shard.write_bytes(data + b"x")
@@ -145,7 +143,7 @@ def test_a_photo_changed_in_place_is_noticed(tmp_path: Path) -> None:
     photo.write_bytes(b"1")
     unit = plan(["a"], tmp_path)[0]
     finish_unit(tmp_path, unit)  # its record says sha256 "x"
-    os_time = record_path(tmp_path, unit.key).stat().st_mtime_ns
+    os_time = (tmp_path / unit_record_name(unit.key)).stat().st_mtime_ns
     os.utime(photo, ns=(os_time - 10**9, os_time - 10**9))
     assert set(finished_units(tmp_path, [unit], tmp_path, False)) == {unit.key}
     os.utime(photo, ns=(os_time + 10**9, os_time + 10**9))
@@ -222,7 +220,7 @@ def test_records_with_damaged_states_are_none_or_make_photos_be_read(
     with_photos: tuple[Path, Unit, UnitRecord], states: object
 ) -> None:
     root, unit, _ = with_photos
-    path = record_path(root, unit.key)
+    path = root / unit_record_name(unit.key)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"photo_state": states}))
     assert set(finished_units(root, [unit], root, False)) <= {unit.key}
 
