@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from planted_dataset import PHONE, Fault, make_dataset
 from report_page import ReportPage
 from selenium.webdriver.chrome.webdriver import WebDriver
 
@@ -17,10 +17,6 @@ from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
 from dped_data.inspection.pipeline import as_json, inspect_pairs
 from dped_data.inspection.report import InspectReport
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "inspection"))
-
-from planted_dataset import PHONE, Fault, make_dataset
 
 pytestmark = pytest.mark.browser
 

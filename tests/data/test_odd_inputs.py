@@ -128,7 +128,7 @@ def test_a_folder_without_permission_is_one_line(tmp_path: Path) -> None:
     (captures / "slr").chmod(0)
     code = (
         "import os, sys\n"
-        "import cli, dped_data.build, dped_data.dataset.summary, dped_data.captures.report, dped_data.rigs\n"
+        "import cli, dped_data.build, dped_data.dataset.summary, dped_data.captures.report, dped_data.settings\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"  # root may read everything: be nobody
         "sys.argv = ['dped', *sys.argv[1:]]\n"
         "cli.main()"

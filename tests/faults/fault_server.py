@@ -102,7 +102,6 @@ class NoPool:
 def prepare() -> None:
     """Import what the commands import, and place the points that no audit event marks."""
     import cv2
-    import dped_data.rigs
     import torch
     import torch._dynamo
     import torch.utils.tensorboard

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.data.planted_scene import distorted, identity, nodes_of, photo
+from planted_scene import distorted, identity, nodes_of, photo
 from threadpoolctl import threadpool_limits
 
 from dped_data.align.ncc import correlate_patches

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.data.planted_scene import identity, photo
+from planted_scene import identity, photo
 
 from dped_data.align.capture_notes import compare_tones
 from dped_data.align.smooth_map import smooth_map_of_homography

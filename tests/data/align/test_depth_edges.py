@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.data.planted_scene import texture
+from planted_scene import texture
 
 from dped_data.align.depth_edges import quadrant_moves, rival_evidence
 from dped_data.align.kernels.cell_evidence import foreign_cells

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.data.planted_scene import distorted, identity, photo
+from planted_scene import distorted, identity, photo
 
 from dped_data.align.features import detect_features, match_features
 from dped_data.errors import CaptureRejected

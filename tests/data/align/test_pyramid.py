@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.data.planted_scene import identity, photo
+from planted_scene import identity, photo
 
 from dped_data.align.pyramid import make_level
 

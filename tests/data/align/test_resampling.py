@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from planted_scene import identity, nodes_of, photo, texture
 from scipy.interpolate import RectBivariateSpline
-from tests.data.planted_scene import identity, nodes_of, photo, texture
 
 from dped_data.align.resampling import WEIGHT_BITS, area_kernel, dense_map, node_weights, sample_dslr, sample_map
 

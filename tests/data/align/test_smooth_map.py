@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.data.planted_scene import distorted
+from planted_scene import distorted
 
 from dped_data.align.smooth_map import (
     MATCH_PRIOR_SD,

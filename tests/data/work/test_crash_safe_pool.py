@@ -20,10 +20,10 @@ from dped_data import build_dataset
 from dped_data.build import BuildReport
 from dped_data.common.work_folder import make_work_folder
 from dped_data.dataset.capture_table import read_captures
-from dped_data.dataset.places import WORK_FOLDER, all_shards
+from dped_data.dataset.places import WORK_FOLDER, all_shards, crash_log_name
 from dped_data.errors import InputError
 from dped_data.settings import load_build_settings
-from dped_data.work.crash_log import UnitWatch, read_watch, watch_path
+from dped_data.work.crash_log import UnitWatch, read_watch
 from dped_data.work.crash_safe_pool import run_units
 
 DEADLY, STUCK, ONCE, HUNGRY, HUNGRY_ONCE = "deadly", "stuck", "once", "hungry", "unlucky"
@@ -71,7 +71,7 @@ def die_between_captures() -> None:
 
 
 def die_before_the_second_try(folder: Path, key: str) -> None:
-    if not watch_path(folder, key).exists():
+    if not (folder / crash_log_name(key)).exists():
         with UnitWatch(folder, key, 0).watching("a"):
             os.kill(os.getpid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -162,7 +162,7 @@ def test_a_bug_in_a_worker_stops_the_run(tmp_path: Path) -> None:
 
 def test_the_log_tells_what_a_worker_was_at(tmp_path: Path) -> None:
     make_work_folder(tmp_path / WORK_FOLDER, whole_folder=True)
-    path = watch_path(tmp_path, "k")
+    path = tmp_path / crash_log_name("k")
     path.write_text('begin "a"\nend\nbegin "b"\nTimeout (0:00:01)!\nThread 0x01\nbegin "b"\nbegin "c\\nend"\n')
     log = read_watch(path)
     assert (log.deaths, log.dead) == ({'"b"': 2, '"c\\nend"': 1}, '"c\\nend"')

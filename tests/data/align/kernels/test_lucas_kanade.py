@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.data.planted_scene import texture
+from planted_scene import texture
 
 from dped_data.align.kernels.lucas_kanade import TrackSettings, quadratic_maps, track_windows
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.data.planted_scene import texture
+from planted_scene import texture
 
 from dped_data.align.kernels.lucas_kanade import quadratic_maps
 from dped_data.align.kernels.template_search import search_windows
