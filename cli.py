@@ -194,12 +194,7 @@ def build_dataset_command(
     **flags: Any,
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
-    from dped_data import plan as planning
-    from dped_data.build import build_dataset
-    from dped_data.captures.remote_headers import header_mirror, named_as
-    from dped_data.captures.report import pairing_table
-    from dped_data.common.remote_folder import is_remote
-    from dped_data.dataset.summary import build_text
+    from dped_data.plan import check_captures, choose_phone, plan_build
     from dped_data.settings import load_build_settings
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
@@ -207,19 +202,21 @@ def build_dataset_command(
             "--scheduler goes with --backend dask and without --jobs: its workers do the work, all of them"
         )
     settings = load_build_settings(rig_file, flags)
-    source = remote_folder(captures)
-    photos = header_mirror(source) if source else Path(captures)
-    with named_as(source, photos):
-        phone = phone or planning.choose_phone(photos, settings.rig)
+    phone = phone or choose_phone(captures, settings.rig)
     if dry_run:
-        known = None if overwrite or is_remote(out) else Path(out) / phone
-        plan = planning.plan_dataset(photos, phone, settings, known)
+        from dped_data.captures.report import pairing_table
+
+        plan = plan_build(captures, out, phone, settings, overwrite)
         if as_json:
             _print_json(plan)
         else:
             _echo(pairing_table(plan.pairing, plan.splits))
-        planning.check_captures(plan, photos, phone, settings.rig.dslr)
+        check_captures(plan, captures, phone, settings.rig.dslr)
         return
+    from dped_data.build import build_dataset
+    from dped_data.common.remote_folder import is_remote
+    from dped_data.dataset.summary import build_text
+
     report = build_dataset(
         captures,
         out,

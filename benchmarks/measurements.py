@@ -18,7 +18,7 @@ from families import PHONE, SMALL_RIG, Family
 from naive_score import run_naive, score_naive
 
 from dped_data.align.records import CONTRAST_CLASSES
-from dped_data.build import build_dataset, build_shard
+from dped_data.build import align_capture, build_dataset
 from dped_data.common.files import sha256_of_file
 from dped_data.common.typed_settings import settings_dict
 from dped_data.dataset.capture_table import read_captures
@@ -26,7 +26,9 @@ from dped_data.plan import plan_dataset
 from dped_data.settings import BuildSettings, PairingSettings, Rig
 from dped_data.simulation.score import Score, score_dataset
 from dped_data.simulation.truth import CAPTURES_FOLDER
+from dped_data.work.destination import Destination
 from dped_data.work.folder import locked, prepare
+from dped_data.work.lifecycle import CaptureWork, work_on_unit
 from dped_data.work.units import plan_units
 
 DECODE_REPEATS = 3
@@ -128,11 +130,12 @@ def worker_memory_mb(captures: Path, folder: Path, rig: Rig) -> float:
 def _work_and_measure(captures: Path, folder: Path, rig: Rig) -> float:
     settings = BuildSettings(rig=rig)
     plan = plan_dataset(captures, PHONE, settings)
+    work = CaptureWork(align_capture, settings, settings.alignment)
     with locked(folder):
         digest = prepare(folder, captures, settings_dict(settings), overwrite=False)
         units = plan_units(plan.pairing.captures, plan.splits, captures, digest, settings.shards.captures_per_shard)
         for unit in units:
-            build_shard(unit, captures, folder, settings, digest)
+            work_on_unit(unit, captures, Destination(folder), work, digest)
     return peak_memory_mb()
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from dped_data.captures.find import find_captures
 from dped_data.captures.listing import has_camera
 from dped_data.captures.records import SPLITS, Pairing, Split
+from dped_data.captures.remote_headers import headers_of
 from dped_data.captures.split import assign_splits
+from dped_data.common.remote_folder import is_remote
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.places import CAPTURES_NAME
 from dped_data.errors import InputError, UsageError
@@ -24,12 +26,17 @@ class Plan:
     splits: tuple[Split, ...]
 
 
-def choose_phone(captures: Path, rig: Rig) -> str:
-    """Return the only phone of the rig that has a folder below `captures`.
+def choose_phone(captures: Path | str, rig: Rig) -> str:
+    """Return the only phone of the rig that has a folder below `captures`, a folder or an address.
 
     Raises:
         InputError: there is no captures folder or no phone's folder in it; UsageError: there are several.
     """
+    with headers_of(captures) as headers:
+        return _only_phone(headers, rig)
+
+
+def _only_phone(captures: Path, rig: Rig) -> str:
     phones = [camera.name for camera in rig.cameras if camera.name != rig.dslr]
     if not captures.is_dir():
         raise InputError(
@@ -71,7 +78,21 @@ def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Pa
     return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
 
 
-def check_captures(plan: Plan, captures: Path, phone: str, dslr: str) -> None:
+def plan_build(
+    captures: Path | str, out: Path | str, phone: str, settings: BuildSettings, overwrite: bool = False
+) -> Plan:
+    """Return what a build with these arguments would do, as far as headers tell: what `--dry-run` shows.
+
+    Of a dataset in a store nothing is read: captures there may keep another split than is shown.
+
+    Raises:
+        UsageError, InputError: as `plan_dataset`.
+    """
+    with headers_of(captures) as headers:
+        return plan_dataset(headers, phone, settings, None if overwrite or is_remote(out) else Path(out) / phone)
+
+
+def check_captures(plan: Plan, captures: Path | str, phone: str, dslr: str) -> None:
     """Raise InputError if nothing could be paired."""
     if plan.pairing.captures:
         return

@@ -12,7 +12,7 @@ from dped_data.common.cache import cache_folder, locked_cache
 from dped_data.common.files import atomic_path
 from dped_data.common.ownership import remove_in_work
 from dped_data.common.progress import progress
-from dped_data.common.remote_folder import RemoteFile, RemoteFolder, check_name, is_plain
+from dped_data.common.remote_folder import RemoteFile, RemoteFolder, check_name, is_plain, remote_folder
 from dped_data.errors import InputError, PhotoError
 from dped_data.photos.formats import PHOTO_SUFFIXES
 from dped_data.photos.reading import read_header
@@ -51,14 +51,20 @@ def header_mirror(captures: RemoteFolder, cache: Path | None = None) -> Path:
 
 
 @contextmanager
-def named_as(captures: RemoteFolder | None, mirror: Path) -> Iterator[None]:
-    """Let errors about the mirror speak of the address that it mirrors."""
+def headers_of(captures: Path | str) -> Iterator[Path]:
+    """Yield a local folder with the names, sizes and headers of the photos at a folder or an address.
+
+    Errors about a mirror speak of the address that it mirrors. Errors as in `header_mirror`.
+    """
+    source = remote_folder(captures)
+    if source is None:
+        yield Path(captures)
+        return
+    mirror = header_mirror(source)
     try:
-        yield
+        yield mirror
     except InputError as error:
-        if captures is None:
-            raise
-        raise type(error)(*(str(part).replace(str(mirror), captures.url) for part in error.args)) from None
+        raise type(error)(*(str(part).replace(str(mirror), source.url) for part in error.args)) from None
 
 
 def _is_wanted(name: str, url: str) -> bool:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dped_data.common.ownership import put, remove_in_work, temporary_path
@@ -33,14 +33,33 @@ def atomic_path(path: Path, *, durable: bool = True, proven: bool = False, grows
     Raises:
         ForeignFileError: something at `path` is not ours to replace.
     """
+    with pending_file(path, durable=durable, proven=proven, grows=grows) as pending:
+        yield pending.temporary
+
+
+@dataclass
+class PendingFile:
+    """A file on its way: where it is being written, and, once it has its name, what was recorded of it."""
+
+    temporary: Path
+    written: Written = field(default_factory=lambda: Written(0, ""))
+
+
+@contextmanager
+def pending_file(
+    path: Path, *, durable: bool = True, proven: bool = False, grows: bool = False
+) -> Iterator[PendingFile]:
+    """`atomic_path` for those who want to know what was recorded of the file; no need to read it again for that."""
     temporary = None
     try:
         temporary = temporary_path(work_folder_of(path), path.suffix)
-        yield temporary
+        pending = PendingFile(temporary)
+        yield pending
         if durable:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-        put(temporary, path, replace(written_state(temporary), grows=grows), proven=proven, durable=durable)
+        pending.written = replace(written_state(temporary), grows=grows)
+        put(temporary, path, pending.written, proven=proven, durable=durable)
         if durable:
             sync_folder(path.parent)
     except OSError as error:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align.records import Patches
-from dped_data.common.files import atomic_path, system_error
+from dped_data.common.files import pending_file, system_error
+from dped_data.common.written_record import Written
 from dped_data.dataset.layout import open_shard
 from dped_data.dataset.shard_check import PATCH_COLUMNS
 from dped_data.dataset.store import PatchStore
@@ -55,8 +56,8 @@ def write_shard(
     captures: Sequence[ShardCapture],
     attributes: Mapping[str, str],
     compression: Literal["none", "gzip", "lzf"] = "none",
-) -> None:
-    """Write one shard, whole or not at all; the same input gives the same bytes.
+) -> Written:
+    """Write one shard, whole or not at all, and return its length and sha256; the same input gives the same bytes.
 
     Args:
         path: final file; its folder exists.
@@ -67,8 +68,9 @@ def write_shard(
         OSError: the file cannot be written, for example for want of space.
     """
     try:
-        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        with pending_file(path) as pending, h5py.File(pending.temporary, "w", libver=("v110", "v110")) as file:
             _fill(file, captures, attributes, compression)
+        return pending.written
     except (OSError, RuntimeError) as error:  # h5py raises either, with many lines around the system's reason
         raise system_error(error, path) from None
 

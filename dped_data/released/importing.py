@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,25 +13,22 @@ from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import Patches
 from dped_data.captures.listing import list_folder
 from dped_data.captures.pair_by_name import pair_by_name
-from dped_data.captures.records import Capture, Split, Unpaired
-from dped_data.common.files import sha256_of_file
+from dped_data.captures.records import Capture, Unpaired
 from dped_data.common.names import plain_name
 from dped_data.common.natural_order import natural_key
 from dped_data.common.parallel import Backend
-from dped_data.common.progress import progress_bar
 from dped_data.common.typed_settings import settings_dict
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
-from dped_data.dataset.places import unnumbered_shard_name
-from dped_data.dataset.shards import ShardCapture, write_shard
+from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.photos.reading import decode_photo, read_header
 from dped_data.released.layout import SPLIT_FOLDERS, find_dslr, find_released
-from dped_data.work.crash_log import CAPTURE_TIMEOUT_S, UnitWatch, failed_in_worker
-from dped_data.work.crash_safe_pool import run_units
-from dped_data.work.folder import Origin, finish, locked, prepare
+from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
+from dped_data.work.destination import Destination
+from dped_data.work.folder import Origin
+from dped_data.work.lifecycle import CaptureWork, Material, Workers, make_dataset
 from dped_data.work.photo_reader import PhotoReader
-from dped_data.work.units import Unit, UnitRecord, finished_units, plan_units, write_record
 
 PAIRS_PER_SHARD = 1000
 _HEADERS_TRIED = 20
@@ -102,24 +98,31 @@ def import_dped(
     dslr = find_dslr(root, phone)
     captures, unpaired = _find_pairs(root, phone, dslr)
     settings = ImportSettings("imported", phone, dslr, _patch_size(root, captures))
-    table = settings_dict(settings)
-    splits: list[Split] = [c.folder_split or "train" for c in captures]
-    with locked(target, "import-dped"):
-        digest = prepare(target, root, table, overwrite)
-        units = plan_units(captures, splits, root, digest, PAIRS_PER_SHARD)
-        records = finished_units(target, units, root, retry_failed)
-        reused = sum(len(unit.captures) for unit in units if unit.key in records)
-        calls = {unit.key: (unit, root, target, settings, digest) for unit in units if unit.key not in records}
-        with progress_bar(len(captures), label="importing", unit="pair") as bar:
-            bar.update(reused)
-            for record in run_units(import_unit, calls, target, jobs, backend):
-                records[record.key] = record
-                bar.update(len(record.rows))
-        origin = Origin(phone, dslr, settings.patch_size, "imported", "imported", table)
-        manifest, rows = finish(target, origin, units, records, unpaired)
+    material = Material(
+        captures,
+        [capture.folder_split or "train" for capture in captures],
+        unpaired,
+        place=root,
+        headers=root,
+        source=root,
+        captures_per_shard=PAIRS_PER_SHARD,
+    )
+    finished = make_dataset(
+        Destination(target),
+        material,
+        CaptureWork(read_pair, settings, "imported", limit_s=CAPTURE_TIMEOUT_S),
+        Origin(phone, dslr, settings.patch_size, "imported", "imported", settings_dict(settings)),
+        Workers(jobs, backend),
+        command="import-dped",
+        label="importing",
+        unit="pair",
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+    )
+    manifest, rows = finished.manifest, finished.rows
     if not manifest.totals["patches"]:
         raise InputError(f"{root}: no patch could be read; {target}/captures.csv has the reasons")
-    return ImportReport(target, manifest, rows, unpaired, reused, time.perf_counter() - start)
+    return ImportReport(target, manifest, rows, unpaired, finished.reused, time.perf_counter() - start)
 
 
 def _find_pairs(root: Path, phone: str, dslr: str) -> tuple[list[Capture], tuple[Unpaired, ...]]:
@@ -159,40 +162,14 @@ def _patch_size(root: Path, captures: list[Capture]) -> int:
     raise InputError(f"{root}: the first {min(len(captures), _HEADERS_TRIED)} patches cannot be read ({fault})")
 
 
-def import_unit(unit: Unit, root: Path, folder: Path, settings: ImportSettings, digest: str) -> UnitRecord:
-    """Read the patches of one unit, write their shard and the unit's record; the work of one worker process."""
-    watch, photos = UnitWatch(folder, unit.key, CAPTURE_TIMEOUT_S), PhotoReader(root)
-    rows: list[CaptureRow] = []
-    kept: list[ShardCapture] = []
-    for capture in unit.captures:
-        if reason := watch.reason_against(capture.capture_id):
-            rows.append(failed_in_worker(capture, reason))
-            continue
-        row = CaptureRow(capture.capture_id, capture.phone_file, capture.dslr_file, "", "kept", patches=1)
-        try:
-            with watch.watching(capture.capture_id):
-                shard_capture = _read_pair(photos, capture, settings.patch_size)
-        except PhotoError as error:
-            row = replace(row, status="failed", stage="read", reason=error.fault, patches=0)
-        else:
-            kept.append(shard_capture)
-            row = replace(row, median_ncc=float(shard_capture.patches.ncc[0]))
-        rows.append(row)
-    size, sha256 = 0, ""
-    if kept:
-        path = folder / unnumbered_shard_name(unit.split, unit.key)
-        text = json.dumps(settings_dict(settings), sort_keys=True)
-        attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": "imported"}
-        write_shard(path, kept, attributes)
-        size, sha256 = path.stat().st_size, sha256_of_file(path)
-    record = UnitRecord(unit.key, len(kept), size, sha256, photos.sha256, tuple(rows), photos.mtime_ns, photos.state)
-    write_record(folder, record)
-    watch.finish()
-    return record
+def read_pair(
+    photos: PhotoReader, capture: Capture, settings: ImportSettings, folder: Path, row: CaptureRow
+) -> tuple[CaptureRow, ShardCapture]:
+    """Return a pair of patches as a capture with one patch, and its row; PhotoError says which patch is at fault.
 
-
-def _read_pair(photos: PhotoReader, capture: Capture, size: int) -> ShardCapture:
-    """Return a pair of patches as a capture with one patch; PhotoError says which patch is at fault and why."""
+    `folder`, the dataset's, is not needed: a pair goes into its shard alone.
+    """
+    size = settings.patch_size
     pixels: list[NDArray[np.uint8]] = []
     for camera, file in (("phone", capture.phone_file), ("dslr", capture.dslr_file)):
         try:
@@ -218,7 +195,8 @@ def _read_pair(photos: PhotoReader, capture: Capture, size: int) -> ShardCapture
         window_reason=np.zeros(0, np.uint8),
     )
     nowhere = np.full((3, 3), np.nan)
-    return ShardCapture(
+    row = replace(row, patches=1, median_ncc=float(patches.ncc[0]))
+    return row, ShardCapture(
         capture.capture_id,
         capture.phone_file,
         capture.dslr_file,

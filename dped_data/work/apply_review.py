@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from dped_data.common.files import sha256_of_file
+from dped_data.common.written_record import Written
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.places import unnumbered_shard_name
 from dped_data.dataset.shards import read_shard, write_shard
@@ -58,15 +58,16 @@ def _without(
     """Write the shard of `unit`, the one of `record` without the captures `dropped`, and return its record."""
     captures, attributes = read_shard(shards_by_key(folder)[record.key])
     left = [capture for capture in captures if capture.capture_id not in dropped]
-    path = folder / unnumbered_shard_name(unit.split, unit.key)
+    shard = Written(0, "")
     if left:
-        write_shard(path, left, {**attributes, "unit": unit.key}, compression)
+        path = folder / unnumbered_shard_name(unit.split, unit.key)
+        shard = write_shard(path, left, {**attributes, "unit": unit.key}, compression)
     return replace(
         record,
         key=unit.key,
         patches=sum(len(capture.patches.ncc) for capture in left),
-        bytes=path.stat().st_size if left else 0,
-        sha256=sha256_of_file(path) if left else "",
+        bytes=shard.bytes,
+        sha256=shard.sha256,
         rows=tuple(_rejected(row) if row.capture_id in dropped else row for row in record.rows),
     )
 

@@ -43,18 +43,11 @@ from dped_data.dataset.places import (
     unnumbered_shard_name,
 )
 from dped_data.errors import InputError, UsageError
-from dped_data.work.folder import locked
 from dped_data.work.remote_record import ObjectState, OwnObjects, foreign, is_unit_object, written
 from dped_data.work.units import Unit, UnitRecord, read_record, shards_by_key, write_record
 
 _STAYS = (MARK_NAME, LOCK_NAME)
 """Of the work folder of a copy that is thrown away."""
-
-
-def fetch_under_lock(target: RemoteFolder, folder: Path) -> OwnObjects:
-    """Call `fetch_dataset` under the lock of the copy."""
-    with locked(folder):
-        return fetch_dataset(target, folder)
 
 
 def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
@@ -125,18 +118,18 @@ def _missing_shards(own: OwnObjects, folder: Path, files: Collection[str]) -> li
 
 
 def begin_remote(
-    own: OwnObjects, folder: Path, units: Sequence[Unit], done: Collection[str], keep_aligned: bool
+    own: OwnObjects, folder: Path, units: Sequence[Unit], left: Sequence[Unit], keep_aligned: bool
 ) -> None:
     """Tell the store with which settings a build begins; an --overwrite removes the manifest of what it replaces.
 
     Args:
         own, folder: the objects at the address, and its copy on this machine.
-        units: of the whole dataset; `done`: keys of those that this build will not work on.
+        units: of the whole dataset; `left`: those that this build will work on.
         keep_aligned: whether the build also writes whole aligned photos.
     Raises:
         InputError: an object that is not a build's work has a name that this build may need. Nothing is changed then.
     """
-    own.refuse_foreign(_needed(units, done, keep_aligned))
+    own.refuse_foreign(_needed(units, left, keep_aligned))
     settings = written(folder / SETTINGS_NAME)
     begun = own.holds(SETTINGS_NAME, settings)
     replaced = MANIFEST_NAME in own.files and not (folder / MANIFEST_NAME).exists()
@@ -148,12 +141,12 @@ def begin_remote(
         own.send(folder / SETTINGS_NAME, SETTINGS_NAME, settings)
 
 
-def _needed(units: Sequence[Unit], done: Collection[str], keep_aligned: bool) -> Iterator[str]:
+def _needed(units: Sequence[Unit], left: Sequence[Unit], keep_aligned: bool) -> Iterator[str]:
     """Every name that a build may write, as far as it can be known before the work."""
     yield from (*TABLES, SETTINGS_NAME, NEW_CARD_NAME)
     for split in SPLITS:
         yield from (shard_name(split, index) for index in range(sum(unit.split == split for unit in units)))
-    for unit in (unit for unit in units if unit.key not in done):
+    for unit in left:
         yield from (unnumbered_shard_name(unit.split, unit.key), unit_record_name(unit.key))
         if keep_aligned:
             yield from aligned_names(capture.capture_id for capture in unit.captures)

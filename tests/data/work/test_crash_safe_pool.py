@@ -30,7 +30,7 @@ DEADLY, STUCK, ONCE, HUNGRY, HUNGRY_ONCE = "deadly", "stuck", "once", "hungry", 
 
 
 def work(folder: Path, key: str, captures: tuple[str, ...], limit_s: float = 0) -> tuple[str, dict[str, str]]:
-    """What build_shard does, but for the photos: captures are named for what they do to their worker."""
+    """What work_on_unit does, but for the photos: captures are named for what they do to their worker."""
     watch = UnitWatch(folder, key, limit_s)
     outcome = {}
     for capture in captures:
@@ -171,23 +171,14 @@ def test_the_log_tells_what_a_worker_was_at(tmp_path: Path) -> None:
     assert watch.reason_against("a") is watch.reason_against("c\nend") is None
 
 
-def deadly_build_shard(*arguments: Any) -> Any:
-    """build_shard, in a worker that dies of capture 002."""
-    align = dped_data.build.align_capture
-
-    def deadly(photos: Any, capture: Any, *rest: Any) -> Any:
-        if capture.capture_id == "002":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return align(photos, capture, *rest)
-
-    dped_data.build.align_capture = deadly
-    try:
-        return build_shard(*arguments)
-    finally:
-        dped_data.build.align_capture = align
+align_capture = dped_data.build.align_capture
 
 
-build_shard = dped_data.build.build_shard
+def deadly_align_capture(photos: Any, capture: Any, *rest: Any) -> Any:
+    """align_capture, of which a worker dies at capture 002."""
+    if capture.capture_id == "002":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return align_capture(photos, capture, *rest)
 
 
 def content(report: BuildReport) -> dict[str, bytes]:
@@ -202,7 +193,7 @@ def test_a_build_sets_a_poison_pair_aside_and_tries_it_again_on_request(
     captures, toml = write_rig(tmp_path, 5)
     settings = load_build_settings(toml, {"patch_size": 64, "captures_per_shard": 2})
     good = build_dataset(captures, tmp_path / "good", "pocket", settings, jobs=2)
-    monkeypatch.setattr("dped_data.build.build_shard", deadly_build_shard)
+    monkeypatch.setattr("dped_data.build.align_capture", deadly_align_capture)
     built = [build_dataset(captures, tmp_path / f"{jobs}", "pocket", settings, jobs=jobs) for jobs in (1, 2)]
     assert content(built[0]) == content(built[1])
     row = next(row for row in built[0].rows if row.capture_id == "002")

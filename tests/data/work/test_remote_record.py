@@ -182,7 +182,7 @@ def test_a_card_that_is_completed_during_the_build_is_not_lost(rig: Rig, monkeyp
         put(f"{TARGET}/README.md", card)
         finish(target, folder)
 
-    monkeypatch.setattr("dped_data.build.publish", edited_before)
+    monkeypatch.setattr("dped_data.work.destination.publish", edited_before)
     build(rig, rig[0], f"{BUCKET}/data", settings=other_settings(rig), overwrite=True)
     assert b"license: mit" in everything(TARGET)["README.md"]
     update = remote_dataset.write_dataset_card
@@ -320,7 +320,7 @@ def test_a_wrong_shard_of_such_a_dataset_is_never_taken_for_done(
     before = everything(TARGET)
     with monkeypatch.context() as context:
         context.setenv("DPED_CACHE", str(tmp_path / "another machine"))
-        context.setattr("dped_data.build.run_units", lambda *_: pytest.fail("it is refused before any work"))
+        context.setattr("dped_data.work.lifecycle.run_units", lambda *_: pytest.fail("it is refused before any work"))
         with pytest.raises(InputError, match=rf"{name}: not written by dped, or changed since"):
             build(rig, rig[0], f"{BUCKET}/data")
     assert everything(TARGET) == before
