@@ -15,8 +15,9 @@ import numpy as np
 from naive_builder import SIZE
 from numpy.typing import NDArray
 
+from dped_data.common.patch_nodes import node_grid
 from dped_data.photos.reading import read_photo
-from dped_data.simulation.patch_errors import measure_windows, patch_errors, patch_nodes
+from dped_data.simulation.patch_errors import measure_windows, patch_errors
 from dped_data.simulation.score import CaptureScore, Score, combine
 from dped_data.simulation.truth import CAPTURES_FOLDER, Truth, read_truths
 
@@ -74,7 +75,7 @@ def naive_nodes(
     at (window x, window y) from the crop of the warped DSLR photo, shrunk to phone pixels.
     """
     crop_x, crop_y, x, y, match_x, match_y, angle_deg = row[:7]
-    nodes = patch_nodes(SIZE)
+    nodes = node_grid(SIZE).reshape(-1, 2)
     turn = cv2.getRotationMatrix2D((x + SIZE / 2 - 0.5, y + SIZE / 2 - 0.5), angle_deg, 1.0)
     back = cv2.invertAffineTransform(turn)
     phone_xy = (nodes + np.array([match_x, match_y])) @ back[:, :2].T + back[:, 2] + (crop_x, crop_y)

@@ -17,6 +17,7 @@ from dped_data.align.records import WINDOW_REASONS, Homography, Patches
 from dped_data.align.resampling import sample_dslr
 from dped_data.align.smooth_map import project, smooth_map_of_homography
 from dped_data.align.window_grid import overlap_share, place_windows
+from dped_data.common.patch_nodes import node_grid
 from dped_data.errors import CaptureRejected
 from dped_data.settings import PatchSettings
 
@@ -55,8 +56,7 @@ def extract_paper_patches(
     window_xy = place_windows(smooth, size, settings.stride or size)
     if not len(window_xy):
         raise CaptureRejected("patches", "overlap smaller than a patch", round(overlap_share(smooth), 4), None)
-    steps = np.linspace(0, size - 1, 5)
-    node_xy = window_xy[:, None, None].astype(np.float64) + np.stack(np.meshgrid(steps, steps), axis=-1)
+    node_xy = window_xy[:, None, None].astype(np.float64) + node_grid(size)
     dslr_xy = project(homography.dslr_from_phone, node_xy)
     dslr_patches = sample_dslr(dslr, dslr_xy, size)
     grey = cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY)

@@ -39,6 +39,7 @@ from dped_data.align.tie_points import (
     with_between,
 )
 from dped_data.align.window_grid import overlap_share, place_windows
+from dped_data.common.patch_nodes import NODES, node_grid
 from dped_data.errors import CaptureRejected
 from dped_data.settings import PatchSettings
 
@@ -157,11 +158,10 @@ def _refine_windows(
     tracks = track_probes(level, smooth, probes, start, FINE)
     best, field = _best_fit(smooth, plane, probes, tracks)
     smooth, noise_factor = best.smooth, best.fitted.noise_factor
-    steps = np.linspace(0, size - 1, 5)
-    node_xy = window_xy[:, None, None].astype(np.float64) + np.stack(np.meshgrid(steps, steps), axis=-1)
+    node_xy = window_xy[:, None, None].astype(np.float64) + node_grid(size)
     count = len(window_xy)
-    flat_nodes, error = krige(field, smooth, node_xy.reshape(count, 25, 2), np.arange(count))
-    nodes = flat_nodes.reshape(count, 5, 5, 2)
+    flat_nodes, error = krige(field, smooth, node_xy.reshape(count, NODES * NODES, 2), np.arange(count))
+    nodes = flat_nodes.reshape(count, NODES, NODES, 2)
     dslr_xy = smooth(node_xy + nodes)
     caution = max(noise_factor, 1.0)
     windows, track_error = probes.select(slice(0, count)), track_sd(tracks) * caution

@@ -16,9 +16,7 @@ from scipy.interpolate import CubicSpline
 
 from dped_data.align.kernels.weighted_pixel import LANES, weighted_pixel
 from dped_data.common.jit import njit
-
-NODES = 5
-"""Nodes of a patch's geometry along each side."""
+from dped_data.common.patch_nodes import NODES, node_steps
 
 PHASE_BITS = 8
 PHASES = 1 << PHASE_BITS
@@ -39,7 +37,7 @@ def node_weights(patch_size: int) -> NDArray[np.float64]:
     Row i holds the values at pixel i of the five cardinal cubic splines over linspace(0, S-1, 5), with the
     not-a-knot end condition (one cubic through the first three and through the last three nodes).
     """
-    spline = CubicSpline(np.linspace(0.0, patch_size - 1, NODES), np.eye(NODES), axis=0, bc_type="not-a-knot")
+    spline = CubicSpline(node_steps(patch_size), np.eye(NODES), axis=0, bc_type="not-a-knot")
     return np.ascontiguousarray(spline(np.arange(patch_size, dtype=np.float64)))
 
 

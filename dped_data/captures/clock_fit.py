@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from dped_data.captures.clock_lines import Line, Times, all_differences, best_line, fit_line, pairs_near, window_counts
 from dped_data.captures.records import ClockFit
+from dped_data.common.spread_rows import spread_rows
 
 TRIGGER_S = (0.3, 1.0)
 """How far apart the two shutters of one capture may fire while that is not yet measured: tried in this order."""
@@ -165,7 +166,7 @@ def _lone(times: Times, apart: float) -> Times:
 
 def _prove(line: Line, a: Times, b: Times, tolerance: float) -> float:
     """Return the core of the line's residuals; ClockUnknown unless it stands out against other offsets and chance."""
-    sample = a[np.unique(np.linspace(0, len(a) - 1, 1000).astype(int))]
+    sample = a[spread_rows(len(a), 1000)]
     differences = np.sort(all_differences(line.map(sample), b, np.inf))
     near = np.abs(differences[np.abs(differences) <= tolerance])
     if len(near) < MIN_PAIRS:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.common.spread_rows import spread_rows
+
 Times = NDArray[np.float64]
 
 MAX_DRIFT = 4e-4
@@ -218,7 +220,7 @@ def _grow(lines: list[Line], a: Times, b: Times, stretch: Times, tolerance: floa
             if max(line.uncertainty(window[0]), line.uncertainty(window[-1])) <= tolerance / 2:
                 grown.append(fit_line(line, window, b, tolerance))
                 continue
-            sample = window[np.unique(np.linspace(0, len(window) - 1, _MAX_EVENTS).astype(int))]
+            sample = window[spread_rows(len(window), _MAX_EVENTS)]
             grown += [fit_line(found, window, b, tolerance) for found in _search(line, sample, b, tolerance, _BEAM)]
         lines = _best(grown, window, tolerance)
     return lines[0]

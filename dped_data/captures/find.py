@@ -15,6 +15,7 @@ from dped_data.captures.listing import CameraPhotos, list_cameras
 from dped_data.captures.pair_by_name import PhotoPairs, pair_by_name, share_of_equal_names
 from dped_data.captures.pair_by_time import pair_by_time
 from dped_data.captures.records import Capture, ClockFit, Pairing, Split, Unpaired
+from dped_data.common.spread_rows import spread_rows
 from dped_data.settings import PairingSettings
 
 MIN_EQUAL_NAMES = 0.9
@@ -90,7 +91,7 @@ def _ignored(camera: CameraPhotos) -> list[str]:
 def _coincidence(captures_dir: Path, found: PhotoPairs, times: Sequence[PhotoTime], dslr: str) -> list[str]:
     """Warn when the names are equal but the capture times of a sample of the pairs contradict them."""
     timed = [(pair[1].file, t.time_s) for pair, t in zip(found.pairs, times, strict=True) if t.time_s is not None]
-    picked = [timed[i] for i in np.unique(np.linspace(0, len(timed) - 1, _CHECKED_PAIRS).astype(int))] if timed else []
+    picked = [timed[i] for i in spread_rows(len(timed), _CHECKED_PAIRS)]
     partners = read_times(captures_dir, [file for file, _ in picked], dslr)
     both = [(p, d.time_s) for (_, p), d in zip(picked, partners, strict=True) if d.time_s is not None]
     if len(both) < MIN_PAIRS:

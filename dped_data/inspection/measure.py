@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align.records import WINDOW_REASONS
+from dped_data.common.spread_rows import spread_rows
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, SceneView, StoredCapture
 from dped_data.inspection.remeasure import LEAST_CORRELATION, remeasure_shifts
@@ -38,7 +39,7 @@ def measure_capture(
     """
     if len(stored.rows) == 0:
         return _figures(stored, phone.shape[1], None, None, preview, time_s)
-    position = np.unique(np.linspace(0, len(stored.rows) - 1, settings.sample_patches).round().astype(np.int64))
+    position = spread_rows(len(stored.rows), settings.sample_patches)
     mine, theirs = phone[position], dslr[position]
     shifts = remeasure_shifts(mine, theirs, max_deviation_px=settings.max_deviation_px)
     luminance = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in mine])

@@ -12,11 +12,11 @@ from dped_data.inspection.records import CaptureFigures
 from dped_data.inspection.report import RankedCapture, Summary
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.summary import capture_shift
+from dped_data.photos.colour import LUMA
 
 _FAILED, _REJECTED = 0.95, 0.9
 """Severity of captures without patches: they harm nothing, so they come after every kept capture that fails (1 and
 more), and before those that pass, since a person may want to know why."""
-_LUMA = np.array([0.299, 0.587, 0.114])
 _CONTRAST = 4.0
 _LEAST_SPREAD = 0.03
 """Floor of the robust deviation of log brightness and log colour ratios: scenes that agree better than 3 % make no
@@ -88,7 +88,7 @@ def _ranked(
         shift_length_px=_median(lengths),
         shift_p90_px=float(np.quantile(lengths, 0.9)) if len(lengths) else None,
         match_share=match,
-        brightness=(float(look.phone_rgb @ _LUMA), float(look.dslr_rgb @ _LUMA)) if look else None,
+        brightness=(float(look.phone_rgb @ LUMA), float(look.dslr_rgb @ LUMA)) if look else None,
         clipped=clipped,
         severity=0.0 if row.stage == "review" else _severity(row.status, scores, leaking),  # a person knows already
         flags=flags if row.status == "kept" else (row.status,),
@@ -154,7 +154,7 @@ def _look_outliers(figures: Sequence[CaptureFigures]) -> tuple[NDArray[np.float6
         return brightness, colour
     looks = [look for f in figures if (look := f.look) is not None]
     ratio = np.log(np.stack([look.dslr_rgb + 1 for look in looks]) / np.stack([look.phone_rgb + 1 for look in looks]))
-    brightness[where] = _robust_deviations(ratio @ _LUMA)
+    brightness[where] = _robust_deviations(ratio @ LUMA)
     hue = ratio[:, [0, 2]] - ratio[:, [1]]
     colour[where] = np.maximum(_robust_deviations(hue[:, 0]), _robust_deviations(hue[:, 1]))
     return brightness, colour

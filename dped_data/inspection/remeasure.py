@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
+from dped_data.photos.colour import LUMA
+
 BLUR_PX = 1.0
 """Ours: standard deviation of the band limit; below 0.8 px the peak starts to lock to whole pixels."""
 REACH_SHARE, LEAST_REACH_PX = 0.12, 8
@@ -29,7 +31,6 @@ _NOISE_AREA_PX = 4 * np.pi * (BLUR_PX**2 + 0.25)
 """Pixels that share one independent noise value after the blur (0.25: the cameras' own demosaicing, ours)."""
 LEAST_CORRELATION = 0.6
 """Ours: below it at every shift, two patches do not show the same thing."""
-_LUMA = np.array([0.299, 0.587, 0.114])
 _MODEL_SHARE = 1.5
 """Ours: the two cameras' different sharpening and tone make the residual smoother than noise; calibrated on patches
 with planted shifts, where the predicted deviation then equals the real one within a factor of 1.5."""
@@ -156,7 +157,7 @@ def zero_shift_correlation(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) ->
     """Correlation (N,) of the luminance of patch pairs (N, S, S, 3) as they lie; NaN where one has no contrast."""
     result = np.full(len(phone), np.nan)
     for index, pair in enumerate(zip(phone, dslr, strict=True)):
-        first, second = (patch @ _LUMA for patch in pair)
+        first, second = (patch @ LUMA for patch in pair)
         first, second = first - first.mean(), second - second.mean()
         scale = np.sqrt((first**2).sum() * (second**2).sum())
         if scale > 0:

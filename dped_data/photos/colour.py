@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,19 +14,26 @@ _SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
 )
 _ADOBE_GAMMA = 563 / 256
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of R'G'B' in luma (ITU-R BT.601, as JPEG and OpenCV use)."""
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 
-def srgb_encode(linear: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return sRGB code values in [0, 1] for linear light in [0, 1] (IEC 61966-2-1)."""
-    low = linear * np.float32(12.92)
-    high = np.float32(1.055) * np.power(np.maximum(linear, np.float32(1e-8)), np.float32(1 / 2.4)) - np.float32(0.055)
-    return np.where(linear <= 0.0031308, low, high).astype(np.float32)
+def srgb_encode(linear: NDArray[Float]) -> NDArray[Float]:
+    """Return sRGB code values in [0, 1] for linear light in [0, 1], in its own precision (IEC 61966-2-1)."""
+    high = 1.055 * np.power(np.maximum(linear, 1e-8), 1 / 2.4) - 0.055
+    return np.where(linear <= 0.0031308, linear * 12.92, high).astype(linear.dtype)
 
 
-def srgb_decode(code: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return linear light in [0, 1] for sRGB code values in [0, 1] (IEC 61966-2-1)."""
-    high = np.power((code + np.float32(0.055)) / np.float32(1.055), np.float32(2.4))
-    return np.where(code <= 0.04045, code / np.float32(12.92), high).astype(np.float32)
+def srgb_decode(code: NDArray[Float]) -> NDArray[Float]:
+    """Return linear light in [0, 1] for sRGB code values in [0, 1], in their own precision (IEC 61966-2-1)."""
+    return np.where(code <= 0.04045, code / 12.92, np.power((code + 0.055) / 1.055, 2.4)).astype(code.dtype)
+
+
+def linear_light(values: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return 8-bit sRGB values as linear light, 0 to 1."""
+    return srgb_decode(values / 255.0)
 
 
 def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -36,10 +45,3 @@ def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         linear = linear_of_code[pixels[start : start + 256]] @ matrix.T
         result[start : start + 256] = np.rint(srgb_encode(np.clip(linear, 0, 1)) * 255)
     return result
-
-
-def linear_light(values: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return sRGB values as linear light, 0 to 1 (IEC 61966-2-1)."""
-    encoded = values / 255.0
-    linear: NDArray[np.float64] = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return linear

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.photos.colour import srgb_encode
+
 LINEAR_LEVELS = 16384
 
 
@@ -108,5 +110,5 @@ def _add_noise(light: NDArray[np.float32], look: CameraLook, rng: np.random.Gene
 def _tone_table(contrast: float) -> NDArray[np.float32]:
     """Linear light (LINEAR_LEVELS steps) to tone 0..1: the sRGB curve, then a share `contrast` of a smooth S."""
     linear = np.linspace(0, 1, LINEAR_LEVELS)
-    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    srgb = srgb_encode(linear)
     return ((1 - contrast) * srgb + contrast * srgb * srgb * (3 - 2 * srgb)).astype(np.float32)

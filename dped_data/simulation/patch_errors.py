@@ -50,13 +50,6 @@ class Windows:
     oracle: NDArray[np.bool_]
 
 
-def patch_nodes(size: int) -> NDArray[np.float64]:
-    """Return the (25, 2) places of a patch's nodes within it, x then y, row by row."""
-    steps = np.linspace(0, size - 1, NODES)
-    x, y = np.meshgrid(steps, steps)
-    return np.stack([x.ravel(), y.ravel()], axis=1)
-
-
 def patch_errors(geometry: PairGeometry, phone_xy: NDArray[np.float64], dslr_xy: NDArray[np.float64]) -> PatchErrors:
     """Compare where N patches say their nodes lie in the DSLR photo with where these lie.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dped_data.captures.listing import is_photo_name
 from dped_data.errors import InputError
+from dped_data.photos.colour import linear_light
 from dped_data.photos.reading import read_photo
 from dped_data.simulation.geometry import NearObject, PairGeometry
 
@@ -24,9 +25,7 @@ MAX_OVERSIZE = 1.25
 WALL_SIDES = (2, 3, 4)
 TEXTURE_TRIES = 12
 
-SRGB_TO_LINEAR = np.where(
-    np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
-).astype(np.float32)
+SRGB_TO_LINEAR = linear_light(np.arange(256, dtype=np.uint8)).astype(np.float32)
 """Linear light of an 8-bit sRGB value (IEC 61966-2-1)."""
 
 

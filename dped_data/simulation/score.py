@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from dped_data.captures.records import SPLITS
 from dped_data.common.names import shown
 from dped_data.common.parallel import run_parallel
+from dped_data.common.patch_nodes import NODES, node_grid
 from dped_data.common.progress import progress
 from dped_data.dataset.capture_table import CaptureRow, read_captures
 from dped_data.dataset.manifest import Manifest, find_dataset, read_manifest
-from dped_data.dataset.shards import open_shard
+from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
 from dped_data.photos.reading import read_photo
-from dped_data.simulation.patch_errors import NODES, measure_windows, patch_errors, patch_nodes
+from dped_data.simulation.patch_errors import measure_windows, patch_errors
 from dped_data.simulation.truth import CAPTURES_FOLDER, Truth, read_truths
 
 FALSE_ACCEPT_PX = 5.0
@@ -149,8 +150,9 @@ def _stored_patches(
     """Yield the patches of every capture that is stored in a shard."""
     by_id = {row.capture_id: row for row in rows}
     for split in SPLITS:
-        for entry in manifest.splits[split].shards:
-            with open_shard(folder / entry.file, (entry.patches, manifest.patch_size)) as file:
+        store = PatchStore(folder, split)
+        for entry in store.shards:
+            with store.opened(entry) as file:
                 capture, window_capture = file["capture"][:], file["window_capture"][:]
                 columns = {name: file[name][:] for name in ("phone_xy", "dslr_xy", "error_px", "window_xy")}
                 names = [str(name) for name in file["captures"].asstr()[:]]
@@ -179,7 +181,7 @@ def score_capture(truth: Truth, rig_dir: Path, patches: CapturePatches, stride: 
     """Measure the patches of one capture and count the windows of its grid."""
     photos = [read_photo(rig_dir / CAPTURES_FOLDER / file) for file in (truth.phone_file, truth.dslr_file)]
     windows = measure_windows(truth.geometry, photos[0], photos[1], patches.origin_xy, stride, size)
-    phone_nodes = patches.phone_xy[:, None] + patch_nodes(size)
+    phone_nodes = patches.phone_xy[:, None] + node_grid(size).reshape(-1, 2)
     errors = patch_errors(truth.geometry, phone_nodes, patches.dslr_xy.reshape(-1, NODES * NODES, 2))
     return CaptureScore(
         errors.rms_px,

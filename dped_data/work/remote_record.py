@@ -15,10 +15,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from dped_data.common.files import sha256_of_file
 from dped_data.common.remote_folder import RemoteFile, RemoteFolder
+from dped_data.dataset.layout import unit_of_shard
 from dped_data.dataset.places import (
     STORE_RECORD_NAME,
     is_numbered_shard,
@@ -257,11 +256,7 @@ def is_unit_object(target: RemoteFolder, name: str, key: str) -> bool:
         if name.endswith(".json"):
             record = read_record(Path(folder), key)
             return record is not None and record.key == key
-        try:
-            with h5py.File(path, "r") as file:
-                return str(file.attrs["unit"]) == key
-        except (OSError, KeyError, RuntimeError, ValueError):
-            return False
+        return unit_of_shard(path) == key
 
 
 def _state(row: Any) -> ObjectState:

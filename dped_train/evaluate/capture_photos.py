@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dped_data.dataset.places import captures_folder
-from dped_data.dataset.shards import open_shard
 from dped_data.dataset.store import PatchStore
 
 
@@ -23,7 +22,7 @@ def capture_photos(store: PatchStore) -> dict[str, CapturePhotos]:
     folder = captures_folder(store.folder)
     found: dict[str, CapturePhotos] = {}
     for entry in store.shards if folder is not None else ():
-        with open_shard(store.folder / entry.file) as file:
+        with store.opened(entry) as file:
             names = [file[name].asstr()[:] for name in ("captures", "phone_file", "dslr_file")]
         for capture, phone, dslr in zip(*names, strict=True):
             assert folder is not None

@@ -16,6 +16,7 @@ from dped_data.common.csv_tables import Formatted, csv_text
 from dped_data.common.files import atomic_write_text
 from dped_data.common.ownership import check_free
 from dped_data.common.progress import progress
+from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.manifest import find_dataset
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import UsageError
@@ -179,13 +180,6 @@ def _enhancer(
         cuts = ExternalPhotos(external, store)
         return lambda rows, phone: cuts.patches(rows)
     return lambda rows, phone: phone
-
-
-def spread_rows(count: int, most: int) -> NDArray[np.int64]:
-    """At most `most` of the rows 0 to count - 1, spread evenly; 0: all of them."""
-    if not most or most >= count:
-        return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
 
 
 def _score(

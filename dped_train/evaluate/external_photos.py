@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.dataset.shards import open_shard
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
 from dped_data.photos.reading import read_photo
@@ -84,7 +83,7 @@ def _phone_sizes(store: PatchStore) -> dict[str, tuple[int, int]]:
     """Width and height of the captures' phone photos, where the dataset knows them."""
     sizes = {}
     for entry in store.shards:
-        with open_shard(store.folder / entry.file) as file:
+        with store.opened(entry) as file:
             for capture, (width, height) in zip(file["captures"].asstr()[:], file["phone_size_wh"][:], strict=True):
                 if width and height:
                     sizes[str(capture)] = (int(width), int(height))

@@ -13,10 +13,10 @@ import numpy as np
 from dped_data.captures.records import Split
 from dped_data.common.files import atomic_write_text, written_state
 from dped_data.common.folder_lock import held
+from dped_data.common.spread_rows import spread_rows
 from dped_data.common.written_record import Written
 from dped_data.dataset.manifest import find_dataset
 from dped_train.data import open_pairs
-from dped_train.evaluate.evaluate import spread_rows
 from dped_train.reproduction.cached_result import is_kept_result, kept
 from dped_train.reproduction.candidates import added_row, methods, without_content
 from dped_train.reproduction.figures import figures

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dped_data.common.patch_nodes import node_grid
+from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
 from dped_data.photos.reading import read_photo
 from dped_train.devices import chosen_device
 from dped_train.enhance.overlapping_strips import photo_enhancer
 from dped_train.evaluate.automatic_levels import automatic_levels, with_levels
 from dped_train.evaluate.capture_photos import CapturePhotos, capture_photos
-from dped_train.evaluate.evaluate import spread_rows
 from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.networks.file import load_enhancer
 from dped_train.reproduction.candidates import Candidate
@@ -95,8 +96,9 @@ def _enhanced(row: Row, phone: Photo, device: str) -> Photo:
 def _dslr(store: PatchStore, rows: NDArray[np.int64], files: CapturePhotos, part: tuple[slice, slice]) -> Photo:
     """The DSLR's view of the part: by the homography that fits all patches of the capture best, for the eye only."""
     size = store.patch_size
-    grid = np.stack(np.meshgrid(*(np.linspace(0, size - 1, 5),) * 2), axis=-1)
-    phone_xy = (store.column("phone_xy")[rows][:, None, None] + grid - [part[1].start, part[0].start]).reshape(-1, 2)
+    phone_xy = (
+        store.column("phone_xy")[rows][:, None, None] + node_grid(size) - [part[1].start, part[0].start]
+    ).reshape(-1, 2)
     dslr_xy = store.column("dslr_xy")[rows].reshape(-1, 2)
     height, width = part[0].stop - part[0].start, part[1].stop - part[1].start
     matrix, _ = cv2.findHomography(phone_xy, dslr_xy, cv2.RANSAC, 3.0)

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
 from dped_data.photos.writing import write_photo
 from dped_train.devices import chosen_device
 from dped_train.evaluate.comparison_sheet import GAP_PX, WHITE, comparison_sheet
-from dped_train.evaluate.evaluate import spread_rows
 from dped_train.evaluate.limitations import limitation_columns
 from dped_train.losses import blur
 from dped_train.networks.file import load_enhancer

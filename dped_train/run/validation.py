@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
 from dped_train.evaluate.comparison_sheet import comparison_sheet
 from dped_train.evaluate.metrics import ms_ssim, psnr
@@ -27,7 +28,7 @@ class Validation:
 
     def __init__(self, source: Path, count: int, device: torch.device) -> None:
         store = PatchStore(source, "val")
-        rows = np.unique(np.linspace(0, len(store) - 1, min(count, len(store))).round().astype(np.int64))
+        rows = spread_rows(len(store), count)
         self.device = device
         self.phone, self.dslr = store.read(rows)
         self.phone_psnr = self._scores(self.phone).get("val_psnr")
@@ -40,7 +41,7 @@ class Validation:
         """A picture of a few patches, phone | enhanced | DSLR; None without patches."""
         if not len(self.phone):
             return None
-        rows = np.unique(np.linspace(0, len(self.phone) - 1, PICTURE_ROWS).round().astype(np.int64))
+        rows = spread_rows(len(self.phone), PICTURE_ROWS)
         return comparison_sheet([self.phone[rows], self._enhance(enhancer, self.phone[rows]), self.dslr[rows]])
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ import skimage.data
 from numpy.typing import NDArray
 
 from dped_data.align.records import Patches
+from dped_data.common.patch_nodes import node_grid
 from dped_data.dataset.capture_table import CaptureRow, write_captures
 from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
 from dped_data.dataset.shards import ShardCapture, write_shard
@@ -21,7 +22,7 @@ from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
 from dped_data.settings import Camera, Rig
 from dped_data.simulation import SimulationSettings, Truth, read_truths, score_dataset, score_table, simulate_rig
-from dped_data.simulation.patch_errors import measure_windows, patch_nodes
+from dped_data.simulation.patch_errors import measure_windows
 
 RIG = Rig("small", "slr", (Camera("pocket", 320, 240), Camera("slr", 450, 300)))
 SIZE = 40
@@ -44,7 +45,7 @@ def windows_of(truth: Truth) -> NDArray[np.int64]:
     grid = [(x, y) for y in range(3, 200, SIZE) for x in range(5, 280, SIZE)]
     kept = []
     for x, y in grid:
-        points = truth.geometry.dslr_from_phone(patch_nodes(SIZE) + np.array([x, y]))
+        points = truth.geometry.dslr_from_phone(node_grid(SIZE).reshape(-1, 2) + np.array([x, y]))
         if points.visible.all() and (points.surface == points.surface[0]).all():
             kept.append((x, y))
     return np.array(kept)
@@ -57,7 +58,7 @@ def write_dataset(folder: Path, truths: list[Truth], errors: Errors, swapped: bo
     captures, rows = [], []
     for i, truth in enumerate(truths):
         corners = windows_of(truth)
-        nodes = corners[:, None] + patch_nodes(SIZE)
+        nodes = corners[:, None] + node_grid(SIZE).reshape(-1, 2)
         off = errors(len(corners))
         scale = truth.geometry.local_scale(nodes.reshape(-1, 2)).reshape(len(corners), 25, 1)
         direction = np.array([0.6, -0.8])

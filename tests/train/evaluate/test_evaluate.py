@@ -14,12 +14,13 @@ from make_shards import make_dataset
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from vgg16_files import seeded_linear, seeded_vgg16, write_linear, write_vgg16
 
+from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
 from dped_train.evaluate.bootstrap import bootstrap
-from dped_train.evaluate.evaluate import evaluate, evaluation_text, spread_rows
+from dped_train.evaluate.evaluate import evaluate, evaluation_text
 from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.evaluate.lpips import Lpips
 from dped_train.networks.dped import Enhancer, initialise
