@@ -1,4 +1,4 @@
-"""The errors a person meets: one line that says where, what, measured against allowed, and the cure (leaf)."""
+"""The errors a person meets: one line that says where, what, measured against allowed, and the cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras, rigs and the settings of every stage: typed, checked, documented on the field (leaf).
+"""Cameras, rigs and the settings of every stage: typed, checked, documented on the field.
 
 Precedence: default < TOML file < command-line flag. The flags of `dped build-dataset` and the page
 docs/settings.md are generated from the fields below, so default, type and help are stated once.

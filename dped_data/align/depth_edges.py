@@ -1,4 +1,4 @@
-"""Does a window show one surface? Tests for depth edges that run through it or just beside it (leaf)."""
+"""Does a window show one surface? Tests for depth edges that run through it or just beside it."""
 
 from __future__ import annotations
 

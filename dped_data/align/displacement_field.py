@@ -1,4 +1,4 @@
-"""The measured field of displacements, and its value and predicted error anywhere in the photo (leaf)."""
+"""The measured field of displacements, and its value and predicted error anywhere in the photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prior of a field of displacements, fitted to the measurements of one capture (leaf)."""
+"""The prior of a field of displacements, fitted to the measurements of one capture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Robust local kriging: each window's displacement from its own measurement and its neighbours' (leaf).
+"""Robust local kriging: each window's displacement from its own measurement and its neighbours'.
 
 A Gaussian process with zero mean around the smooth map, solved for every window from its nearest measurements alone.
 Measurements that contradict the window's own (another surface: a depth edge) or all others (a wrong track) lose

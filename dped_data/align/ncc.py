@@ -1,4 +1,4 @@
-"""How well two patches agree, in exact integer sums (leaf)."""
+"""How well two patches agree, in exact integer sums."""
 
 from __future__ import annotations
 

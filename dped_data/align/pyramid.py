@@ -1,4 +1,4 @@
-"""Both photos at a coarser level, smoothed alike, and the way between level pixels and photo pixels (leaf)."""
+"""Both photos at a coarser level, smoothed alike, and the way between level pixels and photo pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The types that pass between stages, and the conventions they follow (leaf).
+"""The types that pass between stages, and the conventions they follow.
 
 Conventions, stated once:
 - Photos: (H, W, 3) uint8, RGB, sRGB, upright (EXIF orientation applied, embedded ICC profile converted).

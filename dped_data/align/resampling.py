@@ -1,4 +1,4 @@
-"""The patch geometry as a dense map, and the one resampling of the DSLR photo along it (leaf).
+"""The patch geometry as a dense map, and the one resampling of the DSLR photo along it.
 
 Both functions depend on the geometry of one patch and nothing else, so that a stored patch can be
 re-created, byte for byte, from the DSLR photo and its row of `dslr_xy`.

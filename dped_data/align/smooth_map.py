@@ -1,4 +1,4 @@
-"""A smooth map from phone to DSLR pixels: radial distortion, homography, polynomial; and its robust fits (leaf).
+"""A smooth map from phone to DSLR pixels: radial distortion, homography, polynomial; and its robust fits.
 
 Even the best homography leaves 2-4 px where both lenses have ordinary distortion, so it is only the start.
 """

@@ -1,4 +1,4 @@
-"""Measuring windows: where they lie at a level, their maps, and their tracks in photo pixels (leaf)."""
+"""Measuring windows: where they lie at a level, their maps, and their tracks in photo pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole DSLR photo in the phone's frame, with where it is valid and how well it is aligned (leaf)."""
+"""The whole DSLR photo in the phone's frame, with where it is valid and how well it is aligned."""
 
 from __future__ import annotations
 

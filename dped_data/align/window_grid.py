@@ -1,4 +1,4 @@
-"""Where the windows of a photo lie: a regular grid, placed so that most windows fit into the overlap (leaf)."""
+"""Where the windows of a photo lie: a regular grid, placed so that most windows fit into the overlap."""
 
 from __future__ import annotations
 

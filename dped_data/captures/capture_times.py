@@ -1,4 +1,4 @@
-"""Capture times of many photos, from their headers alone (leaf)."""
+"""Capture times of many photos, from their headers alone."""
 
 from __future__ import annotations
 

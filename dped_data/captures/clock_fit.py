@@ -1,4 +1,4 @@
-"""How two cameras' clocks relate, found from their capture times alone (leaf).
+"""How two cameras' clocks relate, found from their capture times alone.
 
 The line dslr = phone + offset + drift * (phone - reference) is found in three steps:
 

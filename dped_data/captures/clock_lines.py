@@ -1,4 +1,4 @@
-"""Lines between two clocks, b = a + offset + drift * (a - reference): search, fit and growth (leaf).
+"""Lines between two clocks, b = a + offset + drift * (a - reference): search, fit and growth.
 
 All functions take ascending times in seconds; `a` is the camera with fewer shots. Constants are ours.
 """

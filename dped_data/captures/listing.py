@@ -1,4 +1,4 @@
-"""The photos below a captures folder, camera by camera (leaf)."""
+"""The photos below a captures folder, camera by camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos of two cameras that belong together because they have the same name (leaf)."""
+"""Photos of two cameras that belong together because they have the same name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos of two cameras that belong together because they were taken at the same moment (leaf)."""
+"""Photos of two cameras that belong together because they were taken at the same moment."""
 
 from __future__ import annotations
 

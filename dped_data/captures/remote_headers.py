@@ -1,4 +1,4 @@
-"""Photos in a remote store: their headers here for the plan, their bytes for the worker that needs them (leaf)."""
+"""Photos in a remote store: their headers here for the plan, their bytes for the worker that needs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pairing and the split of a rig's photos, as text for the terminal (leaf)."""
+"""The pairing and the split of a rig's photos, as text for the terminal."""
 
 from __future__ import annotations
 

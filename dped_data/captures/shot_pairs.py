@@ -1,4 +1,4 @@
-"""Which shots of two cameras belong together, told by their capture times alone (leaf)."""
+"""Which shots of two cameras belong together, told by their capture times alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache on this machine of what lies in stores: one folder per address, all of it a work folder of ours (leaf)."""
+"""The cache on this machine of what lies in stores: one folder per address, all of it a work folder of ours."""
 
 from __future__ import annotations
 

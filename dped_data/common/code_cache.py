@@ -1,4 +1,4 @@
-"""Where compiled code is kept from one run to the next (leaf)."""
+"""Where compiled code is kept from one run to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV tables: every cell quoted, no cell a formula, read back exactly as written (leaf).
+"""CSV tables: every cell quoted, no cell a formula, read back exactly as written.
 
 Spreadsheets run a cell that begins with =, +, -, @, a tab or a carriage return as a formula. Text that does so, or that
 begins with an apostrophe, gets an apostrophe in front, which reading takes off again. Whether a table is written so is

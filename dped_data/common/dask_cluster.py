@@ -1,4 +1,4 @@
-"""Work on a Dask cluster: processes of this machine, or a cluster that runs already (leaf)."""
+"""Work on a Dask cluster: processes of this machine, or a cluster that runs already."""
 
 from __future__ import annotations
 

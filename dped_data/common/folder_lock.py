@@ -1,4 +1,4 @@
-"""One command at a time in a folder: the lock, who holds it, and what must be free before a command begins (leaf)."""
+"""One command at a time in a folder: the lock, who holds it, and what must be free before a command begins."""
 
 from __future__ import annotations
 

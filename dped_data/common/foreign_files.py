@@ -1,4 +1,4 @@
-"""Files that somebody else may have written are read within limits: of size, of depth, of what JSON allows (leaf)."""
+"""Files that somebody else may have written are read within limits: of size, of depth, of what JSON allows."""
 
 from __future__ import annotations
 

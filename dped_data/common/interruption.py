@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command with one line and a status of its own, whenever it comes (leaf).
+"""Ctrl-C ends a command with one line and a status of its own, whenever it comes.
 
 The first one is raised as KeyboardInterrupt, so that what is half done is cleaned up. The second ends the process where
 it stands, and so does the first when the cleaning takes long, or before and after a command. Nothing is lost either

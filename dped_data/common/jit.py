@@ -1,4 +1,4 @@
-"""What all compiled loops share (leaf)."""
+"""What all compiled loops share."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if temporary := find_place():
     numba.config.CACHE_DIR = temporary.name
 
 FAST_MATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
-"""Freedoms of the compiler's arithmetic. Not "nnan" and "ninf": they let it drop every test for NaN, and a NaN that
-becomes a pixel's index reads outside the photo.
+"""Fast-math flags. Not "nnan" and "ninf": they let the compiler drop every test for NaN, and a NaN that becomes a pixel's
+index reads outside the photo.
 
-A function with these freedoms, or that calls one, is compiled with `forceinline=True` if another compiled one calls it.
+A function with these flags, or that calls one, is compiled with `forceinline=True` if another compiled one calls it.
 Otherwise there are several copies of it, each optimised in its own surroundings, and which of them runs depends on what
 was loaded first: the last digits of a first run would differ from a second's, which finds everything compiled."""
 

@@ -1,4 +1,4 @@
-"""Packages whose public names are imported on first use, so that `dped --help` loads nothing heavy (leaf)."""
+"""Packages whose public names are imported on first use, so that `dped --help` loads nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory: a setting of the C library that decides a third of a training step, and what it is to be refused (leaf)."""
+"""Memory: a setting of the C library that decides a third of a training step, and what it is to be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cards: a README.md beside a dataset or a model, partly kept current by the program, otherwise a person's (leaf).
+"""Cards: a README.md beside a dataset or a model, partly kept current by the program, otherwise a person's.
 
 A card begins with metadata between two lines `---`, in YAML, as dataset and model hubs read it; text in Markdown
 follows. In each of the two stands one part between marks that is written anew whenever the dataset or model changes.

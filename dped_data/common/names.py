@@ -1,4 +1,4 @@
-"""Names that stand in files are names: they lead nowhere but where they stand (leaf)."""
+"""Names that stand in files are names: they lead nowhere but where they stand."""
 
 from __future__ import annotations
 

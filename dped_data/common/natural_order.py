@@ -1,4 +1,4 @@
-"""Names in the order a person expects (leaf)."""
+"""Names in the order a person expects."""
 
 from __future__ import annotations
 

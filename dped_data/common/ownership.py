@@ -1,4 +1,4 @@
-"""The one place that replaces, deletes and renames files: those that the program can prove to have written (leaf)."""
+"""The one place that replaces, deletes and renames files: those that the program can prove to have written."""
 
 from __future__ import annotations
 

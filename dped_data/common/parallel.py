@@ -1,4 +1,4 @@
-"""Run independent pieces of work in worker processes, one thread each (leaf)."""
+"""Run independent pieces of work in worker processes, one thread each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""End this process when the one that started it is gone (leaf)."""
+"""End this process when the one that started it is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress on stderr, silent when it is no terminal (leaf)."""
+"""Progress on stderr, silent when it is no terminal."""
 
 from __future__ import annotations
 

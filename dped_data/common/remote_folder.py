@@ -1,4 +1,4 @@
-"""Folders in remote stores (s3://, gs://, ...) through fsspec: whole objects in, whole objects out (leaf)."""
+"""Folders in remote stores (s3://, gs://, ...) through fsspec: whole objects in, whole objects out."""
 
 from __future__ import annotations
 

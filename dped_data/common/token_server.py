@@ -1,4 +1,4 @@
-"""A small web server for pages that only invited people may open: below a token, under known names (leaf)."""
+"""A small web server for pages that only invited people may open: below a token, under known names."""
 
 from __future__ import annotations
 

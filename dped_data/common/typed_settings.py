@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses: declare, read from TOML and flags, check, digest (leaf).
+"""Settings as frozen dataclasses: declare, read from TOML and flags, check, digest.
 
 A settings class holds scalar fields made by `setting` and nested settings classes ("sections").
 Field names are unique over all sections, so that each has one flat command-line flag.

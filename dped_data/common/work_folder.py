@@ -1,4 +1,4 @@
-"""The hidden work folder of a folder that a command fills: its mark, which says who made it, and where it is (leaf).
+"""The hidden work folder of a folder that a command fills: its mark, which says who made it, and where it is.
 
 All that is in a marked work folder is the program's own. For the files around it, it holds the record
 (written_record.py).

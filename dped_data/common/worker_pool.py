@@ -1,4 +1,4 @@
-"""The one pool of worker processes on this machine: they end with this process, and Ctrl-C is not theirs (leaf)."""
+"""The one pool of worker processes on this machine: they end with this process, and Ctrl-C is not theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of what this program has written in a folder: a line for every file, in the folder's work folder (leaf).
+"""The record of what this program has written in a folder: a line for every file, in the folder's work folder.
 
 A line has the file's length and sha256 and is written before the file gets its name. What has such a line and is still
 as it says was written by this program. What has none, was changed since, or is a link is somebody else's.

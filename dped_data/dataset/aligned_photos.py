@@ -1,4 +1,4 @@
-"""The files of whole aligned photos: photo, validity, predicted error (leaf). docs/format.md describes them."""
+"""The files of whole aligned photos: photo, validity, predicted error. docs/format.md describes them."""
 
 from __future__ import annotations
 

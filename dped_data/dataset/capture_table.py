@@ -1,4 +1,4 @@
-"""captures.csv and unpaired.csv: what became of every capture and of every photo without a partner (leaf)."""
+"""captures.csv and unpaired.csv: what became of every capture and of every photo without a partner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open a shard of whatever origin: checked first, with one line for what the HDF5 library makes of damage (leaf)."""
+"""Open a shard of whatever origin: checked first, with one line for what the HDF5 library makes of damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dataset.json: what a dataset holds and where it comes from (leaf). docs/format.md describes every field."""
+"""dataset.json: what a dataset holds and where it comes from. docs/format.md describes every field."""
 
 from __future__ import annotations
 

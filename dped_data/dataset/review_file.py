@@ -1,4 +1,4 @@
-"""review.csv: a person's verdict on captures, one row per decision, the last one counts (leaf)."""
+"""review.csv: a person's verdict on captures, one row per decision, the last one counts."""
 
 from __future__ import annotations
 

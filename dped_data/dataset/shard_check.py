@@ -1,4 +1,4 @@
-"""What makes an HDF5 file a shard: its datasets, and the check before anything of them is believed (leaf)."""
+"""What makes an HDF5 file a shard: its datasets, and the check before anything of them is believed."""
 
 from __future__ import annotations
 

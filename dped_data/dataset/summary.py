@@ -1,4 +1,4 @@
-"""What a build did, as text for the terminal (leaf)."""
+"""What a build did, as text for the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is stored and what is measured, capture by capture: the types between the parts of the inspection (leaf)."""
+"""What is stored and what is measured, capture by capture: the types between the parts of the inspection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the inspection says of a whole dataset: figures, checks, ranking (leaf)."""
+"""What the inspection says of a whole dataset: figures, checks, ranking."""
 
 from __future__ import annotations
 

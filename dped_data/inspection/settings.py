@@ -1,4 +1,4 @@
-"""Settings of `inspect-pairs`: how much is measured, and the limits of the verdict (leaf)."""
+"""Settings of `inspect-pairs`: how much is measured, and the limits of the verdict."""
 
 from __future__ import annotations
 

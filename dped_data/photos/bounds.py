@@ -1,4 +1,4 @@
-"""What a photo claims, held against limits, against itself and against the file's size before it is decoded (leaf)."""
+"""What a photo claims, held against limits, against itself and against the file's size before it is decoded."""
 
 from __future__ import annotations
 

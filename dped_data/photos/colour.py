@@ -1,4 +1,4 @@
-"""Colour arithmetic on sRGB photos (leaf)."""
+"""Colour arithmetic on sRGB photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a decoder raises is the failure of the photo that it was given (leaf)."""
+"""Whatever a decoder raises is the failure of the photo that it was given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EXIF blocks: reading them although they may be damaged, capture times in both directions (leaf)."""
+"""EXIF blocks: reading them although they may be damaged, capture times in both directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening photo files that a person or anybody else put into a folder: regular files only, none too large (leaf)."""
+"""Opening photo files that a person or anybody else put into a folder: regular files only, none too large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The segments of a JPEG file, found by their markers (leaf)."""
+"""The segments of a JPEG file, found by their markers."""
 
 from __future__ import annotations
 

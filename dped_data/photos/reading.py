@@ -1,4 +1,4 @@
-"""Read photos. The one place that knows orientation, colour space, bit depth and range (leaf).
+"""Read photos. The one place that knows orientation, colour space, bit depth and range.
 
 Everything that leaves `read_photo` is (H, W, 3) uint8, RGB, sRGB, upright.
 """

@@ -1,4 +1,4 @@
-"""Where the DPED authors put their patches (leaf).
+"""Where the DPED authors put their patches.
 
     <phone>/training_data/{<phone>,canon}/N.jpg
     <phone>/test_data/patches/{<phone>,canon}/N.jpg

@@ -1,4 +1,4 @@
-"""The photos of `dped demo`: those that ship with scikit-image and can stand for scenes (leaf)."""
+"""The photos of `dped demo`: those that ship with scikit-image and can stand for scenes."""
 
 from __future__ import annotations
 

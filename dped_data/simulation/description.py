@@ -1,4 +1,4 @@
-"""simulation.json: what a rig was asked to be, written first, so that an interrupted rendering goes on (leaf)."""
+"""simulation.json: what a rig was asked to be, written first, so that an interrupted rendering goes on."""
 
 from __future__ import annotations
 

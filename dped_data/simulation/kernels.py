@@ -1,4 +1,4 @@
-"""Compiled maps and rendering of a simulated capture; geometry.py and render.py say what they mean (leaf).
+"""Compiled maps and rendering of a simulated capture; geometry.py and render.py say what they mean.
 
 All in one file: a compiled function that is cached on disk does not notice changes in another file.
 

@@ -1,4 +1,4 @@
-"""What a simulated camera makes of the light: vignetting, colour, shot noise, denoising, sharpening, tone (leaf).
+"""What a simulated camera makes of the light: vignetting, colour, shot noise, denoising, sharpening, tone.
 
 Every step keeps the geometry: all filters are symmetric about the pixel's centre.
 """

@@ -1,4 +1,4 @@
-"""Measure patches and windows of one capture against its exact map (leaf)."""
+"""Measure patches and windows of one capture against its exact map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes for a simulated rig: photos, or walls of photos, laid out so that both cameras see nothing else (leaf)."""
+"""Scenes for a simulated rig: photos, or walls of photos, laid out so that both cameras see nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of a simulated rig (leaf)."""
+"""Settings of a simulated rig."""
 
 from __future__ import annotations
 

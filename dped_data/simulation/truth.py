@@ -1,4 +1,4 @@
-"""The truth of a simulated rig on disk: one JSON file per capture that holds its exact map (leaf)."""
+"""The truth of a simulated rig on disk: one JSON file per capture that holds its exact map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy of a photo that says nothing of its origin: the same pixels, upright, in the same colours, no metadata (leaf).
+"""A copy of a photo that says nothing of its origin: the same pixels, upright, in the same colours, no metadata.
 
 The compressed image of a JPEG or PNG file is copied byte for byte. What a browser does not show, or shows in other
 colours than it should, is decoded once and stored as PNG, without loss.

@@ -1,4 +1,4 @@
-"""The order in which a subject sees questions and sides: shuffled anew for every subject (leaf)."""
+"""The order in which a subject sees questions and sides: shuffled anew for every subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user study consists of: groups of classes, scenes, photos, and the questions that follow from them (leaf)."""
+"""What a user study consists of: groups of classes, scenes, photos, and the questions that follow from them."""
 
 from __future__ import annotations
 

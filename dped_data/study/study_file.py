@@ -1,4 +1,4 @@
-"""study.json: the description of a study, beside its photos; never served (leaf)."""
+"""study.json: the description of a study, beside its photos; never served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which capture a worker is at, written where the next worker finds it: one that kills workers is set aside (leaf).
+"""Which capture a worker is at, written where the next worker finds it: one that kills workers is set aside.
 
 Every unit has a log in the work folder while it is being worked on: a line when a capture begins, a line when it ends.
 A capture that began and did not end has killed its worker: the system was short of memory, a library crashed, or the

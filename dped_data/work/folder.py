@@ -1,4 +1,4 @@
-"""The folder of a dataset as a whole: its lock, the settings it was begun with, its tables and manifest (leaf)."""
+"""The folder of a dataset as a whole: its lock, the settings it was begun with, its tables and manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads photo files and remembers the state in which they were read (leaf)."""
+"""Reads photo files and remembers the state in which they were read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset in a remote store and its copy on this machine: fetch what is there, publish what was built (leaf).
+"""A dataset in a remote store and its copy on this machine: fetch what is there, publish what was built.
 
 The copy in the cache is a dataset like any other. Objects are sent whole; dataset.json is removed first and sent last,
 so that it never describes shards that are not there. Only objects that are proven to be a build's work are replaced or

@@ -1,4 +1,4 @@
-"""Datasets in a store that a version without a record has published: what can be told from their manifest (leaf)."""
+"""Datasets in a store that a version without a record has published: what can be told from their manifest."""
 
 from __future__ import annotations
 

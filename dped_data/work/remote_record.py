@@ -1,4 +1,4 @@
-"""Which objects of a store are the dataset's own: the record of what was written there, and other proofs (leaf).
+"""Which objects of a store are the dataset's own: the record of what was written there, and other proofs.
 
 `.build/written.json` names every object that a build has written or is about to write, with the states it may be in.
 It is begun before the first change, so that a build that was ended anywhere leaves nothing that the next one cannot

@@ -1,4 +1,4 @@
-"""The plan of a build and what of it is already done: units of captures, their records, resuming (leaf).
+"""The plan of a build and what of it is already done: units of captures, their records, resuming.
 
 A unit is a fixed group of captures that becomes one shard. Its key is the sha256 of the settings digest and of the
 captures' files and sizes, so that a unit is reused exactly when nothing that decides its content has changed.

@@ -1,4 +1,4 @@
-"""Bilinear samples of a photo at the pixels of a window, through its quadratic map (leaf)."""
+"""Bilinear samples of a photo at the pixels of a window, through its quadratic map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of windows that follow another displacement than their window's, by the likelihood of their pixels (leaf)."""
+"""Cells of windows that follow another displacement than their window's, by the likelihood of their pixels."""
 
 from __future__ import annotations
 

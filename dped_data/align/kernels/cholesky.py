@@ -1,4 +1,4 @@
-"""Small symmetric systems inside compiled loops, where numpy's solver would allocate for each (leaf)."""
+"""Small symmetric systems inside compiled loops, where numpy's solver would allocate for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batched inverse-compositional Lucas-Kanade tracking of windows, with gain, bias, a prior and a posterior (leaf).
+"""Batched inverse-compositional Lucas-Kanade tracking of windows, with gain, bias, a prior and a posterior.
 
 Baker & Matthews 2004 ("Lucas-Kanade 20 years on", section 3.2) for the inverse-compositional form; the prior on
 the step and the posterior covariance are ours: they keep windows without texture where they started, and say so.
@@ -145,7 +145,7 @@ def _steepest_descent(template, left, top, size, parameters, rows):  # type: ign
         gx, gy, grey = rows[0, part], rows[1, part], rows[parameters, part]
         above, below = template[max(y - 1, 0), left : left + size], template[min(y + 1, height - 1), left : left + size]
         line = template[y, left : left + size]
-        for i in range(size):  # one array at a time: else the compiler shies at the tests for overlap
+        for i in range(size):  # one array at a time: else it is not vectorised, for fear that they overlap
             grey[i] = line[i]
         for i in range(size):
             gy[i] = half * (below[i] - above[i])

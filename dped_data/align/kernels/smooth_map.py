@@ -1,4 +1,4 @@
-"""Compiled parts of the smooth map: its values, and the sums and systems of its fits (leaf).
+"""Compiled parts of the smooth map: its values, and the sums and systems of its fits.
 
 Points lie side by side along the last axis, so that loops run over several at a time.
 """

@@ -1,4 +1,4 @@
-"""Exhaustive search of windows by normalised cross-correlation, for what Lucas-Kanade cannot reach (leaf)."""
+"""Exhaustive search of windows by normalised cross-correlation, for what Lucas-Kanade cannot reach."""
 
 from __future__ import annotations
 

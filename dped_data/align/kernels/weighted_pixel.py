@@ -1,4 +1,4 @@
-"""One sample of a photo as sums over its taps, in vectors of the compiler's own language (leaf).
+"""One sample of a photo as sums over its taps, in vectors of the compiler's own language.
 
 From loops the compiler makes tests for overlapping arrays at every sample, and scalar sums: three times as slow.
 """
