@@ -17,8 +17,8 @@ if temporary := find_place():
     numba.config.CACHE_DIR = temporary.name
 
 FAST_MATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
-"""Fast-math flags. Not "nnan" and "ninf": they let the compiler drop every test for NaN, and a NaN that becomes a pixel's
-index reads outside the photo.
+"""Fast-math flags. Not "nnan" and "ninf": with those the compiler drops every test for NaN, and a NaN that becomes a
+pixel's index reads outside the photo.
 
 A function with these flags, or that calls one, is compiled with `forceinline=True` if another compiled one calls it.
 Otherwise there are several copies of it, each optimised in its own surroundings, and which of them runs depends on what
