@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchStore", "build_dataset"]
 
-__getattr__ = lazy_attributes(__name__, {"build_dataset": "build", "PatchStore": "dataset.shards"})
+__getattr__ = lazy_attributes(__name__, {"build_dataset": "build", "PatchStore": "dataset.store"})

@@ -16,10 +16,9 @@ from dped_data.common.files import pending_file, system_error
 from dped_data.common.written_record import Written
 from dped_data.dataset.layout import open_shard
 from dped_data.dataset.shard_check import PATCH_COLUMNS
-from dped_data.dataset.store import PatchStore
 from dped_data.settings import FORMAT_VERSION
 
-__all__ = ["PATCH_COLUMNS", "PatchStore", "ShardCapture", "open_shard", "read_shard", "write_shard"]
+__all__ = ["PATCH_COLUMNS", "ShardCapture", "open_shard", "read_shard", "write_shard"]
 
 _ATTRIBUTES = ("digest", "settings", "unit", "alignment")
 _CAPTURE_TEXTS = ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256")
