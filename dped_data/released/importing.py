@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from dped_data.common.names import plain_name
 from dped_data.common.natural_order import natural_key
 from dped_data.common.parallel import Backend
 from dped_data.common.progress import progress_bar
-from dped_data.common.typed_settings import settings_dict
+from dped_data.common.typed_settings import FrozenDefaults, settings_dict
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.places import unnumbered_shard_name
@@ -46,6 +47,8 @@ class ImportSettings:
     phone: str
     dslr: str
     patch_size: int
+
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(format_version=1, first={}, added={})
 
 
 @dataclass(frozen=True)
