@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dped_data.common.names import shown
-from dped_data.common.typed_settings import load_settings, read_toml, setting
+from dped_data.common.typed_settings import FrozenDefaults, load_settings, read_toml, setting
 from dped_data.errors import UsageError
 
 FORMAT_VERSION = 1
@@ -191,6 +191,35 @@ class BuildSettings:
         "refined: sub-pixel alignment; paper: one homography, then whole-pixel shifts and rotations, to the letter",
     )
     seed: int = setting(0, "seed of everything random in the build", minimum=0)
+
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(
+        format_version=1,
+        first={
+            "pairing.pairing": "auto",
+            "pairing.max_time_residual_s": 2.0,
+            "split.session_gap_s": 1800.0,
+            "split.session_block": 20,
+            "split.test_captures": 100,
+            "split.test_share": 0.15,
+            "split.val_share": 0.05,
+            "features.detect_megapixels": 0.25,
+            "features.keypoints": 1000,
+            "features.match_ratio": 0.8,
+            "homography.inlier_threshold": 0.003,
+            "homography.min_inliers": 16,
+            "patches.patch_size": 100,
+            "patches.stride": 0,
+            "patches.min_ncc": 0.9,
+            "patches.max_error_px": 0.3,
+            "patches.keep_flat": False,
+            "shards.captures_per_shard": 4,
+            "shards.keep_aligned": False,
+            "shards.compression": "none",
+            "alignment": "refined",
+            "seed": 0,
+        },
+        added={},
+    )
 
 
 def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSettings:

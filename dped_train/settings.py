@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from dped_data.common.typed_settings import setting
+from dped_data.common.typed_settings import FrozenDefaults, setting
 
 Method = Literal["dped", "srcnn", "johnson"]
 
@@ -91,3 +91,37 @@ class TrainSettings:
     checkpoint_every: int = setting(1000, "steps between two checkpoints, each with a validation", minimum=1)
     keep_checkpoints: int = setting(3, "newest checkpoints to keep, beside the best", minimum=1)
     validation_patches: int = setting(200, "patches of the val split in a validation, spread evenly over it", minimum=1)
+
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(
+        format_version=1,
+        first={
+            "recipe": "released",
+            "method": "dped",
+            "steps": 20000,
+            "batch_size": 50,
+            "learning_rate": 0.0005,
+            "warmup": 50,
+            "content_weight": -1.0,
+            "texture_weight": -1.0,
+            "colour_weight": -1.0,
+            "tv_weight": -1.0,
+            "mse_weight": -1.0,
+            "vgg": "",
+            "start": "identity",
+            "crop_px": 0,
+            "flips": False,
+            "quarter_turns": False,
+            "seed": 0,
+            "ema_decay": 0.999,
+            "clip_norm": 0.0,
+            "precision": "auto",
+            "device": "auto",
+            "compile": False,
+            "chunk": 0,
+            "feature_cache_mb": 2048,
+            "checkpoint_every": 1000,
+            "keep_checkpoints": 3,
+            "validation_patches": 200,
+        },
+        added={},
+    )

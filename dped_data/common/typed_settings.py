@@ -35,6 +35,21 @@ def setting(default: Any, help: str, *, minimum: float | None = None, maximum: f
 
 
 @dataclass(frozen=True)
+class FrozenDefaults:
+    """What records on disk leave unsaid, for the `frozen_defaults` of a settings class; added to, never edited.
+
+    Attributes:
+        format_version: of the records.
+        first: key -> default of the settings that this format version knew from the start. Records hold all of them.
+        added: key -> default, as it was on the day, of the settings added since. Records hold those that differ.
+    """
+
+    format_version: int
+    first: Mapping[str, Any]
+    added: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class SettingField:
     """One scalar setting as the command line and the docs need it; `section` is "" at the top level."""
 
@@ -159,9 +174,20 @@ def _replace(base: S, values: Mapping[str, Any]) -> S:
 
 
 def settings_dict(settings: Any) -> dict[str, Any]:
-    """Return the settings as plain nested dicts, lists and scalars, ready for JSON."""
-    result: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
-    return result
+    """Return the settings as they are recorded, digested and compared: plain nested dicts, lists and scalars.
+
+    Where their class has `frozen_defaults`, a setting that was added to a format version stands there only if it
+    differs from the default it came with: at this default, records are those of before it was added.
+    """
+    table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
+    frozen: FrozenDefaults | None = getattr(settings, "frozen_defaults", None)
+    if frozen is None:
+        return table
+    for field in setting_fields(type(settings)):
+        section = table[field.section] if field.section else table
+        if field.key not in frozen.first and section[field.name] == frozen.added.get(field.key, field.default):
+            del section[field.name]
+    return {key: value for key, value in table.items() if value != {}}
 
 
 def digest_of(settings: Mapping[str, Any], format_version: int) -> str:
@@ -171,12 +197,16 @@ def digest_of(settings: Mapping[str, Any], format_version: int) -> str:
 
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """List the differences between two settings dicts as "key: old -> new" lines, sorted by key."""
+    """List the differences between two settings dicts as "key: old -> new" lines, sorted by key.
+
+    A setting that one of them does not hold is "not recorded" there: it has the default that it came with.
+    """
     lines: list[str] = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             lines += changed_settings(before, after, f"{prefix}{key}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {json.dumps(before)} -> {json.dumps(after)}")
+            told = (json.dumps(table[key]) if key in table else "not recorded" for table in (old, new))
+            lines.append(f"{prefix}{key}: {' -> '.join(told)}")
     return lines

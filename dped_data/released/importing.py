@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from dped_data.captures.records import Capture, Unpaired
 from dped_data.common.names import plain_name
 from dped_data.common.natural_order import natural_key
 from dped_data.common.parallel import Backend
-from dped_data.common.typed_settings import settings_dict
+from dped_data.common.typed_settings import FrozenDefaults, settings_dict
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.shards import ShardCapture
@@ -42,6 +43,8 @@ class ImportSettings:
     phone: str
     dslr: str
     patch_size: int
+
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(format_version=1, first={}, added={})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dped_data.common.files import sha256_of_file
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress
+from dped_data.common.typed_settings import settings_dict
 from dped_data.errors import UsageError
 from dped_data.photos.exif import exif_with_time
 from dped_data.photos.writing import write_photo
@@ -124,7 +125,7 @@ def _asked(cameras: tuple[Camera, Camera], settings: SimulationSettings, photos:
         "cameras": {camera.name: f"{camera.width_px}x{camera.height_px}" for camera in cameras},
         "photos": len(photos),
         "photos_sha256": content,
-        **dataclasses.asdict(settings),
+        **settings_dict(settings),
     }
 
 

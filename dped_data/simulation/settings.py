@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from dped_data.common.typed_settings import setting
+from dped_data.common.typed_settings import FrozenDefaults, setting
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,26 @@ class SimulationSettings:
     clock_offset_s: float = setting(3637.0, "lead of the DSLR's clock over the phone's, seconds")
     file_names: Literal["equal", "camera"] = setting(
         "equal", "equal: one name for both photos of a capture; camera: each camera counts its own, only clocks pair"
+    )
+
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(
+        format_version=1,
+        first={
+            "count": 0,
+            "seed": 0,
+            "scale": 1.0,
+            "parallax": 0.0,
+            "distortion": 1.0,
+            "warp_px": 5.0,
+            "rotation_deg": 3.0,
+            "perspective": 0.03,
+            "min_view": 0.7,
+            "max_view": 1.12,
+            "full_well": 1200,
+            "exposure": 1.0,
+            "sessions": 3,
+            "clock_offset_s": 3637.0,
+            "file_names": "equal",
+        },
+        added={},
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from dped_data.common.typed_settings import setting
+from dped_data.common.typed_settings import FrozenDefaults, setting
 
 CHANGES_NO_PIXEL = ("overwrite", "memory_mb", "at_once", "device", "models")
 """Settings that do not change what a written photo holds, beyond rounding."""
@@ -30,3 +30,21 @@ class EnhanceSettings:
     device: str = setting("auto", "cpu, cuda, cuda:1, …; auto takes the first GPU there is")
     models: str = setting("models", "folder where a model given by its name is looked for, as NAME.safetensors")
     overwrite: bool = setting(False, "replace photos that exist and were made otherwise")
+
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(
+        format_version=1,
+        first={
+            "format": "jpeg",
+            "precision": "auto",
+            "quality": 95,
+            "bit_depth": "8",
+            "strength": 1.0,
+            "side_by_side": False,
+            "memory_mb": 0,
+            "at_once": 1,
+            "device": "auto",
+            "models": "models",
+            "overwrite": False,
+        },
+        added={},
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dped_data.common.markdown_card import LICENCE_LINES, Card, quoted, write_card
-from dped_data.common.typed_settings import changed_settings, settings_dict
+from dped_data.common.typed_settings import changed_settings, setting_fields
 from dped_data.dataset.store import PatchStore
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 
@@ -87,7 +87,7 @@ def _body(
     dataset: str,
 ) -> list[str]:
     manifest = store.manifest
-    changed = changed_settings(_decisive(TrainSettings()), _decisive(settings))
+    changed = changed_settings(_decisive(type(settings)()), _decisive(settings))
     lines = [
         "A network that makes photos of one camera look like those of another, trained with `dped`. Use it with",
         "",
@@ -127,4 +127,5 @@ def _body(
 
 def _decisive(settings: TrainSettings) -> dict[str, Any]:
     """The settings that decide what is learnt; the others say more about a machine than about the model."""
-    return {name: value for name, value in settings_dict(settings).items() if name not in FREE_ON_RESUME}
+    names = (field.name for field in setting_fields(type(settings)))
+    return {name: getattr(settings, name) for name in names if name not in FREE_ON_RESUME}

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from frozen_settings import check_frozen
 
 from dped_data.common.typed_settings import changed_settings, digest_of, setting_fields, settings_dict
 from dped_data.errors import UsageError
@@ -95,6 +96,10 @@ def test_flag_names_are_unique_and_every_setting_has_help() -> None:
 def test_defaults_lie_in_their_own_ranges() -> None:
     for field in setting_fields(BuildSettings):
         assert field.check(field.default, "default") == field.default
+
+
+def test_the_defaults_of_the_format_version_are_frozen() -> None:
+    check_frozen(BuildSettings, FORMAT_VERSION)
 
 
 def test_digest_depends_on_every_setting_and_the_format() -> None:

@@ -6,11 +6,13 @@ import dataclasses
 
 import pytest
 import torch
+from frozen_settings import check_frozen
 
 from dped_data.common.typed_settings import load_settings, setting_fields
 from dped_data.errors import UsageError
 from dped_train.devices import precision_of
 from dped_train.losses import PAPER, RELEASED
+from dped_train.run.checkpoint import FORMAT_VERSION
 from dped_train.run.methods import recipe_of
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 
@@ -31,6 +33,10 @@ def test_every_setting_has_a_type_that_a_flag_can_have_and_a_help_text() -> None
         assert field.choices or field.type in (int, float, str, bool), field.name
         assert field.help
         assert field.check(field.default, "default") == field.default
+
+
+def test_the_defaults_of_the_format_version_are_frozen() -> None:
+    check_frozen(TrainSettings, FORMAT_VERSION)
 
 
 def test_flags_are_checked() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import tarfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,10 +16,12 @@ import h5py
 import numpy as np
 import pytest
 import simplejpeg
+from frozen_settings import check_frozen
 from numpy.typing import NDArray
 from PIL import Image
 
 from dped_data.captures.records import SPLITS, Split
+from dped_data.common.typed_settings import setting, settings_dict
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.manifest import read_manifest
 from dped_data.dataset.store import PatchStore
@@ -26,6 +29,8 @@ from dped_data.errors import InputError, UsageError
 from dped_data.inspection import inspect_pairs, terminal_text
 from dped_data.inspection.settings import InspectSettings
 from dped_data.released import export_dped, import_dped
+from dped_data.released.importing import ImportSettings
+from dped_data.settings import FORMAT_VERSION
 
 SIZE = 20
 TRAIN, TEST = "training_data", "test_data/patches"
@@ -331,3 +336,15 @@ def test_an_imported_dataset_can_be_inspected_though_it_has_no_geometry(tmp_path
     assert "not in this dataset" in text and "16 kept" in text
     assert report.exit_status == 1 and "verdict: FAIL" in text  # three pixels are measured and too many
     assert (tmp_path / "report" / "index.html").is_file()
+
+
+def test_an_import_of_before_a_setting_was_added_has_the_same_record_and_digest() -> None:
+    @dataclass(frozen=True)
+    class Grown(ImportSettings):
+        skip_flat: bool = setting(False, "leave out patches of one colour")
+
+    check_frozen(ImportSettings, FORMAT_VERSION)
+    before = settings_dict(ImportSettings("imported", "sony", "canon", 100))
+    assert before == {"source": "imported", "phone": "sony", "dslr": "canon", "patch_size": 100}
+    assert settings_dict(Grown("imported", "sony", "canon", 100)) == before
+    assert settings_dict(Grown("imported", "sony", "canon", 100, skip_flat=True)) == {**before, "skip_flat": True}

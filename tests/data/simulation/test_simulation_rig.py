@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from frozen_settings import check_frozen
 
 from dped_data.common.files import sha256_of_file
+from dped_data.common.typed_settings import setting
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_header
 from dped_data.photos.writing import write_photo
@@ -110,6 +112,22 @@ def test_the_scene_covers_everything_that_both_cameras_see(photos: Path) -> None
         corners = np.array([[left, top, 1], [right, bottom, 1]]) @ scene.textures[0].T
         assert (corners >= 1).all()
         assert (corners <= [scene.pixels.shape[1] - 2, scene.pixels.shape[0] - 2]).all()
+
+
+def test_a_rig_rendered_before_a_setting_was_added_goes_on_at_its_default(photos: Path, tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Grown(SimulationSettings):
+        fog: float = setting(0.0, "fog")
+
+    check_frozen(SimulationSettings, 1)
+    simulate_rig(photos, tmp_path / "rig", RIG, "pocket", SimulationSettings(count=1, scale=0.2), jobs=1)
+    before = digests(tmp_path / "rig")
+    asked = json.loads((tmp_path / "rig" / "simulation.json").read_text())["asked"]
+    assert {*SimulationSettings.frozen_defaults.first} < {*asked}
+    simulate_rig(photos, tmp_path / "rig", RIG, "pocket", Grown(count=1, scale=0.2), jobs=1)
+    assert digests(tmp_path / "rig") == before
+    with pytest.raises(InputError, match=r"other settings or photos \(fog: not recorded -> 0.5\)"):
+        simulate_rig(photos, tmp_path / "rig", RIG, "pocket", Grown(count=1, scale=0.2, fog=0.5), jobs=1)
 
 
 def test_bad_input_is_named(photos: Path, tmp_path: Path) -> None:

@@ -3,20 +3,21 @@
 import errno
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from frozen_settings import check_frozen
 from no_waiting import no_waiting
 from numpy.typing import NDArray
 from PIL import Image
 
 import cli
 from dped_data.common.files import sha256_of_file
-from dped_data.common.typed_settings import digest_of
+from dped_data.common.typed_settings import digest_of, setting
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_train import load_enhancer, save_enhancer
@@ -154,6 +155,22 @@ def test_a_touched_photo_is_kept_and_a_replaced_one_noticed(model: Path, tmp_pat
     (tmp_path / "other.png").replace(photos[1])
     report = enhance(model, photos, tmp_path / "out", EXACT)
     assert statuses(report) == ["kept", "failed"] and "was made otherwise" in report.photos[1].reason
+
+
+def test_the_defaults_of_the_format_version_are_frozen() -> None:
+    check_frozen(EnhanceSettings, FORMAT_VERSION)
+
+
+def test_a_photo_made_before_a_setting_was_added_is_kept_at_its_default(model: Path, tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Grown(EnhanceSettings):
+        grain: float = setting(0.0, "grain to add")
+
+    photos = make_photos(tmp_path / "in")
+    enhance(model, photos, tmp_path / "out", EXACT)
+    assert statuses(enhance(model, photos, tmp_path / "out", Grown(**vars(EXACT)))) == ["kept", "kept"]
+    grainy = enhance(model, photos, tmp_path / "out", Grown(**vars(EXACT), grain=0.5))
+    assert statuses(grainy) == ["failed", "failed"] and "was made otherwise" in grainy.photos[0].reason
 
 
 def test_records_of_earlier_versions_are_still_read(model: Path, tmp_path: Path) -> None:
