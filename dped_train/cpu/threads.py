@@ -26,20 +26,20 @@ def share(work: Callable[[range], None], units: int, size: int) -> None:
     if count == 1:
         work(range(*bounds))
         return
-    pool = room.pool(threads)
+    pool = scratch.pool(threads)
     for done in [pool.submit(work, range(*part)) for part in pairwise(bounds)]:
         done.result()
 
 
-class Room(threading.local):
-    """What a thread keeps: its helpers, and memory for planes and lines (fresh pages cost more than the arithmetic)."""
+class Scratch(threading.local):
+    """What a thread keeps between calls: its helpers and its scratch buffers."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
         self._pool: tuple[tuple[int, int], ThreadPoolExecutor] | None = None
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """A float32 tensor with anything in it, valid until the next call with this name."""
+        """A float32 scratch buffer, not cleared, valid until this thread's next call with the same name."""
         size = math.prod(shape)
         kept = self._kept.get(name)
         if kept is None or kept.numel() < size:
@@ -51,14 +51,14 @@ class Room(threading.local):
         return self.tensor(name, shape).numpy()
 
     def pool(self, threads: int) -> ThreadPoolExecutor:
-        """Helpers whose matrix products take one thread each; others after a fork, which leaves the threads behind."""
+        """Helpers that compute with one thread each; new ones after a fork, which does not take threads along."""
         key = (os.getpid(), threads)
         if self._pool is None or self._pool[0] != key:
             self._pool = (key, _started_pool(threads))
         return self._pool[1]
 
 
-room = Room()
+scratch = Scratch()
 
 
 def _started_pool(threads: int) -> ThreadPoolExecutor:

@@ -26,7 +26,7 @@ def planes_of_input(x, first, count, high, pieces, width, top, planes, lines):  
         x: (N, H, W C).
         top: rows of zeros above the photo, 0 or 1; one column of zeros is left of it.
         planes: (6, 6, T, C), filled.
-        lines: (6, 4 width + 2, C), room for a piece.
+        lines: (6, 4 width + 2, C), scratch buffer for a piece.
     """
     for index in range(count):
         _lines_of_input(x, first + index, high, pieces, top, lines)
@@ -48,7 +48,7 @@ def output_of_planes(planes, first, count, high, pieces, width, bias, y, lines):
         planes: (6, 6, T, C).
         bias: (4 width C,), the same for every pixel.
         y: (N, H, W C), filled.
-        lines: (6, 4 width, C), room for a piece.
+        lines: (6, 4 width, C), scratch buffer for a piece.
     """
     for index in range(count):
         for k in range(6):
@@ -84,7 +84,7 @@ def input_gradient_of_planes(planes, first, count, high, width, x, lines, sums):
         planes: (6, 6, T, C).
         first, count: pieces, each a row of tiles; those before in the same photo must have been done.
         x: (N, H, W C), filled.
-        lines: (6, 4 width + 2, C), sums: (6, W C): room for one row of tiles.
+        lines: (6, 4 width + 2, C), sums: (6, W C): scratch buffers for one row of tiles.
     """
     for index in range(count):
         for k in range(6):

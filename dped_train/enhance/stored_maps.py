@@ -26,7 +26,7 @@ class ExactMap:
     def passing(self, strips: Iterator[Strip]) -> Iterator[Strip]:
         """Keep strips while they flow by."""
         for strip in strips:
-            x = strip.x if strip.room is None else strip.x.clone(memory_format=torch.channels_last)
+            x = strip.x if strip.buffer is None else strip.x.clone(memory_format=torch.channels_last)
             self._strips.append(Strip(strip.first, x))
             yield strip
 

@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dped_data.common.malloc import keep_freed_memory
-from dped_train.cpu.rgb_convolution import taps_by_row
-from dped_train.cpu.winograd import Conv3x3, weight_planes
+from dped_train.cpu import Conv3x3, taps_by_row, weight_planes
 from dped_train.enhance.stored_maps import CompactMap, ExactMap, bytes_per_row
 from dped_train.enhance.strip_layers import (
     Affine,

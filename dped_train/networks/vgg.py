@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dped_data.errors import InputError
-from dped_train.cpu.winograd import Conv3x3
+from dped_train.cpu import Conv3x3
 
 # output channels; None is a 2x2 max pooling. Everything up to the last convolution that the content loss looks at
 _VGG16 = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512)
