@@ -1,8 +1,17 @@
-"""3x3 convolutions with a quarter of the multiplications: Winograd's F(4x4, 3x3), float32 on a CPU.
+"""3x3 convolutions with a quarter of the multiplications: the Winograd convolution F(4x4, 3x3), float32 on a CPU.
 
 Lavin and Gray, Fast algorithms for convolutional neural networks (CVPR 2016), equation 8: each tile of 4x4 outputs is
-A^T [(G w G^T) * (B^T d B)] A, so that a convolution becomes 36 matrix products over tiles and channels. Torch's own
-kernels multiply directly. Rounding errors are five times theirs: 6e-7 of the result's standard deviation.
+A^T [(G w G^T) * (B^T d B)] A, so that a convolution becomes 36 matrix products over tiles and channels.
+
+Instead of it: torch's F.conv2d, whose kernels multiply directly and round five times less (ours: 6e-7 of the result's
+standard deviation). It costs 1.3 times the processor time of a training step and 1.6 times that of an enhanced photo
+(float32, AMD EPYC with AVX-512; `python benchmarks/cpu_parts.py`). The Winograd convolution that torch brings,
+NNPACK's, has no gradients and ten times our rounding error. Transforming a frozen layer's weights anew in each step
+costs 1.07 times.
+
+Off: DPED_PLAIN_TORCH=1; what `fits` refuses is torch's in any case, in bfloat16 all but VGG. Delete it, with
+`winograd_kernels` and `threads`, when that benchmark shows less than 1.1, or nobody trains or enhances in float32 on a
+CPU any more.
 """
 
 from __future__ import annotations
@@ -34,7 +43,7 @@ DEEP = 256
 
 
 def fits(x: Tensor, weight: Tensor) -> bool:
-    """Whether `conv3x3` does without torch's own convolution for this input and weight."""
+    """Whether this input and weight get a Winograd convolution."""
     if not by_hand():
         return False
     outputs, channels, *kernel = weight.shape

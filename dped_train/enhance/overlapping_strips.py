@@ -1,4 +1,4 @@
-"""Enhance a whole photo with a network that looks only so far: strips that overlap by its reach, exact everywhere."""
+"""Enhance a whole photo with a network of limited receptive field: strips overlap by it, so that each row is exact."""
 
 from __future__ import annotations
 

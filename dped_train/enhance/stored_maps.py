@@ -67,10 +67,10 @@ class CompactMap:
         if self.values.dtype == torch.float16:
             self.values[:, :, rows] = x.clamp(-LARGEST_HALF, LARGEST_HALF)
             return
-        by_row = x.permute(0, 2, 3, 1).float()  # channels stand last in memory: reductions are fast this way
+        by_row = x.permute(0, 2, 3, 1).float()  # channels last, as they lie in memory: reductions are fast then
         least = by_row.amin(2, keepdim=True)
         step = (by_row.amax(2, keepdim=True) - least).div_(LEVELS).clamp_(min=SMALLEST_STEP)
-        nearest = torch.addcmul(0.5 - least / step, by_row, 1 / step)  # conversion cuts off what is behind the point
+        nearest = torch.addcmul(0.5 - least / step, by_row, 1 / step)  # rounds: the conversion cuts off
         self.values.permute(0, 2, 3, 1)[:, rows] = nearest.clamp_(0, LEVELS).to(torch.uint8)
         self.least[:, rows], self.step[:, rows] = least, step
 
