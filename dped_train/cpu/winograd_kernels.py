@@ -10,7 +10,7 @@ the loop nor stays in single precision.
 
 Instead of them: torch's operations on unfolded tiles. As `benchmarks/cpu_parts.py` has them they cost 9.7 times the
 processor time of an enhanced photo (`--work enhancing --only compiled`; float32, AMD EPYC with AVX-512), far more than
-a Winograd convolution saves: without these passes torch's F.conv2d is the better choice. Off and deleted: as `winograd`.
+a Winograd convolution saves: without these passes torch's F.conv2d is the better one. Off and deleted: as `winograd`.
 """
 
 import numpy as np
