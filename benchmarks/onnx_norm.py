@@ -19,7 +19,7 @@ from torch import nn
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dped_train.cpu.instance_norm import NORM_EPSILON  # noqa: E402
+from dped_train.cpu import NORM_EPSILON  # noqa: E402
 from dped_train.export import INPUT, SplitMeanNorm, write_onnx  # noqa: E402
 from dped_train.networks.dped import InstanceNorm  # noqa: E402
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dped_train.cpu.winograd import Conv3x3
+from dped_train.cpu import Conv3x3
 from dped_train.networks.dped import InstanceNorm
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "train")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from make_shards import make_dataset  # noqa: E402
 from plain_layers import with_plain_layers  # noqa: E402

@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from dped_data.errors import UsageError
-from dped_train.settings import TrainSettings
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16 products, so that it is faster than float32."""
+def chosen_device(name: str, local_rank: int | None = None) -> torch.device:
+    """The device that a person named.
+
+    Args:
+        name: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+        local_rank: number of this process among those of a machine that share the work; each takes the GPU of its
+            own number, whichever was named.
+
+    Raises:
+        UsageError: another name, or a GPU that is not there.
+    """
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if wanted == "cpu":
+        return torch.device("cpu")
+    named = re.fullmatch(r"cuda(?::([0-9]+))?", wanted)
+    if named is None:
+        raise UsageError(f"--device {name}: no such device; allowed are auto, cpu, cuda and cuda:N")
+    index = int(named[1] or 0) if local_rank is None else local_rank
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise UsageError(f"--device {name}: needs GPU {index}, there are {count}, counted from 0; use cpu or auto")
+    return torch.device("cuda", index)
+
+
+def chosen_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The type in which convolutions compute: `fp32`, `bf16` or `fp16`; `auto` takes bfloat16 where the device has
+    instructions for its products, so that it is faster than float32, and float32 elsewhere. UsageError otherwise."""
+    if precision == "auto":
+        return torch.bfloat16 if _multiplies_in_bfloat16(device) else torch.float32
+    if precision not in _DTYPES:
+        raise UsageError(f"--precision {precision}: allowed are auto, {', '.join(_DTYPES)}")
+    return _DTYPES[precision]
+
+
+def _multiplies_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     supported: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return supported
-
-
-def chosen_device(wanted: str, local_rank: int | None = None) -> torch.device:
-    """The device that a person named; `auto` is the first GPU there is. UsageError where there is none such."""
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device {wanted}: no such device; allowed are auto, cpu, cuda and cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {wanted}: allowed are cpu and cuda; choose one of them, or auto")
-    if device.type == "cuda":
-        index = local_rank if local_rank is not None else (device.index or 0)
-        if index >= torch.cuda.device_count():
-            raise UsageError(f"--device {wanted}: {torch.cuda.device_count()} GPUs here; use --device cpu or auto")
-        device = torch.device("cuda", index)
-    return device
-
-
-def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype:
-    """The type in which the convolutions compute. `auto`: bfloat16 where the device multiplies in it, else float32."""
-    if settings.precision != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
-    return torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name}: not usable here ({reason}); try cpu") from error
-    return device
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bf16" else torch.float32
-    return torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from dped_data.common.files import atomic_path
 from dped_data.common.ownership import check_free
 from dped_data.errors import InputError, UsageError
-from dped_train.cpu.instance_norm import NORM_EPSILON
+from dped_train.cpu import NORM_EPSILON
 from dped_train.networks.dped import InstanceNorm
 from dped_train.networks.file import enhancer_metadata, load_enhancer
 

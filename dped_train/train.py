@@ -30,15 +30,16 @@ from dped_train.data import (
     open_pairs,
     read_ahead,
 )
-from dped_train.devices import precision_of
+from dped_train.devices import chosen_dtype
 from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator
+from dped_train.networks.file import MODEL_NAME
 from dped_train.networks.vgg import load_vgg
 from dped_train.photo_tensors import photos_from_bytes
 from dped_train.run.distributed import Process, joined_processes, sum_gradients, summed
 from dped_train.run.feature_cache import FeatureCache
-from dped_train.run.folder import MODEL_NAME, held_run, last_checkpoint_text, resume_or_begin, run_facts, save_run
+from dped_train.run.folder import held_run, last_checkpoint_text, resume_or_begin, run_facts, save_run
 from dped_train.run.log import RunRecord
 from dped_train.run.methods import recipe_of
 from dped_train.run.state import begin, place
@@ -143,7 +144,7 @@ class Run:
             raise UsageError(f"--batch-size {settings.batch_size} is below 1 for each of {process.count} processes")
         self.settings, self.process, self.device, self.folder = settings, process, process.device, folder
         self.recipe = recipe_of(settings)
-        self.precision = precision_of(settings, process.device)
+        self.precision = chosen_dtype(settings.precision, process.device)
         self.pairs = PatchPairs(
             store,
             batch_size=settings.batch_size,

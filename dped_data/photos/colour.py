@@ -7,6 +7,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of R, G and B, as they are encoded, in the luma of a photo (ITU-R BT.601)."""
 _XYZ_FROM_ADOBE = np.array(  # Adobe RGB (1998) Color Image Encoding, section 4.3.5.3 (D65)
     [[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]]
 )

@@ -1,4 +1,9 @@
-"""The convolution to three colours, rearranged so that a CPU is busy."""
+"""The convolution to three colours, rearranged so that a CPU is busy.
+
+Instead of it: nn.Conv2d as it is, which costs 1.05 times the processor time of a training step (float32, AMD EPYC with
+AVX-512; `python benchmarks/cpu_parts.py`). Off: DPED_PLAIN_TORCH=1. Delete it when that benchmark shows less than 1.01.
+Strips of photos (`enhance/strip_layers.py`) need `taps_by_row` on any device, to add up rows as they come.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dped_train.cpu.tracing import is_traced
+from dped_train.cpu.switch import by_hand
 
 
 class RgbConv2d(nn.Conv2d):
     """The last convolution: 9x9, to three colours.
 
     Three output channels leave most of a CPU's arithmetic units idle. There the kernel's nine rows become 27 channels
-    of one convolution along x, whose results are then added up shifted by rows: forward four times, backward twice as
-    fast, always in float32 (as fast as a plain bfloat16 one, and closer).
+    of one convolution along x, whose results are then added up, each shifted by its row: forward four times, backward
+    twice as fast. Always in float32, which is as fast here as a plain convolution in bfloat16, and rounds less.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 3, 9, padding=4)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or is_traced():
+        if input.device.type != "cpu" or not by_hand():
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             x = input if input.dtype == torch.float64 else input.float()

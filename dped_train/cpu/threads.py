@@ -1,4 +1,12 @@
-"""Work shared among threads, and what each thread keeps from one call to the next (leaf)."""
+"""Work shared among threads, and the scratch buffers that each thread keeps from one call to the next.
+
+Instead of it: one thread for the passes around a Winograd convolution's matrix products, and torch's own threads for
+the products, which costs 1.1 times the time of a training step on two cores (float32, AMD EPYC with AVX-512;
+`python benchmarks/cpu_parts.py --threads 2`); and a new tensor instead of a scratch buffer, which costs 1.03 times the
+processor time (without `--threads`).
+
+Off: DPED_PLAIN_TORCH=1. Delete it with `winograd`, its only caller.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +26,7 @@ from torch import Tensor
 def share(work: Callable[[range], None], units: int, size: int) -> None:
     """Do the work on `units` times `size` pieces with as many threads as torch has, each on whole units.
 
-    OpenMP's threads cannot be had from Python; these wait asleep, and take one thread for torch's operations.
+    Torch's own threads cannot be had from Python. These sleep while they wait, and each computes with one thread.
     """
     threads = torch.get_num_threads()
     count = min(threads, units)
@@ -26,20 +34,20 @@ def share(work: Callable[[range], None], units: int, size: int) -> None:
     if count == 1:
         work(range(*bounds))
         return
-    pool = room.pool(threads)
+    pool = scratch.pool(threads)
     for done in [pool.submit(work, range(*part)) for part in pairwise(bounds)]:
         done.result()
 
 
-class Room(threading.local):
-    """What a thread keeps: its helpers, and memory for planes and lines (fresh pages cost more than the arithmetic)."""
+class Scratch(threading.local):
+    """What a thread keeps between calls: its helpers and its scratch buffers."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
         self._pool: tuple[tuple[int, int], ThreadPoolExecutor] | None = None
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """A float32 tensor with anything in it, valid until the next call with this name."""
+        """A float32 scratch buffer, not cleared, valid until this thread's next call with the same name."""
         size = math.prod(shape)
         kept = self._kept.get(name)
         if kept is None or kept.numel() < size:
@@ -51,14 +59,14 @@ class Room(threading.local):
         return self.tensor(name, shape).numpy()
 
     def pool(self, threads: int) -> ThreadPoolExecutor:
-        """Helpers whose matrix products take one thread each; others after a fork, which leaves the threads behind."""
+        """Helpers that compute with one thread each; new ones after a fork, which does not take threads along."""
         key = (os.getpid(), threads)
         if self._pool is None or self._pool[0] != key:
             self._pool = (key, _started_pool(threads))
         return self._pool[1]
 
 
-room = Room()
+scratch = Scratch()
 
 
 def _started_pool(threads: int) -> ThreadPoolExecutor:

@@ -1,8 +1,17 @@
-"""3x3 convolutions with a quarter of the multiplications: Winograd's F(4x4, 3x3), float32 on a CPU.
+"""3x3 convolutions with a quarter of the multiplications: the Winograd convolution F(4x4, 3x3), float32 on a CPU.
 
 Lavin and Gray, Fast algorithms for convolutional neural networks (CVPR 2016), equation 8: each tile of 4x4 outputs is
-A^T [(G w G^T) * (B^T d B)] A, so that a convolution becomes 36 matrix products over tiles and channels. Torch's own
-kernels multiply directly. Rounding errors are five times theirs: 6e-7 of the result's standard deviation.
+A^T [(G w G^T) * (B^T d B)] A, so that a convolution becomes 36 matrix products over tiles and channels.
+
+Instead of it: torch's F.conv2d, whose kernels multiply directly and round five times less (ours: 6e-7 of the result's
+standard deviation). It costs 1.3 times the processor time of a training step and 1.6 times that of an enhanced photo
+(float32, AMD EPYC with AVX-512; `python benchmarks/cpu_parts.py`). The Winograd convolution that torch brings,
+NNPACK's, has no gradients and ten times our rounding error. Transforming a frozen layer's weights anew in each step
+costs 1.07 times.
+
+Off: DPED_PLAIN_TORCH=1; what `fits` refuses is torch's in any case, in bfloat16 all but VGG. Delete it, with
+`winograd_kernels` and `threads`, when that benchmark shows less than 1.1, or nobody trains or enhances in float32 on a
+CPU any more.
 """
 
 from __future__ import annotations
@@ -18,8 +27,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from dped_train.cpu.threads import room, share
-from dped_train.cpu.tracing import is_traced
+from dped_train.cpu.switch import by_hand
+from dped_train.cpu.threads import scratch, share
 
 Pixels = NDArray[np.float32]
 
@@ -34,8 +43,8 @@ DEEP = 256
 
 
 def fits(x: Tensor, weight: Tensor) -> bool:
-    """Whether `conv3x3` does without torch's own convolution for this input and weight."""
-    if is_traced():
+    """Whether this input and weight get a Winograd convolution."""
+    if not by_hand():
         return False
     outputs, channels, *kernel = weight.shape
     return (
@@ -51,7 +60,7 @@ def fits(x: Tensor, weight: Tensor) -> bool:
 def conv3x3(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, *, pad_rows: bool = True, planes: Tensor | None = None
 ) -> Tensor:
-    """Convolve with a 3x3 kernel, stride 1 and zero padding, by whichever way is fast.
+    """Convolve with a 3x3 kernel, stride 1 and zero padding: a Winograd convolution where it `fits`, else torch's own.
 
     Args:
         x: (N, C, H, W).
@@ -60,7 +69,7 @@ def conv3x3(
         planes: `weight_planes(weight)`, where the weight is used often and needs no gradient.
 
     Returns:
-        (N, O, H, W), without `pad_rows` (N, O, H - 2, W); channels last where Winograd's way is taken.
+        (N, O, H, W), without `pad_rows` (N, O, H - 2, W); channels last from a Winograd convolution.
     """
     if not fits(x, weight):
         return F.conv2d(x, weight, bias, padding=(int(pad_rows), 1))
@@ -142,7 +151,8 @@ def _own_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Torch's gradients of weight and bias.
 
-    Winograd's way would round gradients that are exactly 0 to something small, and Adam makes whole steps of that.
+    A Winograd convolution would round gradients that are exactly 0 to something small, and Adam divides a gradient by
+    its own size: it makes whole steps of that.
     """
     geometry = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1)  # stride, padding, dilation, transposed, its padding, groups
     _, weight_gradient, bias_gradient = torch.ops.aten.convolution_backward(
@@ -180,7 +190,7 @@ def _convolve_back(y_gradient: Pixels, planes: Tensor, x_gradient: Pixels) -> No
 
     def work(part: range) -> None:
         lines, output_lines = tiles.input_lines(channels), tiles.output_lines(outputs)
-        sums = room.pixels("sums", (6, x_gradient.shape[2]))
+        sums = scratch.pixels("sums", (6, x_gradient.shape[2]))
         for first, count in tiles.steps(part):
             place = (first, count, tiles.high, tiles.width)
             before, after = tiles.planes("before", count, channels), tiles.planes("after", count, outputs)
@@ -221,16 +231,16 @@ class _Tiles:
         return [(first, min(self.at_once, part.stop - first)) for first in range(part.start, part.stop, self.at_once)]
 
     def planes(self, name: str, pieces: int, channels: int) -> Tensor:
-        """Room for (36, T, C)."""
-        return room.tensor(name, (PLANES, pieces * self.width, channels))
+        """Scratch buffer for the planes of a step, (36, T, C)."""
+        return scratch.tensor(name, (PLANES, pieces * self.width, channels))
 
     def input_lines(self, channels: int) -> Pixels:
-        """Room for a piece with its surroundings."""
-        return room.pixels("input lines", (6, TILE * self.width + 2, channels))
+        """Scratch buffer for a piece with its surroundings."""
+        return scratch.pixels("input lines", (6, TILE * self.width + 2, channels))
 
     def output_lines(self, channels: int) -> Pixels:
-        """Room for a piece."""
-        return room.pixels("output lines", (6, TILE * self.width, channels))
+        """Scratch buffer for a piece."""
+        return scratch.pixels("output lines", (6, TILE * self.width, channels))
 
 
 def _rows(x: Tensor) -> Pixels:

@@ -1,12 +1,16 @@
-"""The four passes of Winograd's F(4x4, 3x3) around its matrix products, compiled: rows first, then columns.
+"""The four passes of the Winograd convolution F(4x4, 3x3) around its matrix products, compiled: rows, then columns.
 
 A tile is 4x4 pixels of output, made of 6x6 pixels of input that overlap those of the next tile by two. Planes are the
 36 values of a tile, (6, 6, T, C) for T tiles of C channels. Photos are (N, H, W C) and contiguous. Rows of tiles,
 `high` in each photo, are cut into `pieces` of `width` tiles; pieces are numbered from left to right, from top to bottom
 and through all photos. All arrays are float32.
 
-Each loop writes one or two outputs from a few inputs, and every constant is float32: else the compiler would neither
-vectorise nor stay in single precision.
+Each loop writes one or two outputs from a few inputs, and every constant is float32: otherwise numba neither vectorises
+the loop nor stays in single precision.
+
+Instead of them: torch's operations on unfolded tiles. As `benchmarks/cpu_parts.py` has them they cost 9.7 times the
+processor time of an enhanced photo (`--work enhancing --only compiled`; float32, AMD EPYC with AVX-512), far more than
+a Winograd convolution saves: without these passes torch's F.conv2d is the better one. Off and deleted: as `winograd`.
 """
 
 import numpy as np
@@ -26,7 +30,7 @@ def planes_of_input(x, first, count, high, pieces, width, top, planes, lines):  
         x: (N, H, W C).
         top: rows of zeros above the photo, 0 or 1; one column of zeros is left of it.
         planes: (6, 6, T, C), filled.
-        lines: (6, 4 width + 2, C), room for a piece.
+        lines: (6, 4 width + 2, C), scratch buffer for a piece.
     """
     for index in range(count):
         _lines_of_input(x, first + index, high, pieces, top, lines)
@@ -48,7 +52,7 @@ def output_of_planes(planes, first, count, high, pieces, width, bias, y, lines):
         planes: (6, 6, T, C).
         bias: (4 width C,), the same for every pixel.
         y: (N, H, W C), filled.
-        lines: (6, 4 width, C), room for a piece.
+        lines: (6, 4 width, C), scratch buffer for a piece.
     """
     for index in range(count):
         for k in range(6):
@@ -84,7 +88,7 @@ def input_gradient_of_planes(planes, first, count, high, width, x, lines, sums):
         planes: (6, 6, T, C).
         first, count: pieces, each a row of tiles; those before in the same photo must have been done.
         x: (N, H, W C), filled.
-        lines: (6, 4 width + 2, C), sums: (6, W C): room for one row of tiles.
+        lines: (6, 4 width + 2, C), sums: (6, W C): scratch buffers for one row of tiles.
     """
     for index in range(count):
         for k in range(6):

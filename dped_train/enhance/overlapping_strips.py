@@ -1,4 +1,4 @@
-"""Enhance a whole photo with a network that looks only so far: strips that overlap by its reach, exact everywhere."""
+"""Enhance a whole photo with a network of limited receptive field: strips overlap by it, so that each row is exact."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
 from dped_train.networks.dped import CHANNELS, Enhancer
 from dped_train.photo_tensors import photos_from_bytes
 
-MAPS_ALIVE = 4  # of 64 channels at one time in the widest of these networks: input, result, skip, room for the product
+MAPS_ALIVE = 4  # of 64 channels at one time in the widest of these networks: input, result, skip, scratch buffer
 FEWEST_ROWS = 32  # ours: below, most of what is computed would be overlap
 MOST_ROWS = 256
 

@@ -26,7 +26,7 @@ from dped_data.photos.files import MTIME
 from dped_data.photos.formats import PHOTO_SUFFIXES
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import SUFFIXES, carried_exif, write_enhanced
-from dped_train.devices import _device, _dtype
+from dped_train.devices import chosen_device, chosen_dtype
 from dped_train.enhance.done_list import EnhanceRecord, NotedPhoto, check_record
 from dped_train.enhance.overlapping_strips import LocalPhotoEnhancer, photo_enhancer
 from dped_train.enhance.settings import CHANGES_NO_PIXEL, EnhanceSettings
@@ -99,8 +99,8 @@ def enhance(
         raise UsageError("--bit-depth 16 needs --format png or tiff: JPEG files hold 8 bits")
     model_file = find_model(model, Path(settings.models))
     tasks = _planned([Path(photo) for photo in given], out, SUFFIXES[settings.format])
-    device = _device(settings.device)
-    dtype = _dtype(settings.precision, device)
+    device = chosen_device(settings.device)
+    dtype = chosen_dtype(settings.precision, device)
     enhancer = photo_enhancer(load_enhancer(model_file), dtype, device)
     facts = _facts(sha256_of_file(model_file), settings, dtype)
     check_record(out)

@@ -26,7 +26,7 @@ class ExactMap:
     def passing(self, strips: Iterator[Strip]) -> Iterator[Strip]:
         """Keep strips while they flow by."""
         for strip in strips:
-            x = strip.x if strip.room is None else strip.x.clone(memory_format=torch.channels_last)
+            x = strip.x if strip.buffer is None else strip.x.clone(memory_format=torch.channels_last)
             self._strips.append(Strip(strip.first, x))
             yield strip
 
@@ -67,10 +67,10 @@ class CompactMap:
         if self.values.dtype == torch.float16:
             self.values[:, :, rows] = x.clamp(-LARGEST_HALF, LARGEST_HALF)
             return
-        by_row = x.permute(0, 2, 3, 1).float()  # channels stand last in memory: reductions are fast this way
+        by_row = x.permute(0, 2, 3, 1).float()  # channels last, as they lie in memory: reductions are fast then
         least = by_row.amin(2, keepdim=True)
         step = (by_row.amax(2, keepdim=True) - least).div_(LEVELS).clamp_(min=SMALLEST_STEP)
-        nearest = torch.addcmul(0.5 - least / step, by_row, 1 / step)  # conversion cuts off what is behind the point
+        nearest = torch.addcmul(0.5 - least / step, by_row, 1 / step)  # rounds: the conversion cuts off
         self.values.permute(0, 2, 3, 1)[:, rows] = nearest.clamp_(0, LEVELS).to(torch.uint8)
         self.least[:, rows], self.step[:, rows] = least, step
 

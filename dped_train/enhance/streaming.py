@@ -9,7 +9,7 @@ to rounding. What is kept between the passes depends on the memory allowed:
 - the residual stream alone, compact, of as many rows as fit, the rest computed again from the photo: the convolutions
   run 2.1 times where all rows are kept, 4.6 times where none is.
 
-Exact maps give the whole-photo result up to rounding; what compact maps change is told in `kept_maps`.
+Exact maps give the whole-photo result up to rounding; what compact maps change stands in `stored_maps`.
 
 With batch normalisation the statistics are known beforehand: one pass does it all and keeps nothing.
 """
@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dped_data.common.malloc import keep_freed_memory
-from dped_train.cpu.rgb_convolution import taps_by_row
-from dped_train.cpu.winograd import Conv3x3, weight_planes
+from dped_train.cpu import Conv3x3, taps_by_row, weight_planes
 from dped_train.enhance.stored_maps import CompactMap, ExactMap, bytes_per_row
 from dped_train.enhance.strip_layers import (
     Affine,
@@ -46,7 +45,7 @@ from dped_train.networks.dped import BLOCKS, CHANNELS, BatchNorm, Enhancer, Inst
 
 STRIP_BYTES = {torch.float32: 8_000_000, torch.bfloat16: 6_000_000}  # ours: of one strip of 64 channels on a CPU
 GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once
-PROCESS_BYTES = {torch.float32: 600_000_000, torch.bfloat16: 450_000_000}  # measured: Python, torch, for Winograd LLVM
+PROCESS_BYTES = {torch.float32: 600_000_000, torch.bfloat16: 450_000_000}  # measured: Python, torch, in float32 numba
 IN_FLIGHT_BYTES = {torch.float32: 400_000_000, torch.bfloat16: 200_000_000}  # measured: strips between the layers
 CPU = torch.device("cpu")
 HEAD_REACH, BLOCK_REACH = 4, 2  # rows above and below that a row depends on
@@ -212,7 +211,7 @@ class _Flow:
 def strip_rows(width: int, dtype: torch.dtype, device: torch.device) -> int:
     """How many rows a strip of 64 channels has."""
     strip_bytes = STRIP_BYTES[dtype] if device.type == "cpu" else GPU_STRIP_BYTES
-    return max(4, strip_bytes // (width * CHANNELS * dtype.itemsize) // 4 * 4)  # Winograd's tiles have four
+    return max(4, strip_bytes // (width * CHANNELS * dtype.itemsize) // 4 * 4)  # the rows of a Winograd tile
 
 
 def _affine_of_batch_norm(enhancer: Enhancer, block: int) -> tuple[Affine, Affine]:

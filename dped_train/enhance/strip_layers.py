@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dped_train.cpu.instance_norm import NORM_EPSILON
-from dped_train.cpu.winograd import conv3x3
+from dped_train.cpu import NORM_EPSILON, conv3x3
 from dped_train.networks.dped import OUTPUT_OFFSET, OUTPUT_SCALE
 
-ROOM = 2
-"""Rows that a 3x3 convolution needs again."""
+HALO_ROWS = 2
+"""Rows of one strip that a 3x3 convolution of the next one needs again."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,13 @@ class Strip:
     Attributes:
         first: the first row.
         x: (1, C, end - first, W), channels last.
-        room: where it is not None, the memory that x is the end of, with `ROOM` free rows above x: the next
-            convolution puts the rows it has held back there instead of copying x behind them.
+        buffer: x with `HALO_ROWS` free rows above it, or None: the next convolution writes the rows that it has held
+            back into them, instead of copying x behind those rows.
     """
 
     first: int
     x: Tensor
-    room: Tensor | None = None
+    buffer: Tensor | None = None
 
     @property
     def end(self) -> int:
@@ -53,17 +52,17 @@ class Affine:
     shift: Tensor
 
     def relu_of(self, strip: Strip) -> Strip:
-        """Normalise in x's type, then ReLU, into a new strip with room. (float32 would be no closer for bfloat16.)"""
+        """Normalise in x's type, then ReLU, into a new strip with a buffer. (For bfloat16 float32 is no closer.)"""
         _, channels, rows, width = strip.x.shape
-        room = strip.x.new_empty((1, rows + ROOM, width, channels)).permute(0, 3, 1, 2)
-        x = room[:, :, ROOM:]
+        buffer = strip.x.new_empty((1, rows + HALO_ROWS, width, channels)).permute(0, 3, 1, 2)
+        x = buffer[:, :, HALO_ROWS:]
         torch.addcmul(self.shift.to(x.dtype), strip.x, self.scale.to(x.dtype), out=x).relu_()
-        return Strip(strip.first, x, room)
+        return Strip(strip.first, x, buffer)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """An odd square kernel, (O, I, k, k), with its bias (O,), and a 3x3 one's `weight_planes` for Winograd's way."""
+    """An odd square kernel, (O, I, k, k), with its bias (O,); a 3x3 one with its `weight_planes`, or None."""
 
     weight: Tensor
     bias: Tensor | None = None
@@ -183,7 +182,7 @@ def _add(strip: Strip, waiting: deque[Strip]) -> None:
 def finished(strips: Iterator[Strip], taps: Tensor, bias: Tensor, height: int) -> Iterator[Strip]:
     """The last 9x9 convolution to RGB, the scaled tanh behind it; yields float32 (1, 3, h, W), not clipped.
 
-    As in `networks.RgbConv2d`.
+    As in `cpu.RgbConv2d`, on every device.
 
     Args:
         strips: 64 channels.
@@ -223,10 +222,10 @@ def _with_neighbours(strips: Iterator[Strip], pad: int, height: int) -> Iterator
 
 def _joined(above: Tensor, strip: Strip) -> Tensor:
     rows = above.shape[2]
-    if strip.room is None or rows > ROOM:
+    if strip.buffer is None or rows > HALO_ROWS:
         return torch.cat((above, strip.x), dim=2)
-    strip.room[:, :, ROOM - rows : ROOM] = above
-    return strip.room[:, :, ROOM - rows :]
+    strip.buffer[:, :, HALO_ROWS - rows : HALO_ROWS] = above
+    return strip.buffer[:, :, HALO_ROWS - rows :]
 
 
 def _zero_rows(like: Tensor, rows: int) -> Tensor:

@@ -14,6 +14,7 @@ from skimage.exposure import adjust_gamma, rescale_intensity
 from skimage.transform import downscale_local_mean
 
 from dped_data.dataset.store import PatchStore
+from dped_data.photos.colour import LUMA
 from dped_data.photos.reading import read_photo
 from dped_train.evaluate.capture_photos import capture_photos
 
@@ -25,7 +26,6 @@ DARKEST_WHITE, BRIGHTEST_BLACK = 0.6, 0.12
 MIDDLE = 0.45  # the median luma that exposure aims at, in sRGB values: photographers' middle gray of 18 %
 LARGEST_GAMMA = 1.4
 LARGEST_SIDE_PX = 600  # the photo is looked at in this size
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def automatic_levels(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:

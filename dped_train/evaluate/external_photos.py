@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
+from dped_data.photos.formats import PHOTO_SUFFIXES, RAW_SUFFIXES
 from dped_data.photos.reading import read_photo
 
-PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_SUFFIXES = sorted(PHOTO_SUFFIXES, key=lambda suffix: (suffix in RAW_SUFFIXES, suffix != ".png", suffix))
+"""Every photo's; the first file that is there counts: a lossless one first, RAW last, which only a camera writes."""
 
 
 class ExternalPhotos:
@@ -37,7 +39,7 @@ class ExternalPhotos:
         if missing:
             raise InputError(
                 f"{folder}: {len(missing)} of {len(needed)} photos are missing, the first is {missing[0]} "
-                f"({', '.join(PHOTO_SUFFIXES)}); enhance the photos of all captures of the split"
+                f"({', '.join(_SUFFIXES)}); enhance the photos of all captures of the split"
             )
         self.sizes_wh = _phone_sizes(store)
         self._open: tuple[str, NDArray[np.uint8]] | None = None
@@ -72,7 +74,7 @@ class ExternalPhotos:
         return self._open[1]
 
     def _find(self, capture: str) -> Path | None:
-        suffixes = (*PHOTO_SUFFIXES, *(suffix.upper() for suffix in PHOTO_SUFFIXES))
+        suffixes = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
         name = PurePosixPath(capture).name
         stems = (capture, name) if self._named[name] == 1 else (capture,)
         candidates = (self.folder / f"{stem}{suffix}" for stem in stems for suffix in suffixes)

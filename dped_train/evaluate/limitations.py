@@ -19,7 +19,7 @@ Photos = NDArray[np.uint8]
 Values = NDArray[np.float64]
 
 BLUR_SIGMA_PX = 4.2  # that of the released code's colour loss: it drops texture and small shifts, and keeps colours
-EVERY_PX = 4  # the blurred photo is read at every fourth pixel, it holds no more
+EVERY_PX = 4  # of the blurred photo only every fourth pixel is compared: the blur leaves no finer detail
 LEAST_SPREAD = 1.0  # L*; ours: below, a patch has no contrast to compare
 FLAT_SIGMA_PX = 2.0
 FLAT_GRADIENT = 1.0  # grey levels per pixel after smoothing; ours: steeper is texture or an edge

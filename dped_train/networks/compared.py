@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dped_train.cpu.rgb_convolution import RgbConv2d
-from dped_train.cpu.winograd import Conv3x3
+from dped_train.cpu import Conv3x3, RgbConv2d
 from dped_train.networks.dped import BLOCKS, CHANNELS, OUTPUT_OFFSET, OUTPUT_SCALE, BatchNorm, Enhancer
 
 SRCNN_CHANNELS = (64, 32)

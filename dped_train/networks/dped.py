@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dped_train.cpu.instance_norm import NORM_EPSILON, instance_norm
-from dped_train.cpu.rgb_convolution import RgbConv2d
-from dped_train.cpu.winograd import Conv3x3
+from dped_train.cpu import NORM_EPSILON, Conv3x3, RgbConv2d, instance_norm
 
 Normalisation = Literal["instance", "batch"]
 

@@ -23,7 +23,8 @@ from dped_train.networks.dped import Enhancer
 ARCHITECTURE = "dped-enhancer"
 SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
 FORMAT_VERSION = "1"
-MODEL_IN_RUN = "enhancer.safetensors"
+MODEL_NAME = "enhancer.safetensors"
+"""Of the enhancer in the folder of a training run."""
 _MOST_HEAD = 2**22
 """Ours: bytes of names, shapes and metadata; a checkpoint's take a fortieth of it."""
 _MOST_TOLD = 200
@@ -161,8 +162,8 @@ def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
 def find_model(model: Path | str, models: Path) -> Path:
     """Return the model file that `model` means; InputError lists the names there are."""
     path = Path(model)
-    if path.is_dir() and (path / MODEL_IN_RUN).is_file():
-        return path / MODEL_IN_RUN
+    if path.is_dir() and (path / MODEL_NAME).is_file():
+        return path / MODEL_NAME
     named = models / f"{model}.safetensors"
     if path.is_file() or (not named.is_file() and path.suffix):
         return path  # reading it says what is wrong with it

@@ -1,8 +1,9 @@
-"""First weights with which the enhancer hands the photo through, instead of painting it gray.
+"""Identity initialisation: first weights with which the enhancer returns its input, nearly.
 
-With the authors' small random weights the enhancer starts at gray and needs thousands of steps to give back what it
-was shown; only then does it begin to improve it. The architecture can pass a photo on: its residual blocks add to what
-they get, and the output's tanh is nearly straight. Ours; the losses and the networks stay those of the recipe.
+With the authors' small random weights the enhancer's first output is gray everywhere, and it takes thousands of steps
+until it reproduces its input; only then does it begin to improve it. The architecture allows the identity: residual
+blocks add to their input, and the output's tanh is nearly linear over the range of a photo. Ours; the losses and the
+networks stay those of the recipe.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from torch import nn
 from dped_train.networks.compared import PhotoNetwork, Srcnn
 from dped_train.networks.dped import OUTPUT_OFFSET, OUTPUT_SCALE, Enhancer
 
-CARRIERS = 3  # the channels that carry red, green and blue from the head to the tail
-BRANCH_SCALE = 0.01  # what the blocks may add to the carriers at first: 1 % of the photo's range. 0 would never learn
-NORMED_MEAN, NORMED_SPREAD = 0.5, 0.25  # what a batch's photos are taken to have where a normalisation hides it
-TAIL_GAIN = 1.17 / OUTPUT_SCALE  # least squares fit of tanh to a straight line over the photo's range
+CARRIERS = 3  # channels that hold red, green and blue from the head to the tail
+BRANCH_SCALE = 0.01  # of what the blocks add to these channels at first: 1 % of the photo's range. 0 would never learn
+NORMED_MEAN, NORMED_SPREAD = 0.5, 0.25  # assumed mean and deviation of a batch, which batch normalisation removes
+TAIL_GAIN = 1.17 / OUTPUT_SCALE  # of the straight line that fits tanh best over the photo's range (least squares)
 
 
-def hand_photo_through(enhancer: PhotoNetwork) -> None:
+def initialise_as_identity(enhancer: PhotoNetwork) -> None:
     """Change the weights of a freshly initialised `enhancer` so that it returns its input, within about 0.03.
 
-    Every channel but the carriers keeps its random weights, and every weight can still learn. The network of Johnson
-    et al. normalises the batch behind its first layer: it returns its input with the batch's mean and spread replaced.
+    All channels but the first `CARRIERS` keep their random weights, and every weight has a gradient. The network of
+    Johnson et al. normalises the batch behind its first layer: it returns its input with another mean and deviation.
     """
     with torch.no_grad():
         if isinstance(enhancer, Srcnn):
             first, second, third = enhancer.convolutions()
-            _carry(first)
-            _carry(second)
-            _paint(third, gain=1.0, offset=0.0)
+            _pass_on(first)
+            _pass_on(second)
+            _output_of_carriers(third, gain=1.0, offset=0.0)
             return
         layers = [enhancer.head]
         if isinstance(enhancer, Enhancer):
@@ -40,14 +41,14 @@ def hand_photo_through(enhancer: PhotoNetwork) -> None:
             enhancer.head_norm.bias[:CARRIERS] = NORMED_MEAN
             enhancer.tail.weight.mul_(BRANCH_SCALE)  # normalised channels are large, and nothing between shrinks them
         for layer in layers:
-            _carry(layer)
+            _pass_on(layer)
         for block in enhancer.residual_blocks():
             block.norm2.weight[:CARRIERS] = BRANCH_SCALE
-        _paint(enhancer.tail, gain=TAIL_GAIN, offset=-TAIL_GAIN * OUTPUT_OFFSET)
+        _output_of_carriers(enhancer.tail, gain=TAIL_GAIN, offset=-TAIL_GAIN * OUTPUT_OFFSET)
 
 
-def _paint(layer: nn.Conv2d, gain: float, offset: float) -> None:
-    """Let the layer's output be the carriers times `gain` plus `offset`."""
+def _output_of_carriers(layer: nn.Conv2d, gain: float, offset: float) -> None:
+    """Set the weights so that the layer's output is its first channels times `gain` plus `offset`."""
     assert layer.bias is not None
     middle = layer.weight.shape[-1] // 2
     layer.weight[:, :CARRIERS] = 0
@@ -56,8 +57,8 @@ def _paint(layer: nn.Conv2d, gain: float, offset: float) -> None:
     layer.bias.fill_(offset)
 
 
-def _carry(layer: nn.Conv2d) -> None:
-    """Let the layer's first channels out be its first channels in."""
+def _pass_on(layer: nn.Conv2d) -> None:
+    """Set the weights so that the layer's first channels out are its first channels in."""
     assert layer.bias is not None
     layer.weight[:CARRIERS] = 0
     nn.init.zeros_(layer.bias[:CARRIERS])

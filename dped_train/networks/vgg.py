@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dped_data.errors import InputError
-from dped_train.cpu.winograd import Conv3x3
+from dped_train.cpu import Conv3x3
 
 # output channels; None is a 2x2 max pooling. Everything up to the last convolution that the content loss looks at
 _VGG16 = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512)
@@ -40,8 +40,9 @@ VGG19_FILE = "vgg19-dcbb9e9d.pth"
 VGG19_SHA256_START = "dcbb9e9d"
 
 WINOGRAD_CHANNELS = 256
-"""Ours: from so many channels on, Winograd's rounding errors are no larger than those of a plain sum. Larger ones would
-turn more ReLUs and poolings over whose inputs nearly tie, which moves the gradient of all pixels below."""
+"""Ours: from so many channels on, a Winograd convolution's rounding errors are no larger than those of a plain sum.
+With fewer channels they are, and where the inputs of a ReLU or a pooling nearly tie, a rounding error decides which
+of them the gradient takes."""
 
 # what torch's restricted unpickler raises on damaged bytes
 _UNPICKLING_ERRORS = (

@@ -14,11 +14,11 @@ from dped_train.data import open_pairs
 from dped_train.evaluate.bootstrap import Figure
 from dped_train.evaluate.evaluate import EvaluationReport, evaluate
 from dped_train.evaluate.limitations import LimitationReport
-from dped_train.networks.file import enhancer_metadata
+from dped_train.networks.file import MODEL_NAME, enhancer_metadata
 from dped_train.reproduction.cached_result import kept
 from dped_train.reproduction.candidates import Candidate
 from dped_train.reproduction.settings import ReproduceSettings
-from dped_train.run.folder import MODEL_NAME, run_facts
+from dped_train.run.folder import run_facts
 from dped_train.run.log import recorded_seconds
 from dped_train.settings import TrainSettings
 from dped_train.train import train

@@ -26,6 +26,8 @@ from dped_train.networks.file import digest_of_tensors, read_safetensors
 
 ARCHITECTURE = "dped-training"
 FORMAT_VERSION = 1
+CHECKPOINTS, CHECKPOINT_FILES = "checkpoints", "step-*.safetensors"
+"""The folder in a run, and the files in it."""
 _MOST_STEPS = 2**53
 _CURE = "resume with the settings and the dataset of the run"
 _ADAM = ("exp_avg", "exp_avg_sq", "step")
@@ -91,7 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, oldest first; none where there is no folder."""
-    return sorted(folder.glob("step-*.safetensors"))
+    return sorted(folder.glob(CHECKPOINT_FILES))
 
 
 def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:

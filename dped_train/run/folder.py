@@ -17,18 +17,23 @@ from dped_data.common.typed_settings import changed_settings, settings_dict
 from dped_data.common.written_record import Written
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
-from dped_train.networks.file import enhancer_metadata, save_enhancer
-from dped_train.run.checkpoint import list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
-from dped_train.run.log import METRICS_NAME, TABLES
+from dped_train.networks.file import MODEL_NAME, enhancer_metadata, save_enhancer
+from dped_train.run.checkpoint import (
+    CHECKPOINT_FILES,
+    CHECKPOINTS,
+    list_checkpoints,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from dped_train.run.log import METRICS_NAME, PICTURES, TABLES, TENSORBOARD
 from dped_train.run.model_card import write_model_card
 from dped_train.run.state import TrainingState
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 
-MODEL_NAME = "enhancer.safetensors"
-
-
-_NAMES = (MODEL_NAME, f"best-{MODEL_NAME}", "checkpoints/", "pictures/", "tensorboard/", "pictures/step-*.png")
-_SEEN_TO = (*TABLES, "checkpoints/step-*.safetensors")
+BEST_MODEL_NAME = f"best-{MODEL_NAME}"
+_NAMES = (MODEL_NAME, BEST_MODEL_NAME, f"{CHECKPOINTS}/", f"{PICTURES}/", f"{TENSORBOARD}/", f"{PICTURES}/step-*.png")
+_SEEN_TO = (*TABLES, f"{CHECKPOINTS}/{CHECKPOINT_FILES}")
 """What may not be as it was written: a table is kept then, and reading a checkpoint says what is wrong with it."""
 
 
@@ -44,7 +49,7 @@ def held_run(folder: Path, leads: bool) -> Iterator[None]:
 
 def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
     """The files of a run that a version without a record made: its checkpoint or its enhancer proves it."""
-    checkpoints = list_checkpoints(folder / "checkpoints")
+    checkpoints = list_checkpoints(folder / CHECKPOINTS)
     try:
         if checkpoints:
             load_checkpoint(checkpoints[-1])
@@ -72,7 +77,7 @@ def resume_or_begin(
     Raises:
         InputError: a run is there and `resume` is not asked for; the checkpoint is damaged or of another run.
     """
-    found = list_checkpoints(folder / "checkpoints")
+    found = list_checkpoints(folder / CHECKPOINTS)
     if not found:
         return 0
     newest, cure = found[-1], "resume with its own, or choose another --out"
@@ -94,9 +99,7 @@ def resume_or_begin(
     if checkpoint.step > settings.steps:
         raise InputError(f"{newest}: has {checkpoint.step} steps, --steps asks for {settings.steps}; ask for more")
     state.unpack(checkpoint, newest)
-    prune_checkpoints(
-        folder / "checkpoints", settings.keep_checkpoints, state.best_step
-    )  # ended before it came to that
+    prune_checkpoints(folder / CHECKPOINTS, settings.keep_checkpoints, state.best_step)  # ended before it came to that
     return checkpoint.step
 
 
@@ -123,14 +126,14 @@ def save_run(
     }
     save_enhancer(state.mean, folder / MODEL_NAME, {**about, "phone": facts["dataset"]["phone"]})
     if state.best_step == step:
-        save_enhancer(state.mean, folder / f"best-{MODEL_NAME}", {**about, "phone": facts["dataset"]["phone"]})
+        save_enhancer(state.mean, folder / BEST_MODEL_NAME, {**about, "phone": facts["dataset"]["phone"]})
     write_model_card(folder, settings, store, step, figures, phone_psnr, facts["dataset"]["digest"])
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     save_checkpoint(checkpoints, state.pack(step, facts))
     prune_checkpoints(checkpoints, settings.keep_checkpoints, state.best_step)
 
 
 def last_checkpoint_text(folder: Path) -> str:
     """Name the last good checkpoint for a message."""
-    found = list_checkpoints(folder / "checkpoints")
+    found = list_checkpoints(folder / CHECKPOINTS)
     return f"the last good checkpoint is {found[-1]}" if found else "no checkpoint was written yet"

@@ -38,8 +38,9 @@ COLUMNS = (
     "val_ms_ssim",
 )
 """Columns of metrics.csv. The losses are unweighted but for `total`; the two of a validation are empty elsewhere."""
-METRICS_NAME = "metrics.csv"
-TABLES = ("settings.json", METRICS_NAME)
+SETTINGS_NAME, METRICS_NAME = "settings.json", "metrics.csv"
+PICTURES, TENSORBOARD = "pictures", "tensorboard"
+TABLES = (SETTINGS_NAME, METRICS_NAME)
 """What is written anew when a run goes on; one that a person has changed is kept beside it."""
 
 _STEP = re.compile(r"[0-9]{1,15}")
@@ -52,9 +53,9 @@ class RunRecord:
 
     def __init__(self, folder: Path, step: int, facts: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "pictures").mkdir(exist_ok=True)
-        keep_changed(folder / "settings.json")
-        atomic_write_text(folder / "settings.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        (folder / PICTURES).mkdir(exist_ok=True)
+        keep_changed(folder / SETTINGS_NAME)
+        atomic_write_text(folder / SETTINGS_NAME, json.dumps(facts, indent=1, sort_keys=True) + "\n")
         self.folder = folder
         kept = _rows_until(folder / METRICS_NAME, step)
         if _has_notes(folder / METRICS_NAME):
@@ -63,7 +64,7 @@ class RunRecord:
         atomic_write_text(folder / METRICS_NAME, "\n".join([",".join(COLUMNS), *kept]) + "\n", grows=True)
         self._file = (folder / METRICS_NAME).open("a", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
-        self._events = folder / "tensorboard"
+        self._events = folder / TENSORBOARD
         self._earlier_events = {*self._events.glob("*")}
         self._tensorboard = SummaryWriter(str(self._events), purge_step=step + 1)
 
@@ -76,7 +77,7 @@ class RunRecord:
 
     def add_picture(self, step: int, sheet: NDArray[np.uint8]) -> None:
         """Keep a validation picture (H, W, 3) as pictures/step-NNNNNNN.png and in TensorBoard."""
-        path = self.folder / "pictures" / f"step-{step:07d}.png"
+        path = self.folder / PICTURES / f"step-{step:07d}.png"
         write_photo(path, sheet)
         self._tensorboard.add_image("phone | enhanced | DSLR", sheet, step, dataformats="HWC")
         self._tensorboard.flush()
@@ -111,7 +112,7 @@ def _has_notes(path: Path) -> bool:
 
 def recorded_seconds(run: Path) -> float:
     """The time of all training steps of a run by its metrics.csv; InputError where it is missing or damaged."""
-    path = run / "metrics.csv"
+    path = run / METRICS_NAME
     try:
         return sum(_seconds(cells.get("seconds"), line) for line, cells in read_table(_text_of(path)).rows)
     except ValueError as error:

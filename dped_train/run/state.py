@@ -15,7 +15,7 @@ from dped_data.errors import InputError
 from dped_train.losses import Recipe
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator, initialise
-from dped_train.networks.identity_start import hand_photo_through
+from dped_train.networks.identity_start import initialise_as_identity
 from dped_train.run.checkpoint import Checkpoint, pack_adam, pack_module, unpack_adam, unpack_module
 from dped_train.run.distributed import Process, share_batch_norms
 from dped_train.run.methods import new_network
@@ -110,7 +110,7 @@ def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Pro
     initialise(enhancer, settings.seed)
     initialise(discriminator, settings.seed + 1)
     if settings.start == "identity":
-        hand_photo_through(enhancer)
+        initialise_as_identity(enhancer)
     mean = copy.deepcopy(enhancer)
     for network in (enhancer, discriminator):
         share_batch_norms(network, process.count)

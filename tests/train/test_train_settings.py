@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 from frozen_settings import check_frozen
 
 from dped_data.common.typed_settings import load_settings, setting_fields
 from dped_data.errors import UsageError
-from dped_train.devices import precision_of
 from dped_train.losses import PAPER, RELEASED
 from dped_train.run.checkpoint import FORMAT_VERSION
 from dped_train.run.methods import recipe_of
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
-
-CPU = torch.device("cpu")
 
 
 def test_the_defaults_are_the_papers_schedule() -> None:
@@ -56,13 +52,6 @@ def test_flags_are_checked() -> None:
 def test_weights_replace_the_recipes_one_by_one() -> None:
     settings = dataclasses.replace(TrainSettings(), content_weight=0.0, tv_weight=7.0)
     assert recipe_of(settings) == dataclasses.replace(RELEASED, content_weight=0.0, tv_weight=7.0)
-
-
-def test_precision_is_what_the_device_can_do() -> None:
-    settings = TrainSettings()
-    assert precision_of(settings, CPU) in (torch.float32, torch.bfloat16)
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
-        assert precision_of(dataclasses.replace(settings, precision=name), CPU) is dtype
 
 
 def test_what_is_free_on_resume_is_a_setting() -> None:

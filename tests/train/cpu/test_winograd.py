@@ -1,4 +1,4 @@
-"""Winograd's way gives what torch's own convolution gives, and its gradients."""
+"""The Winograd convolution gives what torch's own convolution gives, and its gradients."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_two_runs_agree_bit_for_bit() -> None:
     assert all(torch.equal(first, second) for first, second in zip(*runs, strict=True))
 
 
-def test_what_does_not_fit_goes_torchs_way() -> None:
+def test_what_does_not_fit_is_torchs_own_convolution() -> None:
     x, weight, bias = drawn((1, 32, 32, 32, 32))
     few_channels = drawn((1, LEAST_CHANNELS - 1, 32, 32, 32))
     few_tiles = drawn((1, 32, 4, 4 * LEAST_TILES - 1, 32))

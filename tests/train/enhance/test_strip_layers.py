@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dped_train.cpu.rgb_convolution import taps_by_row
-from dped_train.cpu.winograd import weight_planes
+from dped_train.cpu import taps_by_row, weight_planes
 from dped_train.enhance.strip_layers import (
     Affine,
     Kernel,
@@ -56,7 +55,7 @@ def test_convolutions_need_not_know_the_strips(kernel: int, sizes: list[int]) ->
     torch.testing.assert_close(found, F.conv2d(x, weight, bias, padding=kernel // 2), rtol=1e-5, atol=1e-4)
 
 
-def test_wide_strips_are_convolved_by_winograds_way() -> None:
+def test_wide_strips_take_the_winograd_convolution() -> None:
     x, weight, bias = randn(1, 32, HEIGHT, 200), randn(32, 32, 3, 3, seed=1), randn(32, seed=2)
     kernel = Kernel(weight, bias, weight_planes(weight))
     found = joined(convolved(cut(x.contiguous(memory_format=torch.channels_last), [10, 15]), kernel, HEIGHT))
@@ -87,8 +86,8 @@ def test_two_flows_add_up_however_they_are_cut(sizes: list[int]) -> None:
     assert torch.equal(joined(added(cut(x.clone(), sizes), cut(y, [5, 18]))), x + y)
 
 
-def test_convolutions_use_the_room_above_activated_strips() -> None:
-    """With and without room, and with strips of one row, which are fewer than the rows held back."""
+def test_convolutions_use_the_free_rows_above_activated_strips() -> None:
+    """With and without free rows, and with strips of one row, which are fewer than the rows held back."""
     x, weight = randn(1, 4, HEIGHT, 11), randn(4, 4, 3, 3, seed=1)
     norm = Affine(torch.ones(1, 4, 1, 1), torch.zeros(1, 4, 1, 1))
     for sizes in CUTS:

@@ -123,6 +123,30 @@ def test_photos_enhanced_elsewhere_need_not_keep_their_folders(
         cut(dict(zip(names, ("day1/0", "day2/0", "day1/2", "day1/3"), strict=True)))
 
 
+def test_photos_enhanced_elsewhere_may_be_of_every_kind(
+    tmp_path: Path, store: PatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra dped[heif]")
+    for number, name in enumerate(sorted(set(store.capture_ids()))):
+        photo = np.full((64, 64, 3), 40 * number, np.uint8)
+        heif = pillow_heif.from_bytes("RGB", (64, 64), photo.tobytes())
+        heif.save(tmp_path / f"{name}.{('heic', 'HEIC', 'heif', 'HEIF')[number]}", quality=-1)
+    monkeypatch.setattr(PatchStore, "column", lambda *_: np.zeros((25, 2), np.int64))
+    photos = ExternalPhotos(tmp_path, store)
+    found = photos.patches(np.arange(25)).astype(int)
+    wanted = [40 * sorted(set(photos.capture_ids)).index(name) for name in photos.capture_ids]
+    assert abs(found - np.array(wanted)[:, None, None, None]).max() <= 2
+
+
+def test_a_lossless_photo_is_taken_first_and_a_raw_one_last(tmp_path: Path, store: PatchStore) -> None:
+    names = sorted(set(store.capture_ids()))
+    for name in names:
+        for suffix in (".dng", ".jpg", ".png") if name == names[0] else (".dng", ".jpg"):
+            (tmp_path / f"{name}{suffix}").touch()
+    files = ExternalPhotos(tmp_path, store).files
+    assert [files[name].suffix for name in names] == [".png", ".jpg", ".jpg", ".jpg"]
+
+
 def test_tables_and_picture(data: Path, tmp_path: Path, store: PatchStore) -> None:
     report = evaluate(
         data, "toy", csv_file=tmp_path / "made" / "scores.csv", picture=tmp_path / "pictures" / "worst.png"

@@ -1,4 +1,4 @@
-"""The identity start hands photos through and leaves every weight free to learn."""
+"""Identity initialisation returns the input and leaves every weight a gradient."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.random import default_rng
 
 from dped_train.evaluate.metrics import psnr
 from dped_train.networks.dped import Enhancer, Normalisation, initialise
-from dped_train.networks.identity_start import hand_photo_through
+from dped_train.networks.identity_start import initialise_as_identity
 from dped_train.photo_tensors import photos_from_bytes
 
 
@@ -21,14 +21,14 @@ def test_photos_come_through(normalisation: Normalisation) -> None:
         initialise(enhancer, seed)
         with torch.no_grad():
             random = psnr(enhancer(photos), photos).mean()
-            hand_photo_through(enhancer)
+            initialise_as_identity(enhancer)
             assert psnr(enhancer(photos), photos).mean() > max(25.0, float(random) + 8)
 
 
 def test_every_weight_learns() -> None:
     enhancer = Enhancer()
     initialise(enhancer, 0)
-    hand_photo_through(enhancer)
+    initialise_as_identity(enhancer)
     photos = photos_from_bytes(make_pairs(4, 32, default_rng(0))[0], torch.device("cpu"))
     enhancer(photos).sin().sum().backward()
     for name, parameter in enhancer.named_parameters():

@@ -8,11 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import torch
 
-from dped_data.errors import UsageError
-from dped_train.devices import chosen_device
 from dped_train.networks.dped import Enhancer
 from dped_train.run.distributed import SharedBatchNorm, joined_processes, share_batch_norms
 
@@ -104,10 +101,3 @@ def test_sharing_keeps_names_and_weights() -> None:
 def test_alone_without_torchrun() -> None:
     with joined_processes("cpu") as process:
         assert (process.rank, process.count, process.device, process.leads) == (0, 1, torch.device("cpu"), True)
-
-
-def test_devices_that_are_not_there_are_refused() -> None:
-    assert chosen_device("cpu") == torch.device("cpu")
-    for name in ("cuda:99", "nonsense", "meta"):
-        with pytest.raises(UsageError, match=f"--device {name}"):
-            chosen_device(name)

@@ -27,7 +27,7 @@ from dped_train.losses import RELEASED, squared_error
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
 from dped_train.networks.dped import BatchNorm, initialise
 from dped_train.networks.file import enhancer_metadata, load_enhancer, save_enhancer
-from dped_train.networks.identity_start import hand_photo_through
+from dped_train.networks.identity_start import initialise_as_identity
 from dped_train.networks.vgg import load_vgg
 from dped_train.run.checkpoint import load_checkpoint
 from dped_train.run.methods import new_network, recipe_of
@@ -98,7 +98,7 @@ def test_the_start_hands_the_photo_through() -> None:
     srcnn, johnson = Srcnn(), Johnson()
     for network in (srcnn, johnson):
         initialise(network, 0)
-        hand_photo_through(network)
+        initialise_as_identity(network)
     with torch.no_grad():
         assert (srcnn(photo) - photo).abs().max() < 0.03
         normed = (photo - photo.mean((0, 2, 3), keepdim=True)) / photo.std((0, 2, 3), keepdim=True) * 0.25 + 0.5
@@ -162,7 +162,7 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(
 def test_every_tool_takes_the_models(data: Path, tmp_path: Path, method: Method) -> None:
     network = new_network(method, RELEASED)
     initialise(network, 1)
-    hand_photo_through(network)
+    initialise_as_identity(network)
     model = tmp_path / "model.safetensors"
     save_enhancer(network, model, {"method": method})
     loaded = load_enhancer(model)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dped_train.cpu.instance_norm import instance_norm
+from dped_train.cpu.fused_instance_norm import instance_norm
 
 
 def by_definition(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, skip: Tensor | None) -> Tensor:
