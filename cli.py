@@ -32,7 +32,7 @@ from dped_data.errors import InputError, UsageError
 from dped_data.inspection.settings import InspectSettings
 from dped_data.settings import BuildSettings
 from dped_data.simulation.settings import SimulationSettings
-from dped_train.enhance.settings import EnhanceSettings
+from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.settings import TrainSettings
 
@@ -468,7 +468,7 @@ def reproduce_command(
 @settings_options(EnhanceSettings)
 def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bool, **flags: Any) -> int:
     """Enhance whole photos, or all photos in folders, with MODEL: a file, a run's folder, or a name in models/."""
-    from dped_train.enhance.photos import enhance
+    from dped_train.enhancing.photos import enhance
 
     report = enhance(model, photos, out, load_settings(EnhanceSettings(), {}, "settings", flags))
     if as_json:

@@ -35,7 +35,7 @@ from dped_data.common.malloc import keep_freed_memory
 from dped_data.dataset.store import PatchStore
 from dped_train.cpu import NORM_EPSILON, RgbConv2d, instance_norm, threads, winograd
 from dped_train.cpu.switch import SWITCH
-from dped_train.enhance.streaming import WholePhotoEnhancer
+from dped_train.enhancing.streaming import WholePhotoEnhancer
 from dped_train.networks import dped
 from dped_train.settings import TrainSettings
 

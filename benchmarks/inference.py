@@ -35,8 +35,8 @@ sys.path.insert(0, str(ROOT))
 
 from plain_layers import with_plain_layers  # noqa: E402
 
-from dped_train.enhance.stored_maps import bytes_per_row  # noqa: E402
-from dped_train.enhance.streaming import WholePhotoEnhancer  # noqa: E402
+from dped_train.enhancing.stored_maps import bytes_per_row  # noqa: E402
+from dped_train.enhancing.streaming import WholePhotoEnhancer  # noqa: E402
 from dped_train.export import INPUT, write_onnx  # noqa: E402
 from dped_train.networks.dped import CHANNELS, Enhancer, initialise  # noqa: E402
 from dped_train.networks.file import load_enhancer  # noqa: E402

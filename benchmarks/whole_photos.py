@@ -30,8 +30,8 @@ sys.path.insert(0, str(ROOT))
 
 from dped_data.photos.reading import read_photo  # noqa: E402
 from dped_data.photos.writing import write_photo  # noqa: E402
-from dped_train.enhance.stored_maps import bytes_per_row  # noqa: E402
-from dped_train.enhance.streaming import WholePhotoEnhancer  # noqa: E402
+from dped_train.enhancing.stored_maps import bytes_per_row  # noqa: E402
+from dped_train.enhancing.streaming import WholePhotoEnhancer  # noqa: E402
 from dped_train.networks.dped import CHANNELS, Enhancer, initialise  # noqa: E402
 from dped_train.networks.file import load_enhancer, save_enhancer  # noqa: E402
 

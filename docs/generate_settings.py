@@ -9,7 +9,7 @@ from dped_data.common.typed_settings import setting_fields
 from dped_data.inspection.settings import InspectSettings
 from dped_data.settings import BuildSettings
 from dped_data.simulation.settings import SimulationSettings
-from dped_train.enhance.settings import EnhanceSettings
+from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.reproduction.settings import ReproduceSettings
 from dped_train.settings import TrainSettings
 

@@ -8,8 +8,8 @@ from dped_data.common.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from dped_train.data import PatchPairs
-    from dped_train.enhance.photos import enhance
-    from dped_train.enhance.settings import EnhanceSettings
+    from dped_train.enhancing.photos import enhance
+    from dped_train.enhancing.settings import EnhanceSettings
     from dped_train.export import export_enhancer
     from dped_train.networks.file import load_enhancer, save_enhancer
 
@@ -18,9 +18,9 @@ __all__ = ["EnhanceSettings", "PatchPairs", "enhance", "export_enhancer", "load_
 __getattr__ = lazy_attributes(
     __name__,
     {
-        "EnhanceSettings": "enhance.settings",
+        "EnhanceSettings": "enhancing.settings",
         "PatchPairs": "data",
-        "enhance": "enhance.photos",
+        "enhance": "enhancing.photos",
         "export_enhancer": "export",
         "load_enhancer": "networks.file",
         "save_enhancer": "networks.file",

@@ -36,7 +36,7 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
         "assert 'torch' not in sys.modules\n"
         "from dped_train import PatchPairs, enhance, export_enhancer, load_enhancer\n"
         "assert callable(enhance) and 'onnx' not in sys.modules\n"
-        "import dped_train.enhance.photos\n"
+        "import dped_train.enhancing.photos\n"
         "from dped_train import enhance\n"
         "assert callable(enhance)\n"
     )

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = {
     "dped_data": "errors < common < settings < photos < captures < align.kernels < align < dataset"
     " < work < plan < build",
-    "dped_train": "cpu, settings, photo_tensors, data < devices < networks < losses < export, enhance, evaluate"
+    "dped_train": "cpu, settings, photo_tensors, data < devices < networks < losses < export, enhancing, evaluate"
     " < run < train < reproduction",
 }
 """From left to right: a room imports itself and what stands to its left; those between two "<" leave each other be."""
@@ -134,7 +134,7 @@ def test_a_room_imports_only_what_stands_to_its_left(module: str) -> None:
         ("dped_data.plan", "import torch"),
         ("dped_data.align.records", "import numpy as np"),
         ("dped_train.losses", "from dped_train.train import train"),
-        ("dped_train.evaluate.metrics", "from dped_train.enhance import photos"),
+        ("dped_train.evaluate.metrics", "from dped_train.enhancing import photos"),
         ("dped_train.networks.dped", "from dped_train.cpu.winograd import Conv3x3"),
         ("dped_train.data", "from dped_data.work.folder import prepare"),
         ("dped_train.export", "import click"),

@@ -16,8 +16,6 @@ _SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
 )
 _ADOBE_GAMMA = 563 / 256
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Weights of R'G'B' in luma (ITU-R BT.601, as JPEG and OpenCV use)."""
 
 Float = TypeVar("Float", np.float32, np.float64)
 

@@ -15,7 +15,7 @@ from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
 from dped_data.photos.reading import read_photo
 from dped_train.devices import chosen_device
-from dped_train.enhance.overlapping_strips import photo_enhancer
+from dped_train.enhancing.overlapping_strips import photo_enhancer
 from dped_train.evaluate.automatic_levels import automatic_levels, with_levels
 from dped_train.evaluate.capture_photos import CapturePhotos, capture_photos
 from dped_train.evaluate.external_photos import ExternalPhotos

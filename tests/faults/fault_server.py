@@ -117,7 +117,7 @@ def prepare() -> None:
     import dped_data.inspection
     import dped_data.photos.reading
     import dped_data.released
-    import dped_train.enhance.photos
+    import dped_train.enhancing.photos
     import dped_train.train  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what they start in the background ignore it

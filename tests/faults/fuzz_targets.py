@@ -51,7 +51,7 @@ from dped_data.study.study_file import PHOTOS_FOLDER, STUDY_NAME, read_study, st
 from dped_data.work.crash_log import read_watch
 from dped_data.work.folder import built_origin, locked, prepare
 from dped_data.work.units import UnitRecord, read_record, write_record
-from dped_train.enhance.done_list import EnhanceRecord
+from dped_train.enhancing.done_list import EnhanceRecord
 from dped_train.networks.dped import Enhancer
 from dped_train.networks.file import load_enhancer, save_enhancer
 from dped_train.networks.tensorflow_checkpoint import enhancer_from_arrays, read_bundle

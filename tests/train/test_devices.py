@@ -11,8 +11,8 @@ from make_shards import make_dataset
 from dped_data.errors import UsageError
 from dped_data.photos.writing import write_photo
 from dped_train.devices import chosen_device, chosen_dtype
-from dped_train.enhance.photos import enhance
-from dped_train.enhance.settings import EnhanceSettings
+from dped_train.enhancing.photos import enhance
+from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.evaluate.evaluate import evaluate
 from dped_train.networks.dped import Enhancer, initialise
 from dped_train.networks.file import save_enhancer

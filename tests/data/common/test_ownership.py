@@ -47,7 +47,7 @@ def test_a_process_that_dies_before_the_rename_leaves_its_old_file_ours(tmp_path
     atomic_write_text(path, "old")
     code = (
         "import os, pathlib, sys\n"
-        "from dped_data import ownership\n"
+        "from dped_data.common import ownership\n"
         "from dped_data.common.files import atomic_write_text\n"
         "pathlib.Path.replace = lambda *_: os._exit(9)\n"
         f"atomic_write_text(pathlib.Path({str(path)!r}), 'new')\n"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dped_train.cpu import instance_norm, rgb_convolution, winograd
 from dped_train.cpu.fused_instance_norm import _InstanceNorm
 from dped_train.cpu.switch import SWITCH, by_hand
-from dped_train.enhance.streaming import WholePhotoEnhancer
+from dped_train.enhancing.streaming import WholePhotoEnhancer
 from dped_train.networks.compared import Johnson
 from dped_train.networks.dped import Discriminator, Enhancer, initialise
 

@@ -18,9 +18,9 @@ from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
 from dped_train.data import GENERATOR_BATCH, PatchPairs
-from dped_train.enhance.overlapping_strips import FEWEST_ROWS, LocalPhotoEnhancer
-from dped_train.enhance.photos import enhance
-from dped_train.enhance.settings import EnhanceSettings
+from dped_train.enhancing.overlapping_strips import FEWEST_ROWS, LocalPhotoEnhancer
+from dped_train.enhancing.photos import enhance
+from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.evaluate.evaluate import evaluate
 from dped_train.export import export_enhancer
 from dped_train.losses import RELEASED, squared_error

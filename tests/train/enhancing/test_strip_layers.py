@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dped_train.cpu import taps_by_row, weight_planes
-from dped_train.enhance.strip_layers import (
+from dped_train.enhancing.strip_layers import (
     Affine,
     Kernel,
     Moments,

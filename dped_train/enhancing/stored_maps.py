@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from dped_train.enhance.strip_layers import Strip
+from dped_train.enhancing.strip_layers import Strip
 
 LEVELS = 255
 LARGEST_HALF = 65_504.0

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dped_data.common.malloc import keep_freed_memory
-from dped_train.enhance.streaming import CPU, WholePhotoEnhancer
+from dped_train.enhancing.streaming import CPU, WholePhotoEnhancer
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
 from dped_train.networks.dped import CHANNELS, Enhancer
 from dped_train.photo_tensors import photos_from_bytes

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from dped_data.common.malloc import keep_freed_memory
 from dped_train.cpu import Conv3x3, taps_by_row, weight_planes
-from dped_train.enhance.stored_maps import CompactMap, ExactMap, bytes_per_row
-from dped_train.enhance.strip_layers import (
+from dped_train.enhancing.stored_maps import CompactMap, ExactMap, bytes_per_row
+from dped_train.enhancing.strip_layers import (
     Affine,
     Kernel,
     Moments,

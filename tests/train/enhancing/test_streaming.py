@@ -12,8 +12,8 @@ from authors_reference import released_enhancer
 from numpy.typing import NDArray
 
 from dped_data.photos.reading import read_photo
-from dped_train.enhance.stored_maps import CompactMap, bytes_per_row
-from dped_train.enhance.streaming import STRIP_BYTES, WholePhotoEnhancer
+from dped_train.enhancing.stored_maps import CompactMap, bytes_per_row
+from dped_train.enhancing.streaming import STRIP_BYTES, WholePhotoEnhancer
 from dped_train.networks.dped import CHANNELS, Enhancer, initialise
 
 MANY_STRIPS = dict.fromkeys(STRIP_BYTES, 300_000)  # also on a small photo
@@ -65,7 +65,7 @@ def map_bytes(memory: str, photo: NDArray[np.uint8], dtype: torch.dtype) -> int:
 @pytest.mark.parametrize("memory", EXACT)
 @pytest.mark.parametrize("size", [(150, 91), (1, 1), (5, 3), (1, 40), (40, 1)])
 def test_strips_equal_the_whole_photo_pass(size: tuple[int, int], memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dped_train.enhance.streaming.STRIP_BYTES", MANY_STRIPS)
+    monkeypatch.setattr("dped_train.enhancing.streaming.STRIP_BYTES", MANY_STRIPS)
     photo, enhancer = photo_of(*size), lively_enhancer()
     found = WholePhotoEnhancer(enhancer, torch.float32).enhance(photo, map_bytes(memory, photo, torch.float32))
     np.testing.assert_allclose(found, in_one_pass(enhancer, photo), rtol=0, atol=1e-5)
@@ -74,7 +74,7 @@ def test_strips_equal_the_whole_photo_pass(size: tuple[int, int], memory: str, m
 @pytest.mark.parametrize("memory", COMPACT)
 @pytest.mark.parametrize("size", [(150, 91), (1, 1), (5, 3), (1, 40), (40, 1)])
 def test_compact_maps_change_little(size: tuple[int, int], memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dped_train.enhance.streaming.STRIP_BYTES", MANY_STRIPS)
+    monkeypatch.setattr("dped_train.enhancing.streaming.STRIP_BYTES", MANY_STRIPS)
     photo, enhancer = photo_of(*size), lively_enhancer()
     found = WholePhotoEnhancer(enhancer, torch.float32).enhance(photo, map_bytes(memory, photo, torch.float32))
     np.testing.assert_allclose(found, in_one_pass(enhancer, photo), rtol=0, atol=5e-3)  # random weights amplify
@@ -90,7 +90,7 @@ def test_the_way_is_chosen_by_the_memory(memory: str, monkeypatch: pytest.Monkey
             made.append(rows)
             super().__init__(channels, rows, *rest)
 
-    monkeypatch.setattr("dped_train.enhance.streaming.CompactMap", Recorded)
+    monkeypatch.setattr("dped_train.enhancing.streaming.CompactMap", Recorded)
     photo = photo_of(30, 20)
     WholePhotoEnhancer(lively_enhancer(), torch.float32).enhance(photo, map_bytes(memory, photo, torch.float32))
     wanted = {"two maps": [], "two compact maps": [30, 30], "all rows": [30], "some rows": [10], "no rows": [0]}
@@ -132,9 +132,9 @@ def test_rows_come_from_top_to_bottom() -> None:
 
 PEAK_SCRIPT = """
 import sys, resource, numpy as np, torch
-from dped_train.enhance.stored_maps import CompactMap, bytes_per_row
+from dped_train.enhancing.stored_maps import CompactMap, bytes_per_row
 from dped_train.networks.dped import Enhancer, initialise
-from dped_train.enhance.streaming import STRIP_BYTES, WholePhotoEnhancer
+from dped_train.enhancing.streaming import STRIP_BYTES, WholePhotoEnhancer
 STRIP_BYTES[torch.float32] = 2_000_000  # so that the smaller photo has as many strips on their way as the larger
 height, width, map_bytes = map(int, sys.argv[1:])
 enhancer = Enhancer(); initialise(enhancer, 0)

@@ -27,10 +27,10 @@ from dped_data.photos.formats import PHOTO_SUFFIXES
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import SUFFIXES, carried_exif, write_enhanced
 from dped_train.devices import chosen_device, chosen_dtype
-from dped_train.enhance.done_list import EnhanceRecord, NotedPhoto, check_record
-from dped_train.enhance.overlapping_strips import LocalPhotoEnhancer, photo_enhancer
-from dped_train.enhance.settings import CHANGES_NO_PIXEL, EnhanceSettings
-from dped_train.enhance.streaming import WholePhotoEnhancer, map_bytes_within
+from dped_train.enhancing.done_list import EnhanceRecord, NotedPhoto, check_record
+from dped_train.enhancing.overlapping_strips import LocalPhotoEnhancer, photo_enhancer
+from dped_train.enhancing.settings import CHANGES_NO_PIXEL, EnhanceSettings
+from dped_train.enhancing.streaming import WholePhotoEnhancer, map_bytes_within
 from dped_train.networks.file import find_model, load_enhancer
 
 PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer

@@ -21,8 +21,8 @@ from dped_data.common.typed_settings import digest_of, setting
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_train import load_enhancer, save_enhancer
-from dped_train.enhance.photos import FORMAT_VERSION, EnhanceReport, _facts, enhance
-from dped_train.enhance.settings import EnhanceSettings
+from dped_train.enhancing.photos import FORMAT_VERSION, EnhanceReport, _facts, enhance
+from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.networks.dped import Enhancer, initialise
 
 EXACT = EnhanceSettings(format="png", precision="fp32", device="cpu")

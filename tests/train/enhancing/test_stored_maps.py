@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dped_train.enhance.stored_maps import CompactMap, ExactMap, bytes_per_row
-from dped_train.enhance.strip_layers import Strip
+from dped_train.enhancing.stored_maps import CompactMap, ExactMap, bytes_per_row
+from dped_train.enhancing.strip_layers import Strip
 
 CPU = torch.device("cpu")
 
