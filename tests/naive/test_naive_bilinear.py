@@ -23,3 +23,12 @@ def test_a_moved_map_is_the_map_and_its_derivatives_times_the_motion() -> None:
     motion, fx, fy = np.array([0.7, -1.1, 0.3, 0.2, -0.4, 0.6]), np.empty(6), np.empty(6)
     move_map(base, 4.0, motion, fx, fy)
     np.testing.assert_allclose((fx, fy), moved(base, 4.0, motion), rtol=1e-14)
+
+
+def test_where_the_map_is_not_a_number_the_first_pixel_is_read() -> None:
+    image, values = photo(20, 22), np.empty(9, np.float32)
+    sample_window(
+        image, np.full(6, np.nan), np.full(6, np.nan), 1.0, 0, 0, 3,
+        np.empty(9 + VECTOR, np.uint32), np.empty((2, 9 + VECTOR), np.float32), values,
+    )  # fmt: skip
+    assert (values == image[0, 0]).all()

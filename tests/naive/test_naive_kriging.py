@@ -5,7 +5,7 @@ import pytest
 from naive.windows import Floats
 
 from dped_data.align.kernels import kriging
-from dped_data.align.kernels.kriging import local_kriging
+from dped_data.align.kernels.kriging import _exp, local_kriging
 
 KERNEL = np.array([25.0, 0.8, 120.0, 1.5, 0.1])  # near range and sd, far range and sd, nugget
 
@@ -98,3 +98,11 @@ def test_without_measurements_the_field_is_the_prior() -> None:
     local_kriging(*args, np.array([-1]), KERNEL, nodes, sd, conflict, np.zeros(1))
     assert not nodes.any()
     np.testing.assert_allclose(sd, np.sqrt(2 * (KERNEL[1] ** 2 + KERNEL[3] ** 2)))
+
+
+def test_the_exponential_is_numpys() -> None:
+    """To 1e-12 where it matters; farther out to 1e-12 of the covariance at distance 0."""
+    for x in np.linspace(-6, 0, 50):
+        np.testing.assert_allclose(_exp(x), np.exp(x), rtol=1e-12)
+    for x in (-800.0, -40.0, -30.0, -9.0):
+        np.testing.assert_allclose(_exp(x), np.exp(x), rtol=0, atol=1e-12)

@@ -73,3 +73,8 @@ def test_the_dense_map_is_scipys_bicubic_spline() -> None:
     for k, axis in np.ndindex(2, 2):
         wanted = RectBivariateSpline(t, t, nodes[k, ..., axis], s=0)(pixels, pixels)
         np.testing.assert_allclose(found[k, ..., axis], wanted, atol=1e-10)
+
+
+def test_far_outside_and_not_a_number_are_the_first_pixel() -> None:
+    xy = np.array([[(np.nan, np.nan), (-1e12, -1e12), (-50.0, np.nan)]])
+    assert (sample_map(DSLR, xy, (1.0, 1.0)) == DSLR[0, 0]).all()
