@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from dped_data.align.kernels.weighted_pixel import LANES, weighted_pixel
+from dped_data.align.kernels.weighted_pixel import LANES, PLAIN, weighted_pixel
 from dped_data.common.jit import njit
 from dped_data.common.patch_nodes import NODES, node_steps
 
@@ -247,7 +247,7 @@ def _copy_region(photo, left, top, width, height, region):  # type: ignore[no-un
                 row[3 * j + channel] = np.float32(source[photo.shape[1] - 1, channel])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=not PLAIN, nogil=True)  # what is kept on disk does not know which of the two it was made of
 def _sample(photo, dense, kernel_x, kernel_y, taps, target, region):  # type: ignore[no-untyped-def]
     """Fill the target (h, w, 3); return False, having done nothing, if `region` cannot hold what it spans.
 

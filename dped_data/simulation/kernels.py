@@ -9,6 +9,11 @@ costs more than the arithmetic:
     4   DSLR lens, likewise                                      25  ground ramp: horizon, x and y per pixel
     8   homography, row by row                                   28  near objects, OBJECT numbers each, nearest first:
                                                                      x, y, radius, shift x, shift y, 4 ripples, 4 phases
+
+The spline by scipy.ndimage.map_coordinates takes 8 times as long
+(`PYTHONPATH=.:tests python benchmarks/kernels.py`, AMD EPYC, one thread).
+Fallback: NUMBA_DISABLE_JIT=1 runs the same lines without the compiler.
+Delete it when a library renders maps with hidden surfaces.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Small symmetric systems inside compiled loops, where numpy's solver would allocate for each."""
+"""Small symmetric systems inside compiled loops, where numpy's solver would allocate for each.
+
+The library's way is numpy.linalg.solve; inside a loop its share is part of kriging's figure (kriging.py).
+Fallback: NUMBA_DISABLE_JIT=1 runs the same lines without the compiler.
+Delete it with its callers.
+"""
 
 from __future__ import annotations
 

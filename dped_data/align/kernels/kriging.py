@@ -1,4 +1,10 @@
-"""Robust local kriging of displacements, compiled: covariances, systems, weights, one window after another."""
+"""Robust local kriging of displacements, compiled: covariances, systems, weights, one window after another.
+
+The library's way, numpy.linalg.solve window by window with the rest in numpy, takes 50 times as long
+(`PYTHONPATH=.:tests python benchmarks/kernels.py`, AMD EPYC, one thread).
+Fallback: NUMBA_DISABLE_JIT=1 runs the same lines without the compiler.
+Delete it when a library solves local systems in batches, with robust weights.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,26 @@
 """One sample of a photo as sums over its taps, in vectors of the compiler's own language.
 
 From loops the compiler makes tests for overlapping arrays at every sample, and scalar sums: three times as slow.
+Fallback and oracle: `plain_weighted_pixel`, the same bytes from a loop. It takes over where the compiler is off
+(NUMBA_DISABLE_JIT=1) and with DPED_PLAIN_SAMPLING=1, which helps where a new llvmlite builds the vectors no more.
+Delete the vectors when the plain loop is as fast.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from dped_data.common.jit import njit
+
+PLAIN = bool(numba.config.DISABLE_JIT) or os.environ.get("DPED_PLAIN_SAMPLING", "0") != "0"
+"""Whether the loop takes the intrinsic's place."""
 
 LANES = 8
 """Values summed at once: one vector of most processors; others take it in parts."""
@@ -20,7 +31,7 @@ _FUSED = ("contract",)  # exact either way
 
 
 @intrinsic
-def weighted_pixel(typing_context, region, at, row_step, kernel_y, phase_y, kernel_x, phase_x, scale, taps):  # type: ignore[no-untyped-def]
+def vector_weighted_pixel(typing_context, region, at, row_step, kernel_y, phase_y, kernel_x, phase_x, scale, taps):  # type: ignore[no-untyped-def]
     """Return the pixel (3 uint8) that sums over taps x taps pixels make, times `scale`, rounded half up.
 
     Vertical sums first, channels side by side, then horizontal ones of these.
@@ -78,3 +89,20 @@ def _spread(builder, scalar, width):  # type: ignore[no-untyped-def]
 def _added(builder, total, values, weight):  # type: ignore[no-untyped-def]
     product = builder.fmul(values, weight, flags=_FUSED)
     return product if total is None else builder.fadd(total, product, flags=_FUSED)
+
+
+@njit(nogil=True)
+def plain_weighted_pixel(region, at, row_step, kernel_y, phase_y, kernel_x, phase_x, scale, taps):  # type: ignore[no-untyped-def]
+    """Return what `vector_weighted_pixel` does, by loops; sums of whole numbers, so that all bytes are the same."""
+    total = np.zeros(3)
+    for k in range(len(taps)):
+        for channel in range(3):
+            down = np.float32(0.0)
+            for m in range(len(taps)):
+                down += kernel_y[phase_y, m] * region[at + m * row_step + 3 * k + channel]
+            total[channel] += np.float64(down) * kernel_x[phase_x, k]
+    total = np.minimum(np.maximum(total * scale + 0.5, 0.0), 255.0)
+    return np.uint8(total[0]), np.uint8(total[1]), np.uint8(total[2])
+
+
+weighted_pixel = plain_weighted_pixel if PLAIN else vector_weighted_pixel

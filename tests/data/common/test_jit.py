@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-SOURCES = sorted(path for room in ("dped_data", "dped_train") for path in (ROOT / room).glob("*.py"))
+SOURCES = sorted(path for room in ("dped_data", "dped_train") for path in (ROOT / room).rglob("*.py"))
 
 
 def compiled_functions() -> dict[str, tuple[dict[str, str], set[str]]]:
