@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,3 +166,12 @@ def test_no_unsafe_loading() -> None:
         assert not re.search(r"pickle\.(load|Unpickler)", source), path
         assert "allow_pickle=True" not in source, path
         assert "weights_only=False" not in source, path
+
+
+def test_files_beside_the_modules_are_packed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for package, patterns in project["tool"]["setuptools"]["package-data"].items():
+        files = {path for path in (ROOT / package).rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
+        beside = {path for path in files if path.suffix != ".py"}
+        assert beside, package
+        assert beside == {path for pattern in patterns for path in (ROOT / package).glob(pattern)}

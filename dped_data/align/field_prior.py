@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from dped_data.align.kernels.kriging import STUDENT_DEGREES
 from dped_data.align.records import FieldPrior
@@ -70,7 +71,7 @@ def near_pairs(
     Returns:
         Up to MAX_PAIRS pairs, spread evenly over the measurements.
     """
-    first, second = _near_rows(np.ascontiguousarray(centre_xy), reach_px**2, -(-len(centre_xy) // MAX_FIRST) or 1)
+    first, second = _near_rows(centre_xy, reach_px, -(-len(centre_xy) // MAX_FIRST) or 1)
     every = max(1, -(-len(first) // MAX_PAIRS))
     first, second = first[::every], second[::every]
     lag = ((centre_xy[first] - centre_xy[second]) ** 2).sum(axis=1)
@@ -130,20 +131,13 @@ def _log_likelihood(apart, noise, moved, field, factor, nugget):  # type: ignore
     return total
 
 
-@njit(cache=True, nogil=True)
-def _near_rows(centre_xy, reach, every):  # type: ignore[no-untyped-def]
-    """Return the rows of all pairs within a squared distance, the first of each pair among every so many."""
-    count = len(centre_xy)
-    first, second = np.empty(0, np.int64), np.empty(0, np.int64)
-    for fill in (False, True):  # counted first, then written
-        found = 0
-        for i in range(0, count, every):
-            for j in range(i + 1, count):
-                dx, dy = centre_xy[i, 0] - centre_xy[j, 0], centre_xy[i, 1] - centre_xy[j, 1]
-                if dx * dx + dy * dy < reach:
-                    if fill:
-                        first[found], second[found] = i, j
-                    found += 1
-        if not fill:
-            first, second = np.empty(found, np.int64), np.empty(found, np.int64)
+def _near_rows(
+    centre_xy: NDArray[np.float64], reach_px: float, every: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of all pairs within a distance, in order, the first of each pair among every so many."""
+    pairs = cKDTree(centre_xy).query_pairs(reach_px * (1 + 1e-9), output_type="ndarray").astype(np.int64)
+    pairs = pairs[pairs[:, 0] % every == 0]
+    step_xy = centre_xy[pairs[:, 0]] - centre_xy[pairs[:, 1]]
+    pairs = pairs[(step_xy**2).sum(axis=1) < reach_px**2]  # pairs on a grid are often exactly as far apart as that
+    first, second = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].T
     return first, second

@@ -3,15 +3,6 @@
 It stands on all of the trainer; only the command line enters.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from typing import TYPE_CHECKING
-
-from dped_data.common.lazy import lazy_attributes
-
-if TYPE_CHECKING:
-    from dped_train.reproduction.pipeline import reproduce, reproduction_text
-
-__all__ = ["reproduce", "reproduction_text"]
-
-__getattr__ = lazy_attributes(__name__, {"reproduce": "pipeline", "reproduction_text": "pipeline"})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

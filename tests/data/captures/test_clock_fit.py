@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
+from math import comb
 
 import numpy as np
 import pytest
 from camera_clocks import RHYTHMS, Shoot, burst_moments, moments, shoot
 
-from dped_data.captures.clock_fit import ClockUnknown, far_apart, match_clocks
+from dped_data.captures.clock_fit import ClockUnknown, _binomial_tail, far_apart, match_clocks
 from dped_data.captures.shot_pairs import Partners, pair_shots
 
 LIMIT_S = 2.0
@@ -210,3 +212,15 @@ def test_shoots_years_apart_are_both_looked_at() -> None:
     assert not far_apart(np.concatenate([first, second])).any()
     assert far_apart(rng.permutation(np.concatenate([first, second[:3]]))).sum() == 3
     assert not far_apart(1e9 * np.arange(5)).any()
+
+
+@pytest.mark.parametrize("probability", [1e-6, 0.02, 0.3, 0.9])
+@pytest.mark.parametrize("trials", [5, 60, 999])
+def test_the_binomial_tail_is_the_sum_of_its_terms(trials: int, probability: float) -> None:
+    yes, whole = probability.as_integer_ratio()
+    for successes in {1, 3, trials // 3, trials}:
+        terms = (comb(trials, k) * yes**k * (whole - yes) ** (trials - k) for k in range(successes, trials + 1))
+        exact = float(Fraction(sum(terms), whole**trials))
+        assert _binomial_tail(successes, trials, probability) == pytest.approx(exact, rel=1e-12, abs=0)
+    assert _binomial_tail(0, trials, probability) == 1.0
+    assert _binomial_tail(2, trials, 1.0) == 1.0

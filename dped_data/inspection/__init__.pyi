@@ -1,0 +1,6 @@
+from .pipeline import as_json as as_json
+from .pipeline import inspect_pairs as inspect_pairs
+from .review_server import ReviewServer as ReviewServer
+from .terminal import terminal_text as terminal_text
+from .verify import verify_dataset as verify_dataset
+from .verify import verify_text as verify_text

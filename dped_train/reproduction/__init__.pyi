@@ -1,0 +1,2 @@
+from .pipeline import reproduce as reproduce
+from .pipeline import reproduction_text as reproduction_text
