@@ -137,5 +137,5 @@ def test_near_rows_are_all_pairs_within_reach(every: int) -> None:
     xy = RANDOM.integers(0, 7, (25, 2)) * 1.0  # distances that equal the reach occur
     first, second = _near_rows(xy, 5.0, every)
     square = ((xy[:, None] - xy[None]) ** 2).sum(axis=-1)
-    wanted = [(i, j) for i in range(0, 25, every) for j in range(i + 1, 25) if square[i, j] < 5.0]
+    wanted = [(i, j) for i in range(0, 25, every) for j in range(i + 1, 25) if square[i, j] < 25.0]
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == wanted

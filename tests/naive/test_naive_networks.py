@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dped_train.cpu.instance_norm import NORM_EPSILON, instance_norm
 
-from dped_train.cpu import winograd
+from dped_train.cpu import NORM_EPSILON, instance_norm, winograd
 from dped_train.cpu.rgb_convolution import RgbConv2d
 
 RANDOM = np.random.default_rng(2)
