@@ -9,7 +9,7 @@ from dped_data.align.kernels.cell_evidence import foreign_cells
 from dped_data.align.kernels.lucas_kanade import TrackSettings
 from dped_data.align.pyramid import Level
 from dped_data.align.smooth_map import SmoothMap
-from dped_data.align.tie_points import Probes, probe_quadrants, track_probes, track_sd, window_maps
+from dped_data.align.tie_points import TiePoints, tie_point_quadrants, track_sd, track_tie_points, window_maps
 from dped_data.common.jit import njit
 
 QUADRANT = TrackSettings(False, 5, 0.02, translation_sd=1.5, affine_sd=1.0, noise_correlation=16.0)
@@ -33,7 +33,7 @@ corner by less than anything can see."""
 
 
 def quadrant_moves(
-    level: Level, smooth: SmoothMap, windows: Probes, nodes: NDArray[np.float64], noise_factor: float
+    level: Level, smooth: SmoothMap, windows: TiePoints, nodes: NDArray[np.float64], noise_factor: float
 ) -> NDArray[np.bool_]:
     """Return (W,) whether a quadrant of the window, tracked on its own, leaves the field.
 
@@ -42,7 +42,7 @@ def quadrant_moves(
         noise_factor: what the tracks' standard deviations are multiplied by.
     """
     start = nodes[:, 1::2, 1::2].reshape(-1, 2)
-    tracks = track_probes(level, smooth, probe_quadrants(level, windows), start, QUADRANT)
+    tracks = track_tie_points(level, smooth, tie_point_quadrants(level, windows), start, QUADRANT)
     distance = np.linalg.norm(tracks.motion[:, :2] - start, axis=1)
     sd = track_sd(tracks) * noise_factor
     moved = np.logical_and(distance > QUADRANT_MOVE_PX + 2 * sd, sd < QUADRANT_SD_PX)
@@ -52,9 +52,9 @@ def quadrant_moves(
 def rival_evidence(
     level: Level,
     smooth: SmoothMap,
-    windows: Probes,
+    windows: TiePoints,
     nodes: NDArray[np.float64],
-    probes: Probes,
+    tie_points: TiePoints,
     displacement: NDArray[np.float64],
     sd: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -62,13 +62,13 @@ def rival_evidence(
 
     Args:
         windows, nodes: the windows to test and the field's displacement at their nodes (W, 5, 5, 2), phone pixels.
-        probes, displacement, sd: N measurements (N, 2) and their standard deviations (N,), phone pixels.
+        tie_points, displacement, sd: N measurements (N, 2) and their standard deviations (N,), phone pixels.
     Returns:
         Log likelihood ratios as `foreign_cells` gives them; 0 where no near window disagrees.
     """
     factor = level.phone_factor
     evidence = np.zeros(len(nodes))
-    rivals = _rivals(windows, nodes[:, 2, 2], probes, displacement, sd)
+    rivals = _rivals(windows, nodes[:, 2, 2], tie_points, displacement, sd)
     busy = np.flatnonzero(~np.isnan(rivals[:, 0, 0]))
     tested = windows.select(busy)
     motion = np.zeros((len(busy), 6))
@@ -90,9 +90,9 @@ def rival_evidence(
 
 
 def _rivals(
-    windows: Probes,
+    windows: TiePoints,
     centre: NDArray[np.float64],
-    probes: Probes,
+    tie_points: TiePoints,
     displacement: NDArray[np.float64],
     sd: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -101,16 +101,16 @@ def _rivals(
     able = np.flatnonzero(sd < RIVAL_SD_PX)
     able = able[np.argsort(sd[able], kind="stable")]  # the best measured speak first
     reach = RIVAL_REACH * 2 * windows.half_px
-    _fill_rivals(windows.centre_xy, reach, centre, probes.centre_xy[able], displacement[able], sd[able], rivals)
+    _fill_rivals(windows.centre_xy, reach, centre, tie_points.centre_xy[able], displacement[able], sd[able], rivals)
     return rivals
 
 
 @njit(cache=True, nogil=True)
-def _fill_rivals(window_xy, reach, centre, probe_xy, displacement, sd, rivals):  # type: ignore[no-untyped-def]
+def _fill_rivals(window_xy, reach, centre, tie_point_xy, displacement, sd, rivals):  # type: ignore[no-untyped-def]
     for k in range(len(window_xy)):
         found = 0
-        for j in range(len(probe_xy)):
-            dx, dy = abs(window_xy[k, 0] - probe_xy[j, 0]), abs(window_xy[k, 1] - probe_xy[j, 1])
+        for j in range(len(tie_point_xy)):
+            dx, dy = abs(window_xy[k, 0] - tie_point_xy[j, 0]), abs(window_xy[k, 1] - tie_point_xy[j, 1])
             if found == MAX_RIVALS or max(dx, dy) >= reach:
                 continue
             apart = np.hypot(centre[k, 0] - displacement[j, 0], centre[k, 1] - displacement[j, 1])

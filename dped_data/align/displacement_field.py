@@ -12,7 +12,7 @@ from dped_data.align.kernels.lucas_kanade import Tracks
 from dped_data.align.kriging import local_kriging
 from dped_data.align.records import FieldPrior, MeasuredField
 from dped_data.align.smooth_map import SmoothMap
-from dped_data.align.tie_points import Probes, track_sd
+from dped_data.align.tie_points import TiePoints, track_sd
 
 NEAR_SHARE, FAR_SHARE = 0.135, 0.46
 """Lengths of the field's two parts, share of the phone photo's width. Ours: a third and one of a warp's wavelength."""
@@ -40,25 +40,25 @@ class TrackedField:
     """What tracks say of a field, whatever smooth map it is seen from.
 
     Attributes:
-        probes, tracks: N of them.
+        tie_points, tracks: N of them.
         precise: (N,) tracks that set the amplitude.
         pairs: of the precise tracks.
     """
 
-    probes: Probes
+    tie_points: TiePoints
     tracks: Tracks
     precise: NDArray[np.bool_]
     pairs: NearPairs
 
 
-def tracked_field(probes: Probes, tracks: Tracks, phone_width: int) -> TrackedField:
+def tracked_field(tie_points: TiePoints, tracks: Tracks, phone_width: int) -> TrackedField:
     """Choose the tracks that set the field's amplitude, and pair them up."""
     precise = (track_sd(tracks) < PRECISE_SD_PX) & (tracks.ncc > PRECISE_NCC)
     amplitude = FIELD_SD_SHARE * phone_width
     start = FieldPrior(NEAR_SHARE * phone_width, amplitude, FAR_SHARE * phone_width, 1.2 * amplitude, START_NUGGET_PX)
-    reach = PAIR_REACH * probes.half_px
+    reach = PAIR_REACH * tie_points.half_px
     return TrackedField(
-        probes, tracks, precise, near_pairs(probes.centre_xy[precise], tracks.covariance[precise], reach, start)
+        tie_points, tracks, precise, near_pairs(tie_points.centre_xy[precise], tracks.covariance[precise], reach, start)
     )
 
 
@@ -70,8 +70,8 @@ def prior_of(tracked: TrackedField, displacement: NDArray[np.float64]) -> Fitted
 def measured_field(tracked: TrackedField, displacement: NDArray[np.float64], fitted: FittedPrior) -> MeasuredField:
     """Return the measurements with the prior that fits them."""
     usable = (track_sd(tracked.tracks) < USABLE_SD_PX) & (tracked.tracks.ncc > USABLE_NCC)
-    covariance = tracked.tracks.covariance * (fitted.noise_factor**2 * tracked.probes.variance_factor)
-    return MeasuredField(tracked.probes.centre_xy, displacement, covariance, usable, fitted.prior)
+    covariance = tracked.tracks.covariance * (fitted.noise_factor**2 * tracked.tie_points.variance_factor)
+    return MeasuredField(tracked.tie_points.centre_xy, displacement, covariance, usable, fitted.prior)
 
 
 def krige(

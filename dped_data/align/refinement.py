@@ -28,13 +28,13 @@ from dped_data.align.smooth_map import (
     smooth_map_of_homography,
 )
 from dped_data.align.tie_points import (
-    Probes,
+    TiePoints,
     displaced_from,
     moved_points,
     nearest_rows,
-    place_probes,
-    track_probes,
+    place_tie_points,
     track_sd,
+    track_tie_points,
     window_maps,
     with_between,
 )
@@ -105,15 +105,15 @@ def refine_alignment(
     smooth = fit_matches(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
     scale = smooth.scale()
     coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)
-    probes = place_probes(coarse, with_between(_windows(smooth, settings), smooth, size), size)
-    tracks = track_probes(coarse, smooth, probes, _searched(coarse, smooth, probes), COARSE)
+    tie_points = place_tie_points(coarse, with_between(_windows(smooth, settings), smooth, size), size)
+    tracks = track_tie_points(coarse, smooth, tie_points, _searched(coarse, smooth, tie_points), COARSE)
     plane = fit_plane(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
-    rough, smooth = smooth, _best_fit(smooth, plane, probes, tracks)[0].smooth
-    found = displaced_from(smooth, probes.centre_xy, rough(probes.centre_xy + tracks.motion[:, :2]))
+    rough, smooth = smooth, _best_fit(smooth, plane, tie_points, tracks)[0].smooth
+    found = displaced_from(smooth, tie_points.centre_xy, rough(tie_points.centre_xy + tracks.motion[:, :2]))
     found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
     fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
     window_xy = _windows(smooth, settings)
-    return _refine_windows(fine, smooth, plane, homography, window_xy, probes.centre_xy, found, settings)
+    return _refine_windows(fine, smooth, plane, homography, window_xy, tie_points.centre_xy, found, settings)
 
 
 def fit_matches(
@@ -153,10 +153,10 @@ def _refine_windows(
 ) -> Alignment:
     """Track at the fine level, krige, and pass a first verdict on every window."""
     size = settings.patch_size
-    probes = place_probes(level, with_between(window_xy, smooth, size), size)
-    start = coarse_displacement[nearest_rows(coarse_xy, probes.centre_xy)]
-    tracks = track_probes(level, smooth, probes, start, FINE)
-    best, field = _best_fit(smooth, plane, probes, tracks)
+    tie_points = place_tie_points(level, with_between(window_xy, smooth, size), size)
+    start = coarse_displacement[nearest_rows(coarse_xy, tie_points.centre_xy)]
+    tracks = track_tie_points(level, smooth, tie_points, start, FINE)
+    best, field = _best_fit(smooth, plane, tie_points, tracks)
     smooth, noise_factor = best.smooth, best.fitted.noise_factor
     node_xy = window_xy[:, None, None].astype(np.float64) + node_grid(size)
     count = len(window_xy)
@@ -164,10 +164,10 @@ def _refine_windows(
     nodes = flat_nodes.reshape(count, NODES, NODES, 2)
     dslr_xy = smooth(node_xy + nodes)
     caution = max(noise_factor, 1.0)
-    windows, track_error = probes.select(slice(0, count)), track_sd(tracks) * caution
+    windows, track_error = tie_points.select(slice(0, count)), track_sd(tracks) * caution
     mixed = quadrant_moves(level, smooth, windows, nodes, caution)
     rival_sd = np.where(tracks.ncc > RIVAL_NCC, track_error, np.inf)
-    mixed |= rival_evidence(level, smooth, windows, nodes, probes, field.displacement, rival_sd) > FOREIGN_EVIDENCE
+    mixed |= rival_evidence(level, smooth, windows, nodes, tie_points, field.displacement, rival_sd) > FOREIGN_EVIDENCE
     uncertain = error > settings.max_error_px
     last = np.array(smooth.dslr_size_wh) - 1.0
     reason = np.zeros(count, np.uint8)
@@ -188,7 +188,7 @@ class _Fit:
     fitted: FittedPrior
 
 
-def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks) -> tuple[_Fit, MeasuredField]:
+def _best_fit(rough: SmoothMap, plane: SmoothMap, tie_points: TiePoints, tracks: Tracks) -> tuple[_Fit, MeasuredField]:
     """Fit the smooth map in several ways and take the one against which neighbouring tracks agree best.
 
     Near objects bend a flexible map far off the background; a stiff one cannot follow a lens. The pairs' likelihood,
@@ -198,22 +198,22 @@ def _best_fit(rough: SmoothMap, plane: SmoothMap, probes: Probes, tracks: Tracks
         rough: what the tracks are measured against.
         plane: the surface that most matches agree on.
     """
-    tracked = tracked_field(probes, tracks, rough.phone_size_wh[0])
-    found_at = rough(probes.centre_xy + tracks.motion[:, :2])
+    tracked = tracked_field(tie_points, tracks, rough.phone_size_wh[0])
+    found_at = rough(tie_points.centre_xy + tracks.motion[:, :2])
     fits = [_Fit(rough, tracks.motion[:, :2], prior_of(tracked, tracks.motion[:, :2]))]
     sd = track_sd(tracks)
     trusted = sd < COARSE_SD_PX
     if trusted.sum() >= MIN_TRACKS:
         # Five points of every trusted track, so that its affine part counts.
         uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])
-        phone_xy = (probes.centre_xy[trusted, None] + uv * probes.half_px).reshape(-1, 2)
+        phone_xy = (tie_points.centre_xy[trusted, None] + uv * tie_points.half_px).reshape(-1, 2)
         dslr_xy = rough(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
-        variance = len(uv) * probes.variance_factor * (sd[trusted] ** 2 + MODEL_SD_PX**2)
+        variance = len(uv) * tie_points.variance_factor * (sd[trusted] ** 2 + MODEL_SD_PX**2)
         point_sd = np.repeat(np.sqrt(variance), len(uv)) * rough.scale()
         for terms in MAP_TERMS:
             for start, trust in ((rough, False), (rough, True), (plane, True)):
                 smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)
-                displacement = displaced_from(smooth, probes.centre_xy, found_at)
+                displacement = displaced_from(smooth, tie_points.centre_xy, found_at)
                 fits.append(_Fit(smooth, displacement, prior_of(tracked, displacement)))
     best = max(fits, key=lambda fit: fit.fitted.likelihood - PARSIMONY * len(fit.smooth.coefficients))
     return best, measured_field(tracked, best.displacement, best.fitted)
@@ -236,10 +236,10 @@ def _windows(smooth: SmoothMap, settings: PatchSettings) -> NDArray[np.int32]:
     return window_xy
 
 
-def _searched(level: Level, smooth: SmoothMap, probes: Probes) -> NDArray[np.float64]:
+def _searched(level: Level, smooth: SmoothMap, tie_points: TiePoints) -> NDArray[np.float64]:
     """Return (N, 2) the displacement an exhaustive search finds, phone pixels; 0 where it is not clearly better."""
-    maps = window_maps(level, smooth, probes)
-    found, ncc = search_windows(level.phone, level.dslr, probes.corner_xy, probes.size_px, maps, SEARCH_RADIUS)
+    maps = window_maps(level, smooth, tie_points)
+    found, ncc = search_windows(level.phone, level.dslr, tie_points.corner_xy, tie_points.size_px, maps, SEARCH_RADIUS)
     better = (ncc[:, 1] > ncc[:, 0] + SEARCH_GAIN) & (ncc[:, 1] > SEARCH_NCC)
     return np.where(better[:, None], found, 0.0) * level.phone_factor
 

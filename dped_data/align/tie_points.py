@@ -1,4 +1,4 @@
-"""Measuring windows: where they lie at a level, their maps, and their tracks in photo pixels."""
+"""Tie points, windows that are measured: where they lie at a level, their maps, and their tracks in photo pixels."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dped_data.align.pyramid import Level
 from dped_data.align.smooth_map import SmoothMap
 from dped_data.common.jit import njit
 
-MIN_PROBE_PX = 64
+MIN_TIE_POINT_PX = 64
 """Smaller patches are measured on a window of this side around them: little texture fits into less. Ours."""
 
 SHARED_SAMPLE, SHARED_POWER = 64, 0.5
-"""Probes that are looked at to count how many share a pixel, and how the variance grows with that number. Ours: part of
-the noise of overlapping probes is the same."""
+"""Tie points that are looked at to count how many share a pixel, and how the variance grows with that number. Ours:
+part of the noise of overlapping tie points is the same."""
 
 FEW_WINDOWS = 150
 """Photos with fewer windows are also measured between them, so that their field is as well known as a large photo's."""
 
 
 @dataclass(frozen=True)
-class Probes:
+class TiePoints:
     """Windows that are measured at one level.
 
     Attributes:
@@ -42,35 +42,35 @@ class Probes:
 
     @cached_property
     def variance_factor(self) -> float:
-        """What overlapping probes' variances are multiplied by, 1 or more: they see the same noise."""
+        """What overlapping tie points' variances are multiplied by, 1 or more: they see the same noise."""
         apart = np.abs(self.centre_xy[:SHARED_SAMPLE, None] - self.centre_xy).max(axis=-1)
         overlapping = np.maximum(0, 1 - apart / (2 * self.half_px)).sum(axis=1)
         return max(1.0, float(np.median(overlapping))) ** SHARED_POWER
 
-    def select(self, rows: NDArray[np.int64] | slice) -> Probes:
-        """Return some of the probes."""
+    def select(self, rows: NDArray[np.int64] | slice) -> TiePoints:
+        """Return some of the tie points."""
         return replace(self, corner_xy=self.corner_xy[rows], centre_xy=self.centre_xy[rows])
 
 
-def probe_quadrants(level: Level, probes: Probes) -> Probes:
-    """Return the four quarters of every probe, probe by probe in reading order: what lies together is read together."""
-    half = probes.size_px // 2
-    step = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (probes.size_px - half)
-    return _probes_at(level, (probes.corner_xy[:, None] + step).reshape(-1, 2), half)
+def tie_point_quadrants(level: Level, tie_points: TiePoints) -> TiePoints:
+    """Return the four quarters of every tie point, in reading order: what lies together is read together."""
+    half = tie_points.size_px // 2
+    step = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (tie_points.size_px - half)
+    return _tie_points_at(level, (tie_points.corner_xy[:, None] + step).reshape(-1, 2), half)
 
 
-def place_probes(level: Level, window_xy: NDArray[np.int32], window_px: int) -> Probes:
-    """Place a probe over each window (W, 2): as large, but no smaller than MIN_PROBE_PX, and inside the photo."""
+def place_tie_points(level: Level, window_xy: NDArray[np.int32], window_px: int) -> TiePoints:
+    """Place a tie point over each window (W, 2): as large, MIN_TIE_POINT_PX at least, inside the photo."""
     height, width = level.phone.shape
-    size = min(max(window_px, MIN_PROBE_PX) // level.phone_factor, width, height)
+    size = min(max(window_px, MIN_TIE_POINT_PX) // level.phone_factor, width, height)
     wanted = (window_xy + (window_px - 1) / 2 + 0.5) / level.phone_factor - 0.5 - (size - 1) / 2
     corner = np.clip(np.floor(wanted + 0.5).astype(np.int64), 0, np.array([width - size, height - size]))
-    return _probes_at(level, corner, size)
+    return _tie_points_at(level, corner, size)
 
 
-def _probes_at(level: Level, corner_xy: NDArray[np.int64], size_px: int) -> Probes:
+def _tie_points_at(level: Level, corner_xy: NDArray[np.int64], size_px: int) -> TiePoints:
     centre = level.phone_photo_xy((corner_xy + (size_px - 1) / 2).astype(np.float64))
-    return Probes(corner_xy, size_px, centre, (size_px - 1) / 2 * level.phone_factor)
+    return TiePoints(corner_xy, size_px, centre, (size_px - 1) / 2 * level.phone_factor)
 
 
 def with_between(window_xy: NDArray[np.int32], smooth: SmoothMap, window_px: int) -> NDArray[np.int32]:
@@ -92,21 +92,21 @@ def with_between(window_xy: NDArray[np.int32], smooth: SmoothMap, window_px: int
     return np.concatenate(found)
 
 
-def window_maps(level: Level, smooth: SmoothMap, probes: Probes) -> NDArray[np.float64]:
-    """Return (N, 2, 6): each probe's quadratic map from the window to DSLR level pixels."""
-    offset = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]), axis=-1) * probes.half_px
-    return quadratic_maps(level.dslr_level_xy(smooth(probes.centre_xy[:, None, None] + offset)))
+def window_maps(level: Level, smooth: SmoothMap, tie_points: TiePoints) -> NDArray[np.float64]:
+    """Return (N, 2, 6): each tie point's quadratic map from the window to DSLR level pixels."""
+    offset = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]), axis=-1) * tie_points.half_px
+    return quadratic_maps(level.dslr_level_xy(smooth(tie_points.centre_xy[:, None, None] + offset)))
 
 
-def track_probes(
-    level: Level, smooth: SmoothMap, probes: Probes, start_px: NDArray[np.float64], settings: TrackSettings
+def track_tie_points(
+    level: Level, smooth: SmoothMap, tie_points: TiePoints, start_px: NDArray[np.float64], settings: TrackSettings
 ) -> Tracks:
-    """Track probes from displacements `start_px` (N, 2) against the smooth map; all in phone photo pixels."""
+    """Track tie points from displacements `start_px` (N, 2) against the smooth map; all in phone photo pixels."""
     factor = level.phone_factor
     start = np.zeros((len(start_px), 6))
     start[:, :2] = start_px / factor
-    maps = window_maps(level, smooth, probes)
-    tracks = track_windows(level.phone, level.dslr, probes.corner_xy, probes.size_px, maps, start, settings)
+    maps = window_maps(level, smooth, tie_points)
+    tracks = track_windows(level.phone, level.dslr, tie_points.corner_xy, tie_points.size_px, maps, start, settings)
     return Tracks(tracks.motion * factor, tracks.covariance * factor**2, tracks.ncc, tracks.noise)
 
 

@@ -106,15 +106,15 @@ def test_nearest_rows_are_the_least_distances() -> None:
 
 
 def test_rivals_are_distinct_and_contradict() -> None:
-    windows, probes = RANDOM.uniform(0, 60, (9, 2)), RANDOM.uniform(0, 60, (40, 2))
-    probes[0] = windows[0] + (25.0, 0.0)  # just out of reach
+    windows, tie_points = RANDOM.uniform(0, 60, (9, 2)), RANDOM.uniform(0, 60, (40, 2))
+    tie_points[0] = windows[0] + (25.0, 0.0)  # just out of reach
     centre, moved = RANDOM.normal(0, 2, (9, 2)), RANDOM.normal(0, 5, (40, 2))
     sd, limit, most = RANDOM.uniform(0, 1, 40), depth_edges.RIVAL_PX, depth_edges.MAX_RIVALS
     found = np.full((9, most, 2), np.nan)
-    _fill_rivals(windows, 25.0, centre, probes, moved, sd, found)
+    _fill_rivals(windows, 25.0, centre, tie_points, moved, sd, found)
     for k in range(9):
         chosen: list[np.ndarray] = []
-        for j in np.flatnonzero(np.abs(windows[k] - probes).max(axis=1) < 25.0):
+        for j in np.flatnonzero(np.abs(windows[k] - tie_points).max(axis=1) < 25.0):
             apart = np.linalg.norm(centre[k] - moved[j]) > limit + 2 * sd[j]
             if apart and all(np.linalg.norm(c - moved[j]) > limit for c in chosen) and len(chosen) < most:
                 chosen.append(moved[j])

@@ -8,7 +8,7 @@ from dped_data.align.kernels.cell_evidence import foreign_cells
 from dped_data.align.kernels.lucas_kanade import quadratic_maps
 from dped_data.align.pyramid import Level, make_level
 from dped_data.align.smooth_map import SmoothMap, smooth_map_of_homography
-from dped_data.align.tie_points import place_probes
+from dped_data.align.tie_points import place_tie_points
 
 WIDTH, HEIGHT = 700, 500
 
@@ -29,7 +29,7 @@ def verdicts(edge_x: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Window lefts, quadrant verdicts and rival evidence for windows that truly lie left or right of the edge."""
     level, smooth = scene(edge_x)
     window_xy = np.stack(np.meshgrid(np.arange(0, 700, 100), np.arange(0, 500, 100)), axis=-1).reshape(-1, 2)
-    windows = place_probes(level, window_xy.astype(np.int32), 100)
+    windows = place_tie_points(level, window_xy.astype(np.int32), 100)
     right = window_xy[:, 0] + 50 > edge_x
     displacement = np.where(right[:, None], (7.0, 2.0), (0.0, 0.0))
     nodes = np.broadcast_to(displacement[:, None, None], (len(window_xy), 5, 5, 2)).copy()
