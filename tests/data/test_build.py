@@ -229,6 +229,20 @@ def test_dry_run_reads_no_pixel(
     assert len(plan.pairing.captures) == len(plan.splits) == COUNT
 
 
+def test_dry_run_loads_no_numerics(rig: tuple[Path, Path]) -> None:
+    arguments = ["build-dataset", "--dry-run", "--captures", str(rig[0]), "--rig", str(rig[1])]
+    code = (
+        f"import sys; sys.argv = ['dped', *{arguments}]\n"
+        "import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit: print('loaded', sorted({'torch', 'numba', 'cv2', 'scipy'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("loaded []\n"), done.stdout + done.stderr
+
+
 def test_the_only_phone_is_found_and_several_are_not_guessed(
     rig: tuple[Path, Path], settings: BuildSettings, tmp_path: Path
 ) -> None:
