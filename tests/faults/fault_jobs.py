@@ -15,7 +15,7 @@ import torch
 from fault_client import FaultServer, Job
 from small_rig import pair, write_rig
 from study_photos import CLASSES, answer_all, prefers, write_photo_sets
-from train.networks.test_tensorflow_checkpoint import released_variables, write_bundle
+from tensorflow_files import released_variables, write_bundle
 
 from dped_data.photos.writing import write_photo
 from dped_data.study.create import create_study

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,10 +19,7 @@ from mutate import mutate_bytes, mutate_text
 from numpy.typing import NDArray
 from photo_files import profile_named, write_dng
 from PIL import ExifTags, Image
-
-sys.path.append(str(Path(__file__).parents[1] / "train"))  # the writer of TensorFlow checkpoints
-
-from test_tensorflow_bundle import released_variables, write_bundle
+from tensorflow_files import released_variables, write_bundle
 
 import dped_train.networks.tensorflow_checkpoint
 import dped_train.run.checkpoint
