@@ -156,6 +156,13 @@ class PatchSettings:
     max_error_px: float = setting(
         0.3, "keep patches whose predicted misalignment is below this, phone pixels", minimum=0.01
     )
+    max_foreign: float = setting(
+        0.2,
+        "drop patches with a cell, a quarter of the side, of which more than this share shows content that the other "
+        "photo lacks there; 1 keeps all",
+        minimum=0,
+        maximum=1,
+    )
     keep_flat: bool = setting(
         False,
         "also keep patches of sky and walls that the field around them proves aligned, though noise lowers their NCC",

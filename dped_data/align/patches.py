@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.align.kernels.foreign_content import foreign_shares
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import WINDOW_REASONS, Alignment, Patches
 from dped_data.align.resampling import sample_dslr
@@ -18,7 +19,8 @@ structure that were misaligned would leave as much as its own contrast."""
 def extract_patches(
     phone: NDArray[np.uint8], dslr: NDArray[np.uint8], alignment: Alignment, settings: PatchSettings
 ) -> Patches:
-    """Cut every aligned window from the phone photo, sample the DSLR photo for it, keep it if their NCC is high.
+    """Cut every aligned window from the phone photo, sample the DSLR photo for it, keep it if their NCC is high
+    and no part of it shows something else.
 
     With `settings.keep_flat` windows are kept too whose NCC is low because there is only noise: their predicted error
     is small already, and what gain and offset leave of the phone's luminance is no more than FLAT_RESIDUAL.
@@ -26,7 +28,7 @@ def extract_patches(
     Args:
         phone, dslr: (H, W, 3) uint8 RGB photos.
         alignment: windows with reason 0 are tried.
-        settings: patch size and least NCC.
+        settings: patch size, least NCC, most foreign content.
     """
     size = settings.patch_size
     reason = alignment.reason.copy()
@@ -38,6 +40,10 @@ def extract_patches(
     flat = ~correlated & (agreement.residual <= FLAT_RESIDUAL) & settings.keep_flat
     passed = correlated | flat
     reason[tried[~passed]] = WINDOW_REASONS.index("ncc")
+    foreign = passed.copy()
+    foreign[passed] = foreign_shares(phone_patches[passed], dslr_patches[passed]) > settings.max_foreign
+    reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
+    passed &= ~foreign
     kept = tried[passed]
     return Patches(
         phone=phone_patches[passed],
