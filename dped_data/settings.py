@@ -225,7 +225,8 @@ class BuildSettings:
             "alignment": "refined",
             "seed": 0,
         },
-        added={},
+        # 1 is what was done before: it goes on with datasets of then, the field's default does not.
+        added={"patches.max_foreign": 1.0},
     )
 
 
