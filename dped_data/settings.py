@@ -163,6 +163,13 @@ class PatchSettings:
         minimum=0,
         maximum=1,
     )
+    max_clipped: float = setting(
+        0.4,
+        "drop patches whose DSLR half has a larger share of clipped pixels than the phone half by more than this: "
+        "no target; 1 keeps all",
+        minimum=0,
+        maximum=1,
+    )
     keep_flat: bool = setting(
         False,
         "also keep patches of sky and walls that the field around them proves aligned, though noise lowers their NCC",
@@ -226,7 +233,7 @@ class BuildSettings:
             "seed": 0,
         },
         # 1 is what was done before: it goes on with datasets of then, the field's default does not.
-        added={"patches.max_foreign": 1.0},
+        added={"patches.max_foreign": 1.0, "patches.max_clipped": 1.0},
     )
 
 

@@ -31,7 +31,7 @@ from dped_train.train import train
 PATCHES = 23
 DIGEST = "3ebb162597a0dd0dc2d77002a0e1a117c21de5ccbe563f82c29742787eed74d4"
 FLAGS = {"patch_size": 32, "stride": 90, "captures_per_shard": 1, "test_captures": 0, "val_share": 0.0}
-AS_BEFORE = {**FLAGS, "max_foreign": 1.0}
+AS_BEFORE = {**FLAGS, "max_foreign": 1.0, "max_clipped": 1.0}
 """The values of settings added since at which a build does what it did then."""
 
 TRAIN = {
@@ -122,7 +122,10 @@ def test_what_the_earlier_version_recorded_is_what_was_frozen(place: Path) -> No
 
 def test_windows_that_were_never_asked_for_foreign_content_are_not_mixed_with_those_that_were(place: Path) -> None:
     with pytest.raises(InputError, match=r"other settings \(patches.max_foreign: not recorded -> 0.2\)"):
-        build(place, lambda settings: replace(settings, patches=replace(settings.patches, max_foreign=0.2)))
+        build(
+            place,
+            lambda settings: replace(settings, patches=replace(settings.patches, max_foreign=0.2, max_clipped=1.0)),
+        )
 
 
 def test_its_patches_are_read(place: Path) -> None:
