@@ -156,6 +156,20 @@ class PatchSettings:
     max_error_px: float = setting(
         0.3, "keep patches whose predicted misalignment is below this, phone pixels", minimum=0.01
     )
+    max_foreign: float = setting(
+        0.2,
+        "drop patches with a cell, a quarter of the side, of which more than this share shows content that the other "
+        "photo lacks there; 1 keeps all",
+        minimum=0,
+        maximum=1,
+    )
+    max_clipped: float = setting(
+        0.4,
+        "drop patches whose DSLR half has a larger share of clipped pixels than the phone half by more than this: "
+        "no target; 1 keeps all",
+        minimum=0,
+        maximum=1,
+    )
     keep_flat: bool = setting(
         False,
         "also keep patches of sky and walls that the field around them proves aligned, though noise lowers their NCC",
@@ -218,7 +232,8 @@ class BuildSettings:
             "alignment": "refined",
             "seed": 0,
         },
-        added={},
+        # 1 is what was done before: it goes on with datasets of then, the field's default does not.
+        added={"patches.max_foreign": 1.0, "patches.max_clipped": 1.0},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.align.kernels.foreign_content import foreign_shares
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import WINDOW_REASONS, Alignment, Patches
 from dped_data.align.resampling import sample_dslr
@@ -14,11 +15,15 @@ FLAT_RESIDUAL = 5.0
 """What gain and offset may leave of a flat patch, grey levels (standard deviation). Ours: a phone's noise in daylight;
 structure that were misaligned would leave as much as its own contrast."""
 
+CLIPPED = 250
+"""Grey level from which on a channel counts as clipped: sharpening and JPEG leave no 255 in a row. Ours."""
+
 
 def extract_patches(
     phone: NDArray[np.uint8], dslr: NDArray[np.uint8], alignment: Alignment, settings: PatchSettings
 ) -> Patches:
-    """Cut every aligned window from the phone photo, sample the DSLR photo for it, keep it if their NCC is high.
+    """Cut every aligned window from the phone photo, sample the DSLR photo for it, keep it if their NCC is high
+    and no part of it shows something else or is clipped in the DSLR photo alone.
 
     With `settings.keep_flat` windows are kept too whose NCC is low because there is only noise: their predicted error
     is small already, and what gain and offset leave of the phone's luminance is no more than FLAT_RESIDUAL.
@@ -26,7 +31,7 @@ def extract_patches(
     Args:
         phone, dslr: (H, W, 3) uint8 RGB photos.
         alignment: windows with reason 0 are tried.
-        settings: patch size and least NCC.
+        settings: patch size, least NCC, most foreign content, most clipped pixels.
     """
     size = settings.patch_size
     reason = alignment.reason.copy()
@@ -38,6 +43,12 @@ def extract_patches(
     flat = ~correlated & (agreement.residual <= FLAT_RESIDUAL) & settings.keep_flat
     passed = correlated | flat
     reason[tried[~passed]] = WINDOW_REASONS.index("ncc")
+    foreign = passed.copy()
+    foreign[passed] = foreign_shares(phone_patches[passed], dslr_patches[passed]) > settings.max_foreign
+    reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
+    clipped = passed & ~foreign & (_clipped(dslr_patches) - _clipped(phone_patches) > settings.max_clipped)
+    reason[tried[clipped]] = WINDOW_REASONS.index("clipped")
+    passed &= ~(foreign | clipped)
     kept = tried[passed]
     return Patches(
         phone=phone_patches[passed],
@@ -52,6 +63,13 @@ def extract_patches(
         window_reason=reason,
         flat=flat[passed],
     )
+
+
+def _clipped(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return (N,) the share of the pixels with a channel at its upper end."""
+    bright = patches >= CLIPPED
+    shares: NDArray[np.float64] = (bright[..., 0] | bright[..., 1] | bright[..., 2]).mean(axis=(1, 2))
+    return shares
 
 
 def cut_patches(photo: NDArray[np.uint8], corner_xy: NDArray[np.int32], size: int) -> NDArray[np.uint8]:

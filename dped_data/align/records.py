@@ -49,9 +49,11 @@ class Homography:
     residual_px: float
 
 
-WINDOW_REASONS: tuple[str, ...] = ("kept", "texture", "error", "quadrant", "ncc", "outside")
+WINDOW_REASONS: tuple[str, ...] = ("kept", "texture", "error", "quadrant", "ncc", "outside", "foreign", "clipped")
 """Why a window was dropped: no texture and no neighbours to tell where it lies; predicted error too large; a part of it
-moves on its own (depth edge); correlation too low; not inside the DSLR photo."""
+moves on its own (depth edge); correlation too low; not inside the DSLR photo; a part of it shows content that the
+other photo lacks at that place; the DSLR clips where the phone does not.
+Shards hold the index: new reasons go to the end."""
 
 
 @dataclass(frozen=True)

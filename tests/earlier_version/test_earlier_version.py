@@ -31,6 +31,9 @@ from dped_train.train import train
 PATCHES = 23
 DIGEST = "3ebb162597a0dd0dc2d77002a0e1a117c21de5ccbe563f82c29742787eed74d4"
 FLAGS = {"patch_size": 32, "stride": 90, "captures_per_shard": 1, "test_captures": 0, "val_share": 0.0}
+AS_BEFORE = {**FLAGS, "max_foreign": 1.0, "max_clipped": 1.0}
+"""The values of settings added since at which a build does what it did then."""
+
 TRAIN = {
     "method": "srcnn",
     "steps": 2,
@@ -89,7 +92,7 @@ def grown(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
 
 
 def build(place: Path, change: Callable[[BuildSettings], BuildSettings] = lambda settings: settings) -> BuildReport:
-    settings = change(load_build_settings(place / "rig.toml", FLAGS))
+    settings = change(load_build_settings(place / "rig.toml", AS_BEFORE))
     return build_dataset(place / "captures", place / "dataset", "pocket", settings, jobs=1)
 
 
@@ -117,12 +120,20 @@ def test_what_the_earlier_version_recorded_is_what_was_frozen(place: Path) -> No
     assert {key: value for key, value in run.items() if value != first[key]} == TRAIN
 
 
+def test_windows_that_were_never_asked_for_foreign_content_are_not_mixed_with_those_that_were(place: Path) -> None:
+    with pytest.raises(InputError, match=r"other settings \(patches.max_foreign: not recorded -> 0.2\)"):
+        build(
+            place,
+            lambda settings: replace(settings, patches=replace(settings.patches, max_foreign=0.2, max_clipped=1.0)),
+        )
+
+
 def test_its_patches_are_read(place: Path) -> None:
     store = PatchStore(place / "dataset" / "pocket", "train")
     phone, dslr = store.read(range(len(store)))
     assert (len(store), store.digest) == (PATCHES, DIGEST)
     assert phone.shape == dslr.shape == (PATCHES, 32, 32, 3) and np.std(phone) > 10
-    settings = settings_dict(load_build_settings(place / "rig.toml", FLAGS))
+    settings = settings_dict(load_build_settings(place / "rig.toml", AS_BEFORE))
     assert store.settings_json() == json.dumps(settings, sort_keys=True)
 
 

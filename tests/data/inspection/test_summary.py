@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dped_data.align.records import WINDOW_REASONS
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, ListedCapture, Look, PatchSample
@@ -45,7 +46,7 @@ def figures(number: int, shift_px: NDArray[np.float64], time_s: float | None = N
         phone_wh=(WIDTH, HEIGHT),
         ncc=np.full(count, 0.97, np.float32),
         error_px=error_px,
-        windows=(count, 0, 0, 0, 0, 0),
+        windows=(count, *[0] * (len(WINDOW_REASONS) - 1)),
         sample=sample,
         look=look,
         view=None,
