@@ -114,7 +114,7 @@ def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrit
         if not overwrite:
             raise InputError(
                 f"{folder}: holds a dataset built with other settings ({'; '.join(changes)}); "
-                "use the same settings to go on, --overwrite to build it anew, or another --out"
+                f"use the same settings to go on{_as_before(old, new)}, --overwrite to build it anew, or another --out"
             )
         _remove(folder)
     make_folders(folder)
@@ -126,6 +126,17 @@ def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrit
         (str(captures) if is_remote(captures) else _relative(Path(captures), folder)) + "\n",
     )
     return digest_of(new, FORMAT_VERSION)
+
+
+def _as_before(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The flags by which a dataset goes on that was built before some settings were added."""
+    flags = []
+    for key, before in BuildSettings.frozen_defaults.added.items():
+        section, _, name = key.rpartition(".")
+        tables = [table.get(section, {}) if section else table for table in (old, new)]
+        if name not in tables[0] and name in tables[1]:
+            flags.append(f"--{name.replace('_', '-')} {before:g}" if type(before) is float else f"{key} = {before!r}")
+    return f" (it was built as with {' '.join(flags)})" if flags else ""
 
 
 def _settings_of(folder: Path) -> dict[str, Any] | None:

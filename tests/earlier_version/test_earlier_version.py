@@ -121,7 +121,10 @@ def test_what_the_earlier_version_recorded_is_what_was_frozen(place: Path) -> No
 
 
 def test_windows_that_were_never_asked_for_foreign_content_are_not_mixed_with_those_that_were(place: Path) -> None:
-    with pytest.raises(InputError, match=r"other settings \(patches.max_foreign: not recorded -> 0.2\)"):
+    with pytest.raises(
+        InputError,
+        match=r"other settings \(patches.max_foreign: not recorded -> 0.2\); .* built as with --max-foreign 1\), --ov",
+    ):
         build(
             place,
             lambda settings: replace(settings, patches=replace(settings.patches, max_foreign=0.2, max_clipped=1.0)),

@@ -1,4 +1,4 @@
-"""How much of a patch shows content that the other photo does not have at the same place (leaf).
+"""How much of a patch shows content that the other photo does not have at the same place.
 
 A correlation over the whole patch follows the strongest contrast and is blind to a weak or small part that lies
 elsewhere or is missing. Here every pixel's own small neighbourhood is asked, after its own gain and offset, so that a
