@@ -37,8 +37,7 @@ def pair_by_time(
         stated = read_times(captures_dir, [photo.file for photo in camera.photos], camera.camera)
         for photo, time in zip(camera.photos, stated, strict=True):
             if photo.file not in unpaired and time.time_s is None:
-                reason = f"cannot be read: {time.fault}" if time.fault else "no capture time in its EXIF data"
-                unpaired[photo.file] = Unpaired(photo.file, reason)
+                unpaired[photo.file] = Unpaired(photo.file, time.fault)
         usable = [(p, t) for p, t in zip(camera.photos, stated, strict=True) if p.file not in unpaired]
         lists.append([photo for photo, _ in usable])
         times.append([time for _, time in usable])
