@@ -49,7 +49,9 @@ def pair_by_time(
         ]
         raise InputError(f"{where}: {' and '.join(counts)} state one, at least {MIN_PAIRS} each are needed; {cure}")
     try:
-        partners = pair_shots(_seconds(times[0]), _seconds(times[1]), (_step(times[0]), _step(times[1])), limit_s)
+        partners = pair_shots(
+            _seconds(times[0]), _seconds(times[1]), (stamp_step(times[0]), stamp_step(times[1])), limit_s
+        )
     except ClockUnknown as unknown:
         raise InputError(f"{where}: {unknown}; {cure}") from None
     if not np.any(partners.dslr_of_phone >= 0):
@@ -65,7 +67,7 @@ def _seconds(times: Sequence[PhotoTime]) -> NDArray[np.float64]:
     return np.array([time.time_s for time in times], np.float64)
 
 
-def _step(times: Sequence[PhotoTime]) -> float:
+def stamp_step(times: Sequence[PhotoTime]) -> float:
     """Return the step of a camera's time stamps: 0 if they have sub-seconds that are used, else 1 second."""
     used = any(time.time_s is not None and time.time_s % 1 for time in times)
     return 0.0 if used and all(time.has_subseconds for time in times) else 1.0
