@@ -98,6 +98,13 @@ class PairingSettings:
         "largest time between two paired photos after the clocks' offset and drift are removed, seconds",
         minimum=0.01,
     )
+    prefer: Literal["jpeg", "raw"] = setting(
+        "jpeg", "which file stands for a shot that a camera stored as JPEG (or HEIC) and as RAW"
+    )
+    phone_name: str = setting(
+        "*", "what surrounds a scene's name (*) in the names of the phone's photos, without suffix, such as *_LR4"
+    )
+    dslr_name: str = setting("*", "the same for the DSLR's photos, such as *_HR")
 
 
 @dataclass(frozen=True)
@@ -218,7 +225,11 @@ class BuildSettings:
             "alignment": "refined",
             "seed": 0,
         },
-        added={},
+        added={
+            "pairing.prefer": "jpeg",  # before, photos of such a shot were left without a partner
+            "pairing.phone_name": "*",
+            "pairing.dslr_name": "*",
+        },
     )
 
 

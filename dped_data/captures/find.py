@@ -11,7 +11,14 @@ import numpy as np
 from dped_data.captures.capture_times import read_times
 from dped_data.captures.listing import CameraPhotos, list_cameras
 from dped_data.captures.name_check import CameraTimes, NameCheck, check_names
-from dped_data.captures.pair_by_name import PhotoPairs, pair_by_name, share_of_equal_names
+from dped_data.captures.pair_by_list import pair_by_list
+from dped_data.captures.pair_by_name import (
+    PhotoPairs,
+    by_template,
+    one_file_per_shot,
+    pair_by_name,
+    share_of_equal_names,
+)
 from dped_data.captures.pair_by_time import pair_by_time, stamp_step
 from dped_data.captures.records import Capture, Pairing, Split, Unpaired
 from dped_data.errors import InputError
@@ -24,8 +31,12 @@ _PROVEN_OTHERWISE = (
     "photos independently; paired by time (--pairing name insists on the names)"
 )
 
+_INDEPENDENT = "; if the cameras number their photos independently, use --pairing time"
 
-def find_captures(captures_dir: Path, phone: str, dslr: str, settings: PairingSettings) -> Pairing:
+
+def find_captures(
+    captures_dir: Path, phone: str, dslr: str, settings: PairingSettings, pairs: Path | None = None
+) -> Pairing:
     """Pair the photos of two cameras below `captures_dir`; reads file names and headers, never pixels.
 
     By name: equal paths below the two camera folders (suffixes do not count), else equal stems that are unique in both.
@@ -36,16 +47,22 @@ def find_captures(captures_dir: Path, phone: str, dslr: str, settings: PairingSe
     CAPTURES/train|test/<camera>/ keep the split of their folders and are paired by name unless settings.pairing is
     "time".
 
+    A list in the file `pairs` beats all of this. Of a shot that a camera stored as RAW, too, one file is used.
+
     Returns:
         captures sorted by id, with the phone's capture times where the photos state them; every other photo with the
         reason; the clocks' relation if it was estimated; notes on ignored files and doubts.
     Raises:
-        InputError: a folder is missing, unreadable or without photos, the times do not tell which photos belong
-            together, or they contradict the names and do not tell what is right.
+        UsageError: a name template without a *.
+        InputError: a folder is missing, unreadable or without photos, the list of pairs is at fault, the times do not
+            tell which photos belong together, or they contradict the names and do not tell what is right.
     """
-    places = [
-        _pair_place(captures_dir, phones, dslrs, settings) for phones, dslrs in list_cameras(captures_dir, phone, dslr)
-    ]
+    cameras = list_cameras(captures_dir, phone, dslr)
+    if pairs is not None and len(cameras) > 1:
+        raise InputError(
+            f"{captures_dir}: holds folders for training and testing, which a list of pairs does not go with"
+        )
+    places = [_pair_place(captures_dir, phones, dslrs, settings, pairs) for phones, dslrs in cameras]
     return Pairing(
         tuple(sorted((c for place in places for c in place.captures), key=lambda capture: capture.capture_id)),
         tuple(sorted((u for place in places for u in place.unpaired), key=lambda photo: photo.file)),
@@ -55,22 +72,48 @@ def find_captures(captures_dir: Path, phone: str, dslr: str, settings: PairingSe
     )
 
 
-def _pair_place(captures_dir: Path, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings) -> Pairing:
+def _pair_place(
+    captures_dir: Path, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings, pairs: Path | None
+) -> Pairing:
     """Pair the photos of two folders."""
     notes = _ignored(phones) + _ignored(dslrs)
-    misnamed = (*phones.misnamed, *dslrs.misnamed)
+    unpaired = [*phones.misnamed, *dslrs.misnamed]
+    if pairs is not None:
+        found = pair_by_list(pairs, phones, dslrs)
+        check, stated = _check(captures_dir, found, phones, dslrs, settings)
+        notes += _doubts(check, found, phones, stated, f"{pairs.name} pairs them", "")
+        return Pairing(
+            _captures(found, _known(check), phones.split), (*found.unpaired, *unpaired), "list", None, (*notes,)
+        )
+    phones, dslrs = (
+        _named(camera, template, settings, unpaired, notes)
+        for camera, template in ((phones, settings.phone_name), (dslrs, settings.dslr_name))
+    )
     method, why = _choose(phones, dslrs, settings)
     if method == "name":
         named = _pair_named(captures_dir, phones, dslrs, settings)
         if named is not None:
             found, times, doubts = named
             captures = _captures(found, times, phones.split)
-            return Pairing(captures, (*found.unpaired, *misnamed), "name", None, (*notes, *doubts))
+            return Pairing(captures, (*found.unpaired, *unpaired), "name", None, (*notes, *doubts))
         why = " (the times contradict the names)"
         notes.append(_PROVEN_OTHERWISE)
-    found, clock, stated = pair_by_time(captures_dir, phones, dslrs, settings.max_time_residual_s, why)
-    captures = _captures(found, [time.time_s for time in stated], phones.split)
-    return Pairing(captures, (*found.unpaired, *misnamed), "time", clock, tuple(notes))
+    found, clock, by_clock = pair_by_time(captures_dir, phones, dslrs, settings.max_time_residual_s, why)
+    captures = _captures(found, [time.time_s for time in by_clock], phones.split)
+    return Pairing(captures, (*found.unpaired, *unpaired), "time", clock, tuple(notes))
+
+
+def _named(
+    camera: CameraPhotos, template: str, settings: PairingSettings, unpaired: list[Unpaired], notes: list[str]
+) -> CameraPhotos:
+    """Return the camera with one file per shot, named by the scene; add to `unpaired` and `notes` what is left."""
+    camera, passed = one_file_per_shot(camera, settings.prefer)
+    if passed:
+        kind, other = ("RAW file", "JPEG") if settings.prefer == "raw" else ("JPEG", "RAW file")
+        notes.append(f"{camera.camera}: the {kind} is taken of {len(passed)} shots that have a {other}, too (--prefer)")
+    camera, unlike = by_template(camera, template)
+    unpaired += passed + unlike
+    return camera
 
 
 def _choose(
@@ -90,30 +133,41 @@ def _pair_named(
 ) -> tuple[PhotoPairs, list[float | None], list[str]] | None:
     """Return the pairs by name, when each was taken, and doubts; None where `auto` is to believe the times instead."""
     found = pair_by_name(phones, dslrs)
-    cameras = [_times_of(captures_dir, camera) for camera in (phones, dslrs)]
-    places = [{photo.file: i for i, photo in enumerate(camera.photos)} for camera in (phones, dslrs)]
-    pairs = [(places[0][phone.file], places[1][dslr.file]) for phone, dslr in found.pairs]
-    check = check_names(cameras[0], cameras[1], pairs, settings.max_time_residual_s)
+    check, stated = _check(captures_dir, found, phones, dslrs, settings)
     insists = settings.pairing == "name"
     if check.finding == "other" and not insists:
         return None
     if check.finding == "contradict" and not insists:
         raise InputError(
-            f"{captures_dir}: names and capture times contradict each other: {len(pairs)} photos of {phones.camera} "
-            f"and {dslrs.camera} have equal names, but {_consistency(check)}, and the times do not prove what is "
-            "right; --pairing name believes the names, --pairing time the times, --pairs FILE your own list"
+            f"{captures_dir}: names and capture times contradict each other: {len(found.pairs)} photos of "
+            f"{phones.camera} and {dslrs.camera} have equal names, but {_consistency(check)}, and the times do not "
+            "prove what is right; --pairing name believes the names, --pairing time the times, --pairs FILE your list"
         )
-    times = [None if np.isnan(time_s) else float(time_s) for time_s in check.time_s]
-    notes = _doubts(check, found, phones, dslrs, cameras[0])
+    times = _known(check)
+    notes = _doubts(check, found, phones, stated, "the names are equal", _INDEPENDENT)
     wrong = {*check.wrong} if not insists else set()
     if not wrong:
         return found, times, notes
     reason = "its name is that of {}, but their times contradict it; --pairing name believes the names"
-    kept = [i for i in range(len(pairs)) if i not in wrong]
+    kept = [i for i in range(len(found.pairs)) if i not in wrong]
     torn = [found.pairs[i] for i in sorted(wrong)]
     unpaired = [Unpaired(photo.file, reason.format(other.file)) for pair in torn for photo, other in (pair, pair[::-1])]
     pairs_left = PhotoPairs(tuple(found.pairs[i] for i in kept), (*found.unpaired, *unpaired))
     return pairs_left, [times[i] for i in kept], notes
+
+
+def _check(
+    captures_dir: Path, found: PhotoPairs, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings
+) -> tuple[NameCheck, CameraTimes]:
+    """Hold pairs against the capture times of all photos; return the phone's times, too."""
+    cameras = [_times_of(captures_dir, camera) for camera in (phones, dslrs)]
+    places = [{photo.file: i for i, photo in enumerate(camera.photos)} for camera in (phones, dslrs)]
+    pairs = [(places[0][phone.file], places[1][dslr.file]) for phone, dslr in found.pairs]
+    return check_names(cameras[0], cameras[1], pairs, settings.max_time_residual_s), cameras[0]
+
+
+def _known(check: NameCheck) -> list[float | None]:
+    return [None if np.isnan(time_s) else time_s for time_s in check.time_s.tolist()]
 
 
 def _times_of(captures_dir: Path, camera: CameraPhotos) -> CameraTimes:
@@ -128,22 +182,19 @@ def _consistency(check: NameCheck) -> str:
 
 
 def _doubts(
-    check: NameCheck, found: PhotoPairs, phones: CameraPhotos, dslrs: CameraPhotos, times: CameraTimes
+    check: NameCheck, found: PhotoPairs, phones: CameraPhotos, times: CameraTimes, why_paired: str, cure: str
 ) -> list[str]:
-    """Return what a person should know of the times of pairs by name."""
+    """Return what a person should know of the times of pairs."""
     doubts: list[str] = []
     if check.finding in ("other", "contradict"):
-        doubts.append(
-            f"the names are equal, but {_consistency(check)}; if the cameras number their photos independently, use "
-            "--pairing time"
-        )
+        doubts.append(f"{why_paired}, but {_consistency(check)}{cure}")
     if check.finding == "unknown" and check.judged:
-        doubts.append("the capture times are too uneven to confirm the names")
+        doubts.append("the capture times are too uneven to confirm the pairs")
     if check.odd:
         first = found.pairs[check.odd[0]]
         doubts.append(
-            f"the clock of {phones.camera} or {dslrs.camera} was set otherwise for {len(check.odd)} captures (first: "
-            f"{first[0].file}); sessions go by the clock that went on"
+            f"a clock was set otherwise for {len(check.odd)} captures (first: {first[0].file}, {first[1].file}); "
+            "sessions go by the clock that went on"
         )
     by_file = dict(zip((photo.file for photo in phones.photos), times.time_s.tolist(), strict=True))
     absurd = [

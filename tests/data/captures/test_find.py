@@ -16,7 +16,7 @@ from dped_data.captures.find import find_captures
 from dped_data.captures.records import ClockFit, Pairing
 from dped_data.captures.report import clock_text, pairing_table
 from dped_data.captures.split import assign_splits
-from dped_data.errors import InputError
+from dped_data.errors import InputError, UsageError
 from dped_data.photos.exif import exif_with_time
 from dped_data.settings import PairingSettings, SplitSettings
 
@@ -88,14 +88,54 @@ def test_nested_folders_pair_by_path_then_by_unique_stem(tmp_path: Path) -> None
 
 
 def test_two_photos_with_one_name_are_ambiguous_and_never_guessed(tmp_path: Path) -> None:
-    captures = rig(tmp_path, ["1.jpg", "1.png", "2.jpg", "3.jpg"], ["1.jpg", "2.jpg", "2.CR2", "3.jpg"])
+    captures = rig(tmp_path, ["1.jpg", "1.png", "2.jpg", "3.jpg"], ["1.jpg", "2.jpg", "2.tif", "3.jpg"])
     pairing = find_captures(captures, "sony", "canon", AUTO)
     assert pairs(pairing) == {"sony/3.jpg": "canon/3.jpg"}
     assert set(reasons(pairing)) == {
-        "sony/1.jpg", "sony/1.png", "sony/2.jpg", "canon/1.jpg", "canon/2.jpg", "canon/2.CR2",
+        "sony/1.jpg", "sony/1.png", "sony/2.jpg", "canon/1.jpg", "canon/2.jpg", "canon/2.tif",
     }  # fmt: skip
     assert reasons(pairing)["sony/1.png"] == "ambiguous: sony/1.jpg, sony/1.png have the same name; keep one of them"
-    assert reasons(pairing)["sony/2.jpg"] == "ambiguous: canon/2.CR2, canon/2.jpg have the same name; keep one of them"
+    assert reasons(pairing)["sony/2.jpg"] == "ambiguous: canon/2.jpg, canon/2.tif have the same name; keep one of them"
+
+
+def test_of_a_shot_with_raw_and_jpeg_one_file_is_taken(tmp_path: Path) -> None:
+    captures = rig(
+        tmp_path,
+        ["1.jpg", "2.HEIC", "2.dng", "3.jpg", "4.jpg"],
+        ["1.CR2", "1.JPG", "2.jpg", "3.CR2", "4.png", "4.CR2"],
+    )
+    pairing = find_captures(captures, "sony", "canon", AUTO)
+    assert pairs(pairing) == {
+        "sony/1.jpg": "canon/1.JPG", "sony/2.HEIC": "canon/2.jpg", "sony/3.jpg": "canon/3.CR2",
+    }  # fmt: skip
+    assert reasons(pairing)["canon/1.CR2"] == "the same shot as canon/1.JPG, which is taken (--prefer jpeg)"
+    assert reasons(pairing)["sony/2.dng"] == "the same shot as sony/2.HEIC, which is taken (--prefer jpeg)"
+    assert reasons(pairing)["canon/4.png"].startswith("ambiguous: ")  # somebody's development
+    assert pairing.notes == (
+        "sony: the JPEG is taken of 1 shots that have a RAW file, too (--prefer)",
+        "canon: the JPEG is taken of 1 shots that have a RAW file, too (--prefer)",
+    )
+    raw = find_captures(captures, "sony", "canon", PairingSettings(prefer="raw"))
+    assert pairs(raw) == {"sony/1.jpg": "canon/1.CR2", "sony/2.dng": "canon/2.jpg", "sony/3.jpg": "canon/3.CR2"}
+
+
+def test_name_templates_pair_sets_whose_names_differ_around_the_scene(tmp_path: Path) -> None:
+    captures = rig(tmp_path, ["a_LR4.png", "x/b_LR4.png", "_LR4.png", "c.png"], ["a_HR.png", "x/b_HR.png", "c_HR.png"])
+    settings = PairingSettings(phone_name="*_LR4", dslr_name="*_HR", pairing="name")
+    pairing = find_captures(captures, "sony", "canon", settings)
+    assert pairs(pairing) == {"sony/a_LR4.png": "canon/a_HR.png", "sony/x/b_LR4.png": "canon/x/b_HR.png"}
+    assert [capture.capture_id for capture in pairing.captures] == ["a", "x/b"]
+    assert reasons(pairing) == {
+        "sony/_LR4.png": "its name is not like '*_LR4'",
+        "sony/c.png": "its name is not like '*_LR4'",
+        "canon/c_HR.png": "no photo of sony has the name 'c'",
+    }
+    letters = rig(tmp_path / "letters", ["img_1.jpg", "img_2.jpg"], ["IMG_1.jpg", "IMG_2.jpg"])
+    settings = PairingSettings(phone_name="img_*", dslr_name="IMG_*")
+    assert len(find_captures(letters, "sony", "canon", settings).captures) == 2
+    for template in ("LR4", "*_*", "x/*"):
+        with pytest.raises(UsageError, match="must hold one \\* for the scene's name"):
+            find_captures(captures, "sony", "canon", PairingSettings(phone_name=template))
 
 
 def test_one_stem_in_two_nested_folders_is_ambiguous(tmp_path: Path) -> None:
@@ -125,6 +165,35 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path: Path) ->
     assert pairing.notes == (
         "sony: 6 files that are no photos were ignored (1 .db, 1 .txt, 1 .xmp, 1 no suffix, 2 hidden)",
     )
+
+
+def test_folders_of_systems_hold_no_photos(tmp_path: Path) -> None:
+    junk = [
+        "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "#recycle/2.jpg",
+        "x/lost+found/3.jpg",
+        "__MACOSX/._1.jpg",
+        "Thumbs.db",
+    ]
+    captures = rig(tmp_path, ["1.jpg", "x/2.jpg", *junk], ["1.jpg", "x/2.jpg", "$RECYCLE.BIN/3.jpg"])
+    pairing = find_captures(captures, "sony", "canon", AUTO)
+    assert [capture.capture_id for capture in pairing.captures] == ["1", "x/2"]
+    assert pairing.unpaired == ()
+    assert pairing.notes == (
+        "sony: 5 files that are no photos were ignored (1 #recycle, 1 .db, 1 @eaDir, 1 __MACOSX, 1 lost+found)",
+        "canon: 1 file that is no photo was ignored (1 $RECYCLE.BIN)",
+    )
+
+
+def test_names_that_look_alike_in_unicode_pair_across_cameras_and_never_within_one(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    captures = rig(tmp_path, [composed, "1.jpg"], [decomposed, "1.jpg"])
+    assert pairs(find_captures(captures, "sony", "canon", AUTO))[f"sony/{composed}"] == f"canon/{decomposed}"
+    write(captures / "sony", decomposed)
+    pairing = find_captures(captures, "sony", "canon", BY_NAME)
+    assert pairs(pairing) == {"sony/1.jpg": "canon/1.jpg"}
+    assert {*reasons(pairing)} == {f"sony/{composed}", f"sony/{decomposed}", f"canon/{decomposed}"}
+    assert all(reason.startswith("ambiguous: ") for reason in reasons(pairing).values())
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
