@@ -358,6 +358,18 @@ def test_a_clock_that_was_reset_upsets_neither_pairs_nor_split(
     assert assign_splits(upset.captures, SplitSettings()) == assign_splits(sound.captures, SplitSettings())
 
 
+@pytest.mark.parametrize("camera", ["sony", "canon"])
+def test_a_clock_that_was_reset_half_way_is_a_segment_of_its_own(tmp_path: Path, camera: str) -> None:
+    rng = np.random.default_rng(11)
+    true_s = 1.7e9 + np.cumsum(rng.uniform(5, 60, 50)) + np.repeat(np.arange(5), 10) * 7200.0
+    for index, moment in enumerate(true_s.tolist()):
+        for name, lead in (("sony", 0.0), ("canon", 100.0)):
+            write(tmp_path / name, f"{name}{index:02d}.jpg", moment + lead - 7.5e8 * (camera == name and index >= 26))
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert pairs(pairing) == {f"sony/sony{i:02d}.jpg": f"canon/canon{i:02d}.jpg" for i in range(50)}
+    assert [c.time_s for c in pairing.captures] == pytest.approx(true_s.tolist(), abs=1.0)
+
+
 def test_an_absurd_date_that_nothing_confirms_is_no_date(tmp_path: Path) -> None:
     for index in range(40):
         write(tmp_path / "sony", f"{index:02d}.jpg", 9.5e8 if index == 20 else 1.7e9 + 60 * index)
