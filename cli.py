@@ -174,6 +174,9 @@ def dped() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was built with other settings.")
 @click.option("--retry-failed", is_flag=True, help="Try captures that failed again: broken photos, killed workers.")
 @click.option("--review", type=FILE, help="Verdicts of inspect-pairs --review: leave the rejected captures out.")
+@click.option(
+    "--pairs", type=FILE, help="CSV file that lists the pairs: phone file, DSLR file; nothing else is paired."
+)
 @click.option("--dry-run", is_flag=True, help="Print pairing and split; touch no pixel, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @settings_options(BuildSettings)
@@ -189,12 +192,13 @@ def build_dataset_command(
     overwrite: bool,
     retry_failed: bool,
     review: Path | None,
+    pairs: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
-    from dped_data.plan import check_captures, choose_phone, plan_build
+    from dped_data.plan import check_captures, choose_phone, plan_build, rejected_captures
     from dped_data.settings import load_build_settings
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
@@ -206,12 +210,13 @@ def build_dataset_command(
     if dry_run:
         from dped_data.captures.report import pairing_table
 
-        plan = plan_build(captures, out, phone, settings, overwrite)
+        plan = plan_build(captures, out, phone, settings, overwrite, pairs)
         if as_json:
             _print_json(plan)
         else:
             _echo(pairing_table(plan.pairing, plan.splits))
         check_captures(plan, captures, phone, settings.rig.dslr)
+        rejected_captures(plan, review)
         return
     from dped_data.build import build_dataset
     from dped_data.common.remote_folder import is_remote
@@ -228,6 +233,7 @@ def build_dataset_command(
         overwrite=overwrite,
         retry_failed=retry_failed,
         review=review,
+        pairs=pairs,
         capture_timeout_s=capture_timeout,
     )
     if as_json:

@@ -18,11 +18,10 @@ from dped_data.common.remote_folder import remote_folder
 from dped_data.dataset.aligned_photos import write_aligned
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
-from dped_data.dataset.review_file import read_review
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
 from dped_data.photos.reading import decode_photo
-from dped_data.plan import check_captures, plan_dataset
+from dped_data.plan import check_captures, plan_dataset, rejected_captures
 from dped_data.settings import BuildSettings
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import destination
@@ -137,6 +136,7 @@ def build_dataset(
     overwrite: bool = False,
     retry_failed: bool = False,
     review: Path | None = None,
+    pairs: Path | None = None,
     capture_timeout_s: float = CAPTURE_TIMEOUT_S,
 ) -> BuildReport:
     """Build the dataset OUT/<phone> from the photos in CAPTURES/<camera>/, or finish or extend the one that is there.
@@ -155,10 +155,12 @@ def build_dataset(
         overwrite: replace a dataset that was built with other settings.
         retry_failed: align units again that hold a failed capture.
         review: a person's verdicts (review.csv): captures rejected there are left out, without aligning any again.
+        pairs: a list of the pairs (CSV: phone file, DSLR file) instead of pairing by names or times.
         capture_timeout_s: a capture that takes longer twice fails, seconds; 0 for no limit.
     Raises:
         UsageError: no such phone, or a dataset that would lie among the photos.
-        InputError: photos or folders that cannot be used, other settings than the dataset's, another build at work.
+        InputError: photos, folders, a review or a list of pairs that cannot be used, other settings than the dataset's,
+            another build at work.
     """
     start = time.perf_counter()
     settings = settings or BuildSettings()
@@ -169,8 +171,9 @@ def build_dataset(
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
     target.fetch()
     with headers_of(captures) as headers:
-        plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder)
+        plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder, pairs)
         check_captures(plan, headers, phone, settings.rig.dslr)
+    rejected = rejected_captures(plan, review)
     material = Material(
         plan.pairing.captures,
         plan.splits,
@@ -199,7 +202,7 @@ def build_dataset(
         unit="capture",
         overwrite=overwrite,
         retry_failed=retry_failed,
-        rejected=read_review(review) if review else frozenset(),
+        rejected=rejected,
         keeps_aligned=settings.shards.keep_aligned,
     )
     seconds = time.perf_counter() - start

@@ -13,6 +13,7 @@ from dped_data.captures.split import assign_splits
 from dped_data.common.remote_folder import is_remote
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.places import CAPTURES_NAME
+from dped_data.dataset.review_file import check_ids, read_review
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import BuildSettings, Rig
 from dped_data.work.units import splits_on_disk
@@ -55,18 +56,20 @@ def _only_phone(captures: Path, rig: Rig) -> str:
     return present[0]
 
 
-def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Path | None = None) -> Plan:
+def plan_dataset(
+    captures: Path, phone: str, settings: BuildSettings, folder: Path | None = None, pairs: Path | None = None
+) -> Plan:
     """Pair the photos below `captures` and assign the splits; reads headers only.
 
     Captures of the dataset in `folder`, if there is one, keep the split that its captures.csv states. Where that is
-    damaged, they keep the split in which their shards lie; a note says so.
+    damaged, they keep the split in which their shards lie; a note says so. `pairs` is a person's list of pairs.
 
     Raises:
         UsageError: the rig has no such phone.
-        InputError: a camera folder is missing, unreadable or empty.
+        InputError: a camera folder is missing, unreadable or empty; as `find_captures`.
     """
     settings.rig.phone(phone)
-    pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing)
+    pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing, pairs)
     earlier: dict[str, Split] = {}
     if folder and (folder / CAPTURES_NAME).exists():
         try:
@@ -79,7 +82,12 @@ def plan_dataset(captures: Path, phone: str, settings: BuildSettings, folder: Pa
 
 
 def plan_build(
-    captures: Path | str, out: Path | str, phone: str, settings: BuildSettings, overwrite: bool = False
+    captures: Path | str,
+    out: Path | str,
+    phone: str,
+    settings: BuildSettings,
+    overwrite: bool = False,
+    pairs: Path | None = None,
 ) -> Plan:
     """Return what a build with these arguments would do, as far as headers tell: what `--dry-run` shows.
 
@@ -89,7 +97,8 @@ def plan_build(
         UsageError, InputError: as `plan_dataset`.
     """
     with headers_of(captures) as headers:
-        return plan_dataset(headers, phone, settings, None if overwrite or is_remote(out) else Path(out) / phone)
+        folder = None if overwrite or is_remote(out) else Path(out) / phone
+        return plan_dataset(headers, phone, settings, folder, pairs)
 
 
 def check_captures(plan: Plan, captures: Path | str, phone: str, dslr: str) -> None:
@@ -100,5 +109,13 @@ def check_captures(plan: Plan, captures: Path | str, phone: str, dslr: str) -> N
     detail = f" (first: {first.file}: {first.reason})" if first else ""
     raise InputError(
         f"{captures}: no photo of '{phone}' pairs with one of '{dslr}'{detail}; "
-        "run with --dry-run to see all, or choose --pairing name or --pairing time"
+        "run with --dry-run to see all, choose --pairing name or --pairing time, or list the pairs in a file: --pairs"
     )
+
+
+def rejected_captures(plan: Plan, review: Path | None) -> frozenset[str]:
+    """Return the captures that a review rejects; InputError if it is none, or rejects some that do not exist."""
+    rejected = read_review(review) if review else frozenset()
+    if review:
+        check_ids(review, rejected, {capture.capture_id for capture in plan.pairing.captures})
+    return rejected

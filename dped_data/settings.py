@@ -98,6 +98,13 @@ class PairingSettings:
         "largest time between two paired photos after the clocks' offset and drift are removed, seconds",
         minimum=0.01,
     )
+    prefer: Literal["jpeg", "raw"] = setting(
+        "jpeg", "which file stands for a shot that a camera stored as JPEG (or HEIC) and as RAW"
+    )
+    phone_name: str = setting(
+        "*", "what surrounds a scene's name (*) in the names of the phone's photos, without suffix, such as *_LR4"
+    )
+    dslr_name: str = setting("*", "the same for the DSLR's photos, such as *_HR")
 
 
 @dataclass(frozen=True)
@@ -232,8 +239,14 @@ class BuildSettings:
             "alignment": "refined",
             "seed": 0,
         },
-        # 1 is what was done before: it goes on with datasets of then, the field's default does not.
-        added={"patches.max_foreign": 1.0, "patches.max_clipped": 1.0},
+        added={
+            "pairing.prefer": "jpeg",  # before, photos of such a shot were left without a partner
+            "pairing.phone_name": "*",
+            "pairing.dslr_name": "*",
+            # 1 is what was done before: it goes on with datasets of then, the fields' defaults do not.
+            "patches.max_foreign": 1.0,
+            "patches.max_clipped": 1.0,
+        },
     )
 
 

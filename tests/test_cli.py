@@ -153,6 +153,24 @@ def test_readers_without_a_dataset_say_how_to_get_one(tmp_path: Path, command: s
     assert "dped build-dataset" in one_line(result)
 
 
+def test_a_dry_run_follows_a_list_and_looks_at_a_review(tmp_path: Path) -> None:
+    captures, _ = write_rig(tmp_path, 3)
+    (tmp_path / "pairs.csv").write_text("000.jpg,001.jpg\n001.jpg,000.jpg\n")
+    options = ("build-dataset", "--rig", "rig.toml", "--captures", str(captures), "--dry-run", "--pairs", "pairs.csv")
+    result = run(*options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("2 captures paired by the list given, 2 photos without a partner")
+    assert re.search(r"pocket/000.jpg +slr/001.jpg", result.stdout)
+    (tmp_path / "review.csv").write_text("capture_id;verdict\n0;reject\n")
+    result = run(*options, "--review", "review.csv", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "rejected captures do not exist: '0'; is '000' meant" in one_line(result)
+    (tmp_path / "pairs.csv").write_text("000.jpg,1.jpg\n")
+    result = run(*options, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "pairs.csv, line 1: slr has no photo '1.jpg'; it has 3 such as slr/000.jpg" in one_line(result)
+
+
 def test_build_and_dry_run_in_a_folder_that_follows_the_defaults(tmp_path: Path) -> None:
     write_rig(tmp_path, 3)
     options = ["--rig", "rig.toml", "--patch-size", "64"]

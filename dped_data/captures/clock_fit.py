@@ -97,13 +97,24 @@ def match_clocks(phone_s: Times, dslr_s: Times, stamp_s: tuple[float, float], ma
 
 def far_apart(times: Times) -> NDArray[np.bool_]:
     """Mark the few shots that lie more than a year from all others of a camera: (n,), for times in any order."""
+    apart = np.zeros(len(times), bool)
+    if many := clock_settings(times):
+        apart[:] = True
+        apart[np.concatenate(many)] = False
+    return apart
+
+
+def clock_settings(times: Times) -> list[NDArray[np.int64]]:
+    """Return the indices of shots with no more than a year between them, the largest group first, without small ones.
+
+    One camera alone that has several such groups had its clock reset.
+    """
     order = np.argsort(times, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(times[order]) > _APART_S) + 1)
     least = max(MIN_PAIRS, _FEW * len(times))
-    apart = np.zeros(len(times), bool)
-    if max(map(len, groups)) >= MIN_PAIRS:
-        apart[[index for group in groups if len(group) < least for index in group]] = True
-    return apart
+    if max(map(len, groups)) < MIN_PAIRS:
+        return []
+    return sorted((group for group in groups[::-1] if len(group) >= least), key=len, reverse=True)
 
 
 def _proven_line(a: Times, b: Times, rounding: float, tolerance: float, limit: float) -> tuple[Line, float, float]:

@@ -8,57 +8,112 @@ from typing import Literal
 
 import numpy as np
 
-from dped_data.captures.capture_times import PhotoTime, read_times
-from dped_data.captures.clock_fit import MIN_PAIRS
-from dped_data.captures.clock_lines import MAX_DRIFT
+from dped_data.captures.capture_times import read_times
 from dped_data.captures.listing import CameraPhotos, list_cameras
-from dped_data.captures.pair_by_name import PhotoPairs, pair_by_name, share_of_equal_names
-from dped_data.captures.pair_by_time import pair_by_time
-from dped_data.captures.records import Capture, ClockFit, Pairing, Split, Unpaired
-from dped_data.common.spread_rows import spread_rows
+from dped_data.captures.name_check import CameraTimes, NameCheck, check_names
+from dped_data.captures.pair_by_list import pair_by_list
+from dped_data.captures.pair_by_name import (
+    PhotoPairs,
+    by_template,
+    one_file_per_shot,
+    pair_by_name,
+    share_of_equal_names,
+)
+from dped_data.captures.pair_by_time import pair_by_time, stamp_step
+from dped_data.captures.records import Capture, Pairing, Split, Unpaired
+from dped_data.errors import InputError
 from dped_data.settings import PairingSettings
 
 MIN_EQUAL_NAMES = 0.9
 """Share of equal names from which `auto` pairs by name."""
-_CHECKED_PAIRS = 40
-_COINCIDENCE_S = 120.0
+_PROVEN_OTHERWISE = (
+    "the names are equal, but the capture times of nearly all shots prove another pairing: the cameras number their "
+    "photos independently; paired by time (--pairing name insists on the names)"
+)
+
+_INDEPENDENT = "; if the cameras number their photos independently, use --pairing time"
 
 
-def find_captures(captures_dir: Path, phone: str, dslr: str, settings: PairingSettings) -> Pairing:
+def find_captures(
+    captures_dir: Path, phone: str, dslr: str, settings: PairingSettings, pairs: Path | None = None
+) -> Pairing:
     """Pair the photos of two cameras below `captures_dir`; reads file names and headers, never pixels.
 
     By name: equal paths below the two camera folders (suffixes do not count), else equal stems that are unique in both.
     By time: EXIF capture times, after the clocks' offset and drift are estimated from the times themselves (clock.py);
     only pairs that cannot be mistaken. `auto` takes names when at least 90 % of the names in the folder with fewer of
-    them exist in the other one, else times. Photos laid out as CAPTURES/train|test/<camera>/ keep the split of their
-    folders and are paired by name unless settings.pairing is "time".
+    them exist in the other one, else times. It does not believe names that the capture times contradict: where they
+    prove another pairing of nearly all shots, it takes them, else it stops. Photos laid out as
+    CAPTURES/train|test/<camera>/ keep the split of their folders and are paired by name unless settings.pairing is
+    "time".
+
+    A list in the file `pairs` beats all of this. Of a shot that a camera stored as RAW, too, one file is used.
 
     Returns:
         captures sorted by id, with the phone's capture times where the photos state them; every other photo with the
         reason; the clocks' relation if it was estimated; notes on ignored files and doubts.
     Raises:
-        InputError: a folder is missing, unreadable or without photos, or the times do not tell which photos belong
-            together.
+        UsageError: a name template without a *.
+        InputError: a folder is missing, unreadable or without photos, the list of pairs is at fault, the times do not
+            tell which photos belong together, or they contradict the names and do not tell what is right.
     """
-    captures: list[Capture] = []
-    unpaired: list[Unpaired] = []
-    notes: list[str] = []
-    clock: ClockFit | None = None
-    method: Literal["name", "time"] = "name"
-    for phones, dslrs in list_cameras(captures_dir, phone, dslr):
-        notes += _ignored(phones) + _ignored(dslrs)
-        method, why = _choose(phones, dslrs, settings)
-        if method == "time":
-            found, clock, times = pair_by_time(captures_dir, phones, dslrs, settings.max_time_residual_s, why)
-        else:
-            found = pair_by_name(phones, dslrs)
-            times = read_times(captures_dir, [pair[0].file for pair in found.pairs], phone)
-            notes += _coincidence(captures_dir, found, times, dslr)
-        captures += _captures(found, times, phones.split)
-        unpaired += (*found.unpaired, *phones.misnamed, *dslrs.misnamed)
-    captures.sort(key=lambda capture: capture.capture_id)
-    unpaired.sort(key=lambda photo: photo.file)
-    return Pairing(tuple(captures), tuple(unpaired), method, clock, tuple(notes))
+    cameras = list_cameras(captures_dir, phone, dslr)
+    if pairs is not None and len(cameras) > 1:
+        raise InputError(
+            f"{captures_dir}: holds folders for training and testing, which a list of pairs does not go with"
+        )
+    places = [_pair_place(captures_dir, phones, dslrs, settings, pairs) for phones, dslrs in cameras]
+    return Pairing(
+        tuple(sorted((c for place in places for c in place.captures), key=lambda capture: capture.capture_id)),
+        tuple(sorted((u for place in places for u in place.unpaired), key=lambda photo: photo.file)),
+        places[-1].method,
+        places[-1].clock,
+        tuple(note for place in places for note in place.notes),
+    )
+
+
+def _pair_place(
+    captures_dir: Path, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings, pairs: Path | None
+) -> Pairing:
+    """Pair the photos of two folders."""
+    notes = _ignored(phones) + _ignored(dslrs)
+    unpaired = [*phones.misnamed, *dslrs.misnamed]
+    if pairs is not None:
+        found = pair_by_list(pairs, phones, dslrs)
+        check, stated = _check(captures_dir, found, phones, dslrs, settings)
+        notes += _doubts(check, found, phones, stated, f"{pairs.name} pairs them", "")
+        return Pairing(
+            _captures(found, _known(check), phones.split), (*found.unpaired, *unpaired), "list", None, (*notes,)
+        )
+    phones, dslrs = (
+        _named(camera, template, settings, unpaired, notes)
+        for camera, template in ((phones, settings.phone_name), (dslrs, settings.dslr_name))
+    )
+    method, why = _choose(phones, dslrs, settings)
+    if method == "name":
+        named = _pair_named(captures_dir, phones, dslrs, settings)
+        if named is not None:
+            found, times, doubts = named
+            captures = _captures(found, times, phones.split)
+            return Pairing(captures, (*found.unpaired, *unpaired), "name", None, (*notes, *doubts))
+        why = " (the times contradict the names)"
+        notes.append(_PROVEN_OTHERWISE)
+    found, clock, by_clock = pair_by_time(captures_dir, phones, dslrs, settings.max_time_residual_s, why)
+    captures = _captures(found, [time.time_s for time in by_clock], phones.split)
+    return Pairing(captures, (*found.unpaired, *unpaired), "time", clock, tuple(notes))
+
+
+def _named(
+    camera: CameraPhotos, template: str, settings: PairingSettings, unpaired: list[Unpaired], notes: list[str]
+) -> CameraPhotos:
+    """Return the camera with one file per shot, named by the scene; add to `unpaired` and `notes` what is left."""
+    camera, passed = one_file_per_shot(camera, settings.prefer)
+    if passed:
+        kind, other = ("RAW file", "JPEG") if settings.prefer == "raw" else ("JPEG", "RAW file")
+        notes.append(f"{camera.camera}: the {kind} is taken of {len(passed)} shots that have a {other}, too (--prefer)")
+    camera, unlike = by_template(camera, template)
+    unpaired += passed + unlike
+    return camera
 
 
 def _choose(
@@ -73,11 +128,93 @@ def _choose(
     return "time", f" (only {share:.0%} of the names are equal, pairing by name takes {MIN_EQUAL_NAMES:.0%})"
 
 
-def _captures(found: PhotoPairs, times: Sequence[PhotoTime], split: Split | None) -> list[Capture]:
-    return [
-        Capture(phone.key, phone.file, dslr.file, time.time_s, split)
-        for (phone, dslr), time in zip(found.pairs, times, strict=True)
+def _pair_named(
+    captures_dir: Path, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings
+) -> tuple[PhotoPairs, list[float | None], list[str]] | None:
+    """Return the pairs by name, when each was taken, and doubts; None where `auto` is to believe the times instead."""
+    found = pair_by_name(phones, dslrs)
+    check, stated = _check(captures_dir, found, phones, dslrs, settings)
+    insists = settings.pairing == "name"
+    if check.finding == "other" and not insists:
+        return None
+    if check.finding == "contradict" and not insists:
+        raise InputError(
+            f"{captures_dir}: names and capture times contradict each other: {len(found.pairs)} photos of "
+            f"{phones.camera} and {dslrs.camera} have equal names, but {_consistency(check)}, and the times do not "
+            "prove what is right; --pairing name believes the names, --pairing time the times, --pairs FILE your list"
+        )
+    times = _known(check)
+    notes = _doubts(check, found, phones, stated, "the names are equal", _INDEPENDENT)
+    wrong = {*check.wrong} if not insists else set()
+    if not wrong:
+        return found, times, notes
+    reason = "its name is that of {}, but their times contradict it; --pairing name believes the names"
+    kept = [i for i in range(len(found.pairs)) if i not in wrong]
+    torn = [found.pairs[i] for i in sorted(wrong)]
+    unpaired = [Unpaired(photo.file, reason.format(other.file)) for pair in torn for photo, other in (pair, pair[::-1])]
+    pairs_left = PhotoPairs(tuple(found.pairs[i] for i in kept), (*found.unpaired, *unpaired))
+    return pairs_left, [times[i] for i in kept], notes
+
+
+def _check(
+    captures_dir: Path, found: PhotoPairs, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings
+) -> tuple[NameCheck, CameraTimes]:
+    """Hold pairs against the capture times of all photos; return the phone's times, too."""
+    cameras = [_times_of(captures_dir, camera) for camera in (phones, dslrs)]
+    places = [{photo.file: i for i, photo in enumerate(camera.photos)} for camera in (phones, dslrs)]
+    pairs = [(places[0][phone.file], places[1][dslr.file]) for phone, dslr in found.pairs]
+    return check_names(cameras[0], cameras[1], pairs, settings.max_time_residual_s), cameras[0]
+
+
+def _known(check: NameCheck) -> list[float | None]:
+    return [None if np.isnan(time_s) else time_s for time_s in check.time_s.tolist()]
+
+
+def _times_of(captures_dir: Path, camera: CameraPhotos) -> CameraTimes:
+    stated = read_times(captures_dir, [photo.file for photo in camera.photos], camera.camera)
+    known = [time for time in stated if time.time_s is not None]
+    seconds = [np.nan if time.time_s is None else time.time_s for time in stated]
+    return CameraTimes(np.array(seconds, np.float64), stamp_step(known))
+
+
+def _consistency(check: NameCheck) -> str:
+    return f"the times of only {check.agreeing} of {check.judged} such pairs fit one another"
+
+
+def _doubts(
+    check: NameCheck, found: PhotoPairs, phones: CameraPhotos, times: CameraTimes, why_paired: str, cure: str
+) -> list[str]:
+    """Return what a person should know of the times of pairs."""
+    doubts: list[str] = []
+    if check.finding in ("other", "contradict"):
+        doubts.append(f"{why_paired}, but {_consistency(check)}{cure}")
+    if check.finding == "unknown" and check.judged:
+        doubts.append("the capture times are too uneven to confirm the pairs")
+    if check.odd:
+        first = found.pairs[check.odd[0]]
+        doubts.append(
+            f"a clock was set otherwise for {len(check.odd)} captures (first: {first[0].file}, {first[1].file}); "
+            "sessions go by the clock that went on"
+        )
+    by_file = dict(zip((photo.file for photo in phones.photos), times.time_s.tolist(), strict=True))
+    absurd = [
+        pair[0].file
+        for pair, time_s in zip(found.pairs, check.time_s.tolist(), strict=True)
+        if np.isnan(time_s) and not np.isnan(by_file[pair[0].file])
     ]
+    if absurd:
+        doubts.append(
+            f"{len(absurd)} capture times lie years from the others and are not used (first: {absurd[0]}): "
+            "a reset clock?"
+        )
+    return doubts
+
+
+def _captures(found: PhotoPairs, times: Sequence[float | None], split: Split | None) -> tuple[Capture, ...]:
+    return tuple(
+        Capture(phone.key, phone.file, dslr.file, time_s, split)
+        for (phone, dslr), time_s in zip(found.pairs, times, strict=True)
+    )
 
 
 def _ignored(camera: CameraPhotos) -> list[str]:
@@ -86,22 +223,3 @@ def _ignored(camera: CameraPhotos) -> list[str]:
     total = sum(camera.others.values()) + camera.hidden
     files = "1 file that is no photo was" if total == 1 else f"{total} files that are no photos were"
     return [f"{camera.camera}: {files} ignored ({', '.join(parts)})"] if total else []
-
-
-def _coincidence(captures_dir: Path, found: PhotoPairs, times: Sequence[PhotoTime], dslr: str) -> list[str]:
-    """Warn when the names are equal but the capture times of a sample of the pairs contradict them."""
-    timed = [(pair[1].file, t.time_s) for pair, t in zip(found.pairs, times, strict=True) if t.time_s is not None]
-    picked = [timed[i] for i in spread_rows(len(timed), _CHECKED_PAIRS)]
-    partners = read_times(captures_dir, [file for file, _ in picked], dslr)
-    both = [(p, d.time_s) for (_, p), d in zip(picked, partners, strict=True) if d.time_s is not None]
-    if len(both) < MIN_PAIRS:
-        return []
-    phone_s, dslr_s = np.array(both).T
-    differences = dslr_s - phone_s
-    spread = float(np.median(np.abs(differences - np.median(differences))))
-    if spread <= _COINCIDENCE_S + MAX_DRIFT * float(np.ptp(phone_s)):
-        return []
-    return [
-        f"the names are equal, but the times between the two photos of a capture differ by {spread:.0f} s (median); "
-        "if the cameras number their photos independently, use --pairing time"
-    ]

@@ -16,6 +16,10 @@ from dped_data.photos.files import NOT_REGULAR
 from dped_data.photos.formats import PHOTO_SUFFIXES
 
 _SUFFIXES_SHOWN = 5
+_FOREIGN_FOLDERS = frozenset(
+    {"@eadir", "#recycle", "#snapshot", "lost+found", "__macosx", "$recycle.bin", "system volume information"}
+)
+"""Folders (in lower case) in which storage devices, archives and systems keep what is theirs, thumbnails included."""
 _CONTROLS = {"Cc", "Zl", "Zp"}
 """Unicode's categories of characters that end lines or command terminals."""
 
@@ -48,7 +52,8 @@ class CameraPhotos:
         split: the split that the folders prescribe, None if they do not.
         photos: sorted by file.
         hidden: files and folders that were ignored because their names start with a dot.
-        others: files that are no photos, by suffix; pipes, devices and links to them by NOT_REGULAR.
+        others: files that are no photos, by suffix; pipes, devices and links to them by NOT_REGULAR; folders of systems
+            by their names.
         misnamed: photos that are not used because of their names, shown escaped, with the reason.
     """
 
@@ -127,6 +132,8 @@ def list_folder(root: Path, below: str, camera: str, split: Split | None, withou
         suffix = path.suffix.lower()
         if path.name.startswith("."):
             hidden += 1
+        elif is_foreign_folder(path.name):
+            others[path.name] += 1
         elif suffix not in PHOTO_SUFFIXES:
             others[shown_name(suffix) or "no suffix"] += 1
         elif not is_regular:
@@ -143,6 +150,11 @@ def list_folder(root: Path, below: str, camera: str, split: Split | None, withou
 def is_photo_name(name: str) -> bool:
     """Whether a file of this name is taken for a photo: by its suffix, not hidden, and not misnamed."""
     return Path(name).suffix.lower() in PHOTO_SUFFIXES and not name.startswith(".") and not fault_of_name(name)
+
+
+def is_foreign_folder(name: str) -> bool:
+    """Whether a folder of this name belongs to a storage device, an archive or a system: no photos of anybody's."""
+    return name.casefold() in _FOREIGN_FOLDERS
 
 
 def fault_of_name(name: str) -> str:
@@ -178,7 +190,8 @@ def _is_folder(path: Path) -> bool:
 def _walk(folder: Path, visited: set[str]) -> Iterator[tuple[Path, bool]]:
     """Yield the files below `folder`, following links but no folder twice, and whether each may be a regular file.
 
-    Hidden folders are yielded, not entered. So are links to nothing: they fail by their names when they are read.
+    Hidden folders and those of systems are yielded, not entered. So are links to nothing: they fail by their names when
+    they are read.
     """
     real = os.path.realpath(folder)
     visited.add(real)
@@ -192,7 +205,7 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[tuple[Path, bool]]:
         if entry.name == WORK_FOLDER:
             continue
         is_folder, is_regular = _kind(entry)
-        if not is_folder or entry.name.startswith("."):
+        if not is_folder or entry.name.startswith(".") or is_foreign_folder(entry.name):
             yield Path(entry.path), is_regular
             continue
         inside = f"{real}{os.sep}{entry.name}" if _is_plain(entry) else os.path.realpath(entry.path)

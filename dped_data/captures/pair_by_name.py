@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 from dped_data.captures.listing import CameraPhotos, ListedPhoto
 from dped_data.captures.records import Unpaired
+from dped_data.errors import UsageError
+from dped_data.photos.formats import HEIF_SUFFIXES, JPEG_SUFFIXES, RAW_SUFFIXES
 
 _FILES_SHOWN = 3
+_OF_CAMERAS = JPEG_SUFFIXES | HEIF_SUFFIXES
+"""What cameras store beside a RAW file; a PNG or TIFF of its name is somebody's development of it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,45 @@ def pair_by_name(phone: CameraPhotos, dslr: CameraPhotos) -> PhotoPairs:
         Unpaired(photo.file, _reason(photo, dslrs, phones)) for photo in dslr.photos if photo.file not in paired
     ]
     return PhotoPairs(tuple(pairs), tuple(unpaired))
+
+
+def one_file_per_shot(camera: CameraPhotos, prefer: Literal["jpeg", "raw"]) -> tuple[CameraPhotos, list[Unpaired]]:
+    """Return the camera without the RAW files of shots stored as JPEG or HEIC, too, or without the latter."""
+    passed: dict[str, Unpaired] = {}
+    for photos in _Names.of(camera).by_key.values():
+        kinds = {_is_raw(photo): photo for photo in photos}
+        if len(photos) == len(kinds) == 2 and Path(kinds[False].file).suffix.lower() in _OF_CAMERAS:
+            taken, other = kinds[prefer == "raw"], kinds[prefer != "raw"]
+            passed[other.file] = Unpaired(
+                other.file, f"the same shot as {taken.file}, which is taken (--prefer {prefer})"
+            )
+    left = tuple(photo for photo in camera.photos if photo.file not in passed)
+    return replace(camera, photos=left), [*passed.values()]
+
+
+def by_template(camera: CameraPhotos, template: str) -> tuple[CameraPhotos, list[Unpaired]]:
+    """Return the camera with photos named by what stands for * in a template such as "*_LR4", and those unlike it.
+
+    Raises:
+        UsageError: the template has not one *.
+    """
+    before, star, after = (unicodedata.normalize("NFC", part) for part in template.partition("*"))
+    if not star or "*" in after or "/" in template:
+        raise UsageError(f"name template '{template}' must hold one * for the scene's name, such as '*_LR4'")
+    named: list[ListedPhoto] = []
+    unlike: list[Unpaired] = []
+    for photo in camera.photos:
+        stem = photo.stem
+        if len(stem) > len(before + after) and stem.startswith(before) and stem.endswith(after):
+            folder = photo.key.removesuffix(stem)
+            named.append(replace(photo, key=folder + stem[len(before) : len(stem) - len(after)]))
+        else:
+            unlike.append(Unpaired(photo.file, f"its name is not like '{template}'"))
+    return replace(camera, photos=tuple(named)), unlike
+
+
+def _is_raw(photo: ListedPhoto) -> bool:
+    return Path(photo.file).suffix.lower() in RAW_SUFFIXES
 
 
 def namesakes(camera: CameraPhotos) -> dict[str, Unpaired]:

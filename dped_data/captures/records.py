@@ -63,6 +63,6 @@ class Pairing:
 
     captures: tuple[Capture, ...]
     unpaired: tuple[Unpaired, ...]
-    method: Literal["name", "time"]
+    method: Literal["name", "time", "list"]
     clock: ClockFit | None
     notes: tuple[str, ...] = ()

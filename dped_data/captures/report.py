@@ -35,7 +35,7 @@ def pairing_table(pairing: Pairing, splits: Sequence[Split], rows: int = _ROWS) 
     return "\n".join(lines)
 
 
-_METHODS = {"name": "name", "time": "capture time"}
+_METHODS = {"name": "name", "time": "capture time", "list": "the list given"}
 
 
 def clock_text(clock: ClockFit) -> str:

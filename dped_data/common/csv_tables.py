@@ -24,11 +24,11 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return "".join(csv_line(row) for row in (header, *rows))
 
 
-def csv_line(cells: Iterable[object], *, escaped: bool = True) -> str:
-    """Return one row as text; not `escaped`: to go on in a table of an earlier version."""
+def csv_line(cells: Iterable[object], *, escaped: bool = True, separator: str = ",") -> str:
+    """Return one row as text; not `escaped`, with another separator: to go on in a table of another program."""
     text = io.StringIO(newline="")
     row = [_escape(cell) if escaped else cell for cell in cells]
-    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(row)
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n", delimiter=separator).writerow(row)
     return text.getvalue()
 
 
@@ -48,6 +48,12 @@ def is_escaped(text: str) -> bool:
     return not text or text.removeprefix(MARK).startswith('"')
 
 
+def separator_of(text: str) -> str:
+    """Return what stands between the cells of a table, by its first line: spreadsheets write ; or tabs, too."""
+    first = (text.splitlines() or [""])[0]
+    return max((",", ";", "\t"), key=first.count)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table that is being read: the columns of its header, and its rows, each with the line on which it ends."""
@@ -56,7 +62,7 @@ class Table:
     rows: Iterator[tuple[int, Mapping[str, str | None]]]
 
 
-def read_table(text: str, *, strict: bool = True) -> Table:
+def read_table(text: str, *, strict: bool = True, separator: str = ",") -> Table:
     """Return a table that `csv_text` or an earlier version wrote; rows are read as they are asked for.
 
     A row that is too short has None in its last cells; what is too much in a row is left out.
@@ -65,7 +71,7 @@ def read_table(text: str, *, strict: bool = True) -> Table:
         ValueError: no table, also while rows are read; the message names the line. `strict` is for tables that appear
             whole or not at all.
     """
-    reader = csv.reader(io.StringIO(text.removeprefix(MARK), newline=""), strict=strict)
+    reader = csv.reader(io.StringIO(text.removeprefix(MARK), newline=""), strict=strict, delimiter=separator)
     escaped = is_escaped(text)
     columns = tuple(_read_cell(cell, escaped) for cell in _next(reader) or ())
     if len(columns) != len({*columns}):

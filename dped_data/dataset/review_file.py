@@ -7,12 +7,13 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dped_data.common.csv_tables import MARK, csv_line, is_escaped, read_table
+from dped_data.common.csv_tables import MARK, csv_line, is_escaped, read_table, separator_of
 from dped_data.common.files import sync_folder
 from dped_data.common.foreign_files import read_limited
 from dped_data.common.names import path_inside, shown
@@ -22,6 +23,7 @@ Verdict = Literal["accept", "reject", "clear"]
 VERDICTS: tuple[Verdict, ...] = ("accept", "reject", "clear")
 COLUMNS = ("time", "capture_id", "verdict", "note")
 MAX_NOTE = 2000
+_IDS_SHOWN = 5
 _MOST_BYTES = 2**26
 """Ours: of a review; some 30,000 decisions with the longest notes."""
 
@@ -52,6 +54,27 @@ def read_review(path: Path) -> frozenset[str]:
     return frozenset(name for name, decision in latest(read_decisions(path)).items() if decision.verdict == "reject")
 
 
+def check_ids(path: Path, rejected: Collection[str], known: Collection[str]) -> None:
+    """Raise InputError for captures that a review rejects and that are not `known`: it would have no effect on them.
+
+    Spreadsheets turn 002 into 2.
+    """
+    strange = sorted({*rejected} - {*known})
+    if strange:
+        near = next((name for name in sorted(known) if _bare(name) == _bare(strange[0])), None)
+        meant = f"; is {shown(near)} meant, which a spreadsheet has changed? " if near else ". "
+        raise InputError(
+            f"{path}: {len(strange)} of {len(rejected)} rejected captures do not exist: "
+            f"{', '.join(map(shown, strange[:_IDS_SHOWN]))}{', ...' if len(strange) > _IDS_SHOWN else ''}{meant}"
+            "Correct the capture_id there, or take the line out"
+        )
+
+
+def _bare(name: str) -> str:
+    """Return an id without what spreadsheets change: leading zeros, spaces around, the form of its letters."""
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", unicodedata.normalize("NFC", name).strip()).casefold()
+
+
 def read_decisions(path: Path) -> list[Decision]:
     """Return all decisions in the order in which they were made; InputError as in `read_review`.
 
@@ -60,7 +83,7 @@ def read_decisions(path: Path) -> list[Decision]:
     """
     try:
         text = read_limited(path, _MOST_BYTES).decode()
-        table = read_table(text, strict=False)
+        table = read_table(text, strict=False, separator=separator_of(text))
         rows = [*table.rows]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; dped inspect-pairs --review writes it") from None
@@ -118,7 +141,7 @@ def append_decision(path: Path, decision: Decision) -> None:
         if whole != before:
             os.ftruncate(descriptor, len(whole.encode("utf-8", "surrogateescape")))
         fields = (decision.time, decision.capture_id, decision.verdict, one_line(decision.note))
-        line = csv_line(fields, escaped=is_escaped(whole))
+        line = csv_line(fields, escaped=is_escaped(whole), separator=separator_of(whole))
         head = "" if whole.endswith("\n") else "\n" if whole else csv_line(COLUMNS)
         data = (head + line).encode()
         if os.write(descriptor, data) < len(data):
@@ -142,7 +165,7 @@ def _check_review(path: Path, descriptor: int) -> None:
 def _without_cut_off(text: str) -> str:
     """Return a review without the line that a crash cut off."""
     try:
-        rows = [*read_table(text, strict=False).rows]
+        rows = [*read_table(text, strict=False, separator=separator_of(text)).rows]
     except ValueError:
         return text
     if not rows:

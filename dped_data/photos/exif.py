@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from PIL import ExifTags, Image, PngImagePlugin
 
@@ -17,6 +19,33 @@ _LARGEST_BLOCK = 2**24
 """Ours: a PNG of 250 megapixels has 183,000 chunks at most of the size that libpng makes; no camera writes 16 MB."""
 _YEARS = range(1900, 9999)
 """What a clock may say; the calendar ends with 9999, and a time that lies there could not be moved to another zone."""
+_TIMES = (
+    (ExifTags.Base.DateTimeOriginal, ExifTags.Base.SubsecTimeOriginal, ExifTags.Base.OffsetTimeOriginal),
+    (ExifTags.Base.DateTimeDigitized, ExifTags.Base.SubsecTimeDigitized, ExifTags.Base.OffsetTimeDigitized),
+    (ExifTags.Base.DateTime, ExifTags.Base.SubsecTime, ExifTags.Base.OffsetTime),
+)
+"""Date, fraction and zone, which belong together (EXIF 2.32, section 4.6.5); the first are believed first."""
+_TIME_TAGS = tuple(tag for tags in _TIMES for tag in tags)
+_DATE = re.compile(
+    r"([0-9]{4})[:/-] ?([0-9]{1,2})[:/-] ?([0-9]{1,2})[ T] ?([0-9]{1,2}): ?([0-9]{1,2}): ?([0-9]{1,2})"
+    r"(?:[.,](?P<fraction>[0-9]+))? ?(?P<zone>[Zz]|[+-][0-9:]+)?"
+)
+_ZONE = re.compile(r"(?P<sign>[+-])(?P<hours>[0-9]{1,2}):?(?P<minutes>[0-5][0-9])?")
+_LARGEST_OFFSET_S = 14 * 3600.0
+
+
+class CaptureTime(NamedTuple):
+    """What a photo's EXIF data say of when it was taken.
+
+    Attributes:
+        time_s: seconds since 1970 by the camera's clock, as if that showed UTC; None if not stated.
+        has_subseconds: whether it is finer than a second.
+        utc_offset_s: how far the clock was ahead of UTC, None if not stated.
+    """
+
+    time_s: float | None
+    has_subseconds: bool
+    utc_offset_s: float | None
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
@@ -57,30 +86,50 @@ def orientation_of(exif: Image.Exif) -> int:
     return 1
 
 
-def capture_time(exif: Image.Exif) -> tuple[float | None, bool]:
-    """Return (seconds since 1970 or None, whether sub-seconds were given) from DateTimeOriginal, else DateTime.
+def capture_time(exif: Image.Exif) -> CaptureTime:
+    """Return when a photo was taken: DateTimeOriginal, else DateTimeDigitized, else DateTime.
 
-    None for years that no clock means. Sub-seconds never make it the next second, however many digits they have.
+    What is blank, zeros or no date of a clock counts as absent. Dates may have fractions, a "T" and a zone in them, as
+    programs write them; the camera's tags for fraction and zone come first. Sub-seconds never make it the next second,
+    however many digits they have.
     """
-    text = subseconds = None
+    values: dict[int, object] = {}
     with suppress(PhotoError), decoding("", "damaged EXIF block"):
+        values |= {tag: exif.get(tag) for tag in _TIME_TAGS}
         details = exif.get_ifd(ExifTags.IFD.Exif)
-        text = details.get(ExifTags.Base.DateTimeOriginal)
-        subseconds = details.get(ExifTags.Base.SubsecTimeOriginal)
-        if not text:
-            text, subseconds = exif.get(ExifTags.Base.DateTime), details.get(ExifTags.Base.SubsecTime)
+        values |= {tag: details[tag] for tag in _TIME_TAGS if tag in details}
+    for tags in _TIMES:
+        date, fraction, zone = (_text(values.get(tag)) for tag in tags)
+        if (found := _DATE.fullmatch(date)) and (seconds := _seconds(found)) is not None:
+            digits = fraction if fraction.isascii() and fraction.isdigit() else found["fraction"] or ""
+            if digits:
+                last = math.nextafter(seconds + 1, seconds) - 1e-6  # in the second also when rounded to microseconds
+                seconds = min(seconds + float(f"0.{digits}"), last)
+            return CaptureTime(seconds, bool(digits), _utc_offset(zone or found["zone"] or ""))
+    return CaptureTime(None, False, None)
+
+
+def _text(value: object) -> str:
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
+    return text.strip("\0 ")
+
+
+def _seconds(date: re.Match[str]) -> float | None:
     try:
-        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None, False
-    if moment.year not in _YEARS:
-        return None, False
-    seconds = moment.timestamp()
-    digits = str(subseconds or "").strip("\0 ")
-    if not (digits.isascii() and digits.isdigit()):
-        return seconds, False
-    last = math.nextafter(seconds + 1, seconds) - 1e-6  # in the second also when rounded to microseconds
-    return min(seconds + float(f"0.{digits}"), last), True
+        moment = datetime(*(int(part) for part in date.groups()[:6]), tzinfo=UTC)  # type: ignore[misc,arg-type]
+    except ValueError:  # zeros, the 31st of February
+        return None
+    return moment.timestamp() if moment.year in _YEARS else None
+
+
+def _utc_offset(zone: str) -> float | None:
+    if zone in ("Z", "z"):
+        return 0.0
+    found = _ZONE.fullmatch(zone)
+    if found is None:
+        return None
+    offset = 3600.0 * int(found["hours"]) + 60.0 * int(found["minutes"] or 0)
+    return (-offset if found["sign"] == "-" else offset) if offset <= _LARGEST_OFFSET_S else None
 
 
 def exif_with_time(time_s: float) -> bytes:

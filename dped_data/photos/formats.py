@@ -19,9 +19,11 @@ class PhotoHeader:
         width_px, height_px: size when upright.
         time_s: capture time by the camera's clock, seconds since 1970 without a time zone; None if not stated.
         has_subseconds: whether the time is finer than a second.
+        utc_offset_s: how far the camera's clock was ahead of UTC, seconds; None if not stated.
     """
 
     width_px: int
     height_px: int
     time_s: float | None
     has_subseconds: bool
+    utc_offset_s: float | None = None

@@ -59,8 +59,7 @@ def read_header(path: Path) -> PhotoHeader:
         # Pillow reports the size of an oriented TIFF upright, that of any other format as stored.
         if not isinstance(image, TiffImagePlugin.TiffImageFile) and orientation_of(exif) >= 5:
             width, height = height, width
-        time_s, has_subseconds = capture_time(exif)
-        return PhotoHeader(width, height, time_s, has_subseconds)
+        return PhotoHeader(width, height, *capture_time(exif))
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dped_data.captures.listing import ListedPhoto, fault_of_name, list_folder, shown_name
+from dped_data.captures.listing import ListedPhoto, fault_of_name, is_foreign_folder, list_folder, shown_name
 from dped_data.common.files import atomic_write_text, write_bytes, written_state
 from dped_data.common.folder_lock import held
 from dped_data.common.ownership import put, remove, remove_recorded, temporary_folder
@@ -142,7 +142,11 @@ def creation_text(made: StudyCreation) -> str:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and not is_foreign_folder(path.name)
+    )
 
 
 def _photos_by_stem(folder: Path) -> dict[str, ListedPhoto]:

@@ -279,6 +279,25 @@ def test_a_reviewed_capture_is_left_out_and_comes_back_without_aligning_again(
     build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1, review=review)
     build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
     assert content(tmp_path / "pocket") == before
+    review.write_text("time;capture_id;verdict;note\n;1;reject;blurred\n")  # as a spreadsheet leaves it
+    with pytest.raises(InputError, match="1 of 1 rejected captures do not exist: '1'; is '001' meant"):
+        build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1, review=review)
+    assert content(tmp_path / "pocket") == before
+
+
+def test_a_list_of_pairs_that_names_say_as_well_gives_the_same_dataset(
+    rig: tuple[Path, Path],
+    settings: BuildSettings,
+    built: BuildReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "pocket")
+    before = content(tmp_path / "pocket")
+    monkeypatch.setattr("dped_data.build.align_capture", None)  # aligning would fail
+    report = build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1, pairs=built.folder / "captures.csv")
+    assert report.reused == len(report.rows) == len(built.rows)
+    assert content(tmp_path / "pocket") == before
 
 
 def test_whole_aligned_photos_show_what_the_phone_saw(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from camera_clocks import moments, shoot
 from photo_files import png_header
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dped_data.captures.find import find_captures
 from dped_data.captures.records import ClockFit, Pairing
 from dped_data.captures.report import clock_text, pairing_table
 from dped_data.captures.split import assign_splits
-from dped_data.errors import InputError
+from dped_data.errors import InputError, UsageError
 from dped_data.photos.exif import exif_with_time
 from dped_data.settings import PairingSettings, SplitSettings
 
@@ -25,12 +25,16 @@ BY_TIME = PairingSettings(pairing="time")
 BY_NAME = PairingSettings(pairing="name")
 
 
-def write(folder: Path, name: str, time_s: float | None = None) -> None:
+def write(folder: Path, name: str, time_s: float | None = None, zone: str = "") -> None:
     """Write a tiny photo with a capture time; another suffix than .jpg or .png gets a file that nobody decodes."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".tif", ".tiff"):
-        exif = b"" if time_s is None else exif_with_time(time_s)
+        exif = Image.Exif()
+        if time_s is not None:
+            exif.load(exif_with_time(time_s))
+        if zone:
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.OffsetTimeOriginal] = zone
         Image.new("RGB", (8, 6)).save(path, exif=exif)
     else:
         path.write_bytes(b"not decoded here")
@@ -84,14 +88,54 @@ def test_nested_folders_pair_by_path_then_by_unique_stem(tmp_path: Path) -> None
 
 
 def test_two_photos_with_one_name_are_ambiguous_and_never_guessed(tmp_path: Path) -> None:
-    captures = rig(tmp_path, ["1.jpg", "1.png", "2.jpg", "3.jpg"], ["1.jpg", "2.jpg", "2.CR2", "3.jpg"])
+    captures = rig(tmp_path, ["1.jpg", "1.png", "2.jpg", "3.jpg"], ["1.jpg", "2.jpg", "2.tif", "3.jpg"])
     pairing = find_captures(captures, "sony", "canon", AUTO)
     assert pairs(pairing) == {"sony/3.jpg": "canon/3.jpg"}
     assert set(reasons(pairing)) == {
-        "sony/1.jpg", "sony/1.png", "sony/2.jpg", "canon/1.jpg", "canon/2.jpg", "canon/2.CR2",
+        "sony/1.jpg", "sony/1.png", "sony/2.jpg", "canon/1.jpg", "canon/2.jpg", "canon/2.tif",
     }  # fmt: skip
     assert reasons(pairing)["sony/1.png"] == "ambiguous: sony/1.jpg, sony/1.png have the same name; keep one of them"
-    assert reasons(pairing)["sony/2.jpg"] == "ambiguous: canon/2.CR2, canon/2.jpg have the same name; keep one of them"
+    assert reasons(pairing)["sony/2.jpg"] == "ambiguous: canon/2.jpg, canon/2.tif have the same name; keep one of them"
+
+
+def test_of_a_shot_with_raw_and_jpeg_one_file_is_taken(tmp_path: Path) -> None:
+    captures = rig(
+        tmp_path,
+        ["1.jpg", "2.HEIC", "2.dng", "3.jpg", "4.jpg"],
+        ["1.CR2", "1.JPG", "2.jpg", "3.CR2", "4.png", "4.CR2"],
+    )
+    pairing = find_captures(captures, "sony", "canon", AUTO)
+    assert pairs(pairing) == {
+        "sony/1.jpg": "canon/1.JPG", "sony/2.HEIC": "canon/2.jpg", "sony/3.jpg": "canon/3.CR2",
+    }  # fmt: skip
+    assert reasons(pairing)["canon/1.CR2"] == "the same shot as canon/1.JPG, which is taken (--prefer jpeg)"
+    assert reasons(pairing)["sony/2.dng"] == "the same shot as sony/2.HEIC, which is taken (--prefer jpeg)"
+    assert reasons(pairing)["canon/4.png"].startswith("ambiguous: ")  # somebody's development
+    assert pairing.notes == (
+        "sony: the JPEG is taken of 1 shots that have a RAW file, too (--prefer)",
+        "canon: the JPEG is taken of 1 shots that have a RAW file, too (--prefer)",
+    )
+    raw = find_captures(captures, "sony", "canon", PairingSettings(prefer="raw"))
+    assert pairs(raw) == {"sony/1.jpg": "canon/1.CR2", "sony/2.dng": "canon/2.jpg", "sony/3.jpg": "canon/3.CR2"}
+
+
+def test_name_templates_pair_sets_whose_names_differ_around_the_scene(tmp_path: Path) -> None:
+    captures = rig(tmp_path, ["a_LR4.png", "x/b_LR4.png", "_LR4.png", "c.png"], ["a_HR.png", "x/b_HR.png", "c_HR.png"])
+    settings = PairingSettings(phone_name="*_LR4", dslr_name="*_HR", pairing="name")
+    pairing = find_captures(captures, "sony", "canon", settings)
+    assert pairs(pairing) == {"sony/a_LR4.png": "canon/a_HR.png", "sony/x/b_LR4.png": "canon/x/b_HR.png"}
+    assert [capture.capture_id for capture in pairing.captures] == ["a", "x/b"]
+    assert reasons(pairing) == {
+        "sony/_LR4.png": "its name is not like '*_LR4'",
+        "sony/c.png": "its name is not like '*_LR4'",
+        "canon/c_HR.png": "no photo of sony has the name 'c'",
+    }
+    letters = rig(tmp_path / "letters", ["img_1.jpg", "img_2.jpg"], ["IMG_1.jpg", "IMG_2.jpg"])
+    settings = PairingSettings(phone_name="img_*", dslr_name="IMG_*")
+    assert len(find_captures(letters, "sony", "canon", settings).captures) == 2
+    for template in ("LR4", "*_*", "x/*"):
+        with pytest.raises(UsageError, match="must hold one \\* for the scene's name"):
+            find_captures(captures, "sony", "canon", PairingSettings(phone_name=template))
 
 
 def test_one_stem_in_two_nested_folders_is_ambiguous(tmp_path: Path) -> None:
@@ -121,6 +165,35 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path: Path) ->
     assert pairing.notes == (
         "sony: 6 files that are no photos were ignored (1 .db, 1 .txt, 1 .xmp, 1 no suffix, 2 hidden)",
     )
+
+
+def test_folders_of_systems_hold_no_photos(tmp_path: Path) -> None:
+    junk = [
+        "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "#recycle/2.jpg",
+        "x/lost+found/3.jpg",
+        "__MACOSX/._1.jpg",
+        "Thumbs.db",
+    ]
+    captures = rig(tmp_path, ["1.jpg", "x/2.jpg", *junk], ["1.jpg", "x/2.jpg", "$RECYCLE.BIN/3.jpg"])
+    pairing = find_captures(captures, "sony", "canon", AUTO)
+    assert [capture.capture_id for capture in pairing.captures] == ["1", "x/2"]
+    assert pairing.unpaired == ()
+    assert pairing.notes == (
+        "sony: 5 files that are no photos were ignored (1 #recycle, 1 .db, 1 @eaDir, 1 __MACOSX, 1 lost+found)",
+        "canon: 1 file that is no photo was ignored (1 $RECYCLE.BIN)",
+    )
+
+
+def test_names_that_look_alike_in_unicode_pair_across_cameras_and_never_within_one(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    captures = rig(tmp_path, [composed, "1.jpg"], [decomposed, "1.jpg"])
+    assert pairs(find_captures(captures, "sony", "canon", AUTO))[f"sony/{composed}"] == f"canon/{decomposed}"
+    write(captures / "sony", decomposed)
+    pairing = find_captures(captures, "sony", "canon", BY_NAME)
+    assert pairs(pairing) == {"sony/1.jpg": "canon/1.jpg"}
+    assert {*reasons(pairing)} == {f"sony/{composed}", f"sony/{decomposed}", f"canon/{decomposed}"}
+    assert all(reason.startswith("ambiguous: ") for reason in reasons(pairing).values())
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
@@ -199,26 +272,128 @@ def test_a_copy_of_a_photo_makes_its_capture_ambiguous(tmp_path: Path) -> None:
 
 def test_ninety_per_cent_of_equal_names_decide(tmp_path: Path) -> None:
     truth = timed_rig(tmp_path, lost=0.0)
-    by_time = list(truth.items())
-    for index, (phone, dslr) in enumerate(by_time[:36]):  # equal names, but crossed: the names say otherwise
+    for index, (phone, dslr) in enumerate([*truth.items()][:36]):
         (tmp_path / phone).rename(tmp_path / "sony" / f"N{index}.jpg")
-        (tmp_path / dslr).rename(tmp_path / "canon" / f"N{(index + 1) % 36}.jpg")
+        (tmp_path / dslr).rename(tmp_path / "canon" / f"N{index}.jpg")
     pairing = find_captures(tmp_path, "sony", "canon", AUTO)
     assert pairing.method == "name"
-    assert pairs(pairing)["sony/N4.jpg"] == "canon/N4.jpg"
+    assert len(pairing.captures) == 36
     (tmp_path / "canon" / "N0.jpg").rename(tmp_path / "canon" / "renamed.jpg")
     assert find_captures(tmp_path, "sony", "canon", AUTO).method == "time"
 
 
-def test_equal_names_that_the_times_contradict_are_noted(tmp_path: Path) -> None:
+def numbered_alike(tmp_path: Path, count: int, missed: int) -> dict[str, str]:
+    """Write a shoot whose cameras both count IMG_0001, ..., the phone without shot `missed`; return the true pairs."""
+    rng = np.random.default_rng(count)
+    shots = shoot(rng, moments(rng, count, "steady"), offset_s=2.0, drift=2e-5, subseconds=(False, False))
+    kept = [i for i in range(count) if i != missed]
+    for number, i in enumerate(kept, 1):
+        write(tmp_path / "sony", f"IMG_{number:04d}.jpg", shots.phone_s[i])
+    for i in range(count):
+        write(tmp_path / "canon", f"IMG_{i + 1:04d}.jpg", shots.dslr_s[i])
+    return {f"sony/IMG_{number:04d}.jpg": f"canon/IMG_{i + 1:04d}.jpg" for number, i in enumerate(kept, 1)}
+
+
+@pytest.mark.parametrize("missed", [0, 17])
+def test_names_of_cameras_that_count_alike_are_not_believed_against_the_times(tmp_path: Path, missed: int) -> None:
+    truth = numbered_alike(tmp_path, 40, missed)
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert pairing.method == "time"
+    assert pairs(pairing) == truth
+    assert "prove another pairing" in pairing.notes[0]
+    insisted = find_captures(tmp_path, "sony", "canon", BY_NAME)
+    assert pairs(insisted) == {name: name.replace("sony", "canon") for name in truth}
+    assert "use --pairing time" in insisted.notes[0]
+
+
+def test_a_few_names_that_the_times_contradict_are_rows_with_the_reason(tmp_path: Path) -> None:
+    truth = numbered_alike(tmp_path, 40, 37)
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert pairing.method == "name"
+    assert pairs(pairing) == {phone: dslr for phone, dslr in truth.items() if phone.endswith(dslr[-8:])}
+    for name in ("IMG_0038.jpg", "IMG_0039.jpg"):
+        assert reasons(pairing)[f"sony/{name}"].startswith(
+            f"its name is that of canon/{name}, but their times contradict"
+        )
+        assert reasons(pairing)[f"canon/{name}"].startswith(
+            f"its name is that of sony/{name}, but their times contradict"
+        )
+
+
+def test_names_against_times_that_prove_nothing_stop_with_both_options(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for index, (phone_s, dslr_s) in enumerate(zip(rng.uniform(0, 1e6, 30), rng.uniform(0, 1e6, 30), strict=True)):
         write(tmp_path / "sony", f"IMG_{index}.jpg", 1.5e9 + phone_s)
         write(tmp_path / "canon", f"IMG_{index}.jpg", 1.5e9 + dslr_s)
-    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    with pytest.raises(
+        InputError, match="names and capture times contradict.*--pairing name .*--pairing time"
+    ) as error:
+        find_captures(tmp_path, "sony", "canon", AUTO)
+    assert "\n" not in str(error.value)
+    pairing = find_captures(tmp_path, "sony", "canon", BY_NAME)
     assert len(pairing.captures) == 30
-    assert len(pairing.notes) == 1
     assert "use --pairing time" in pairing.notes[0]
+
+
+def sessions_rig(tmp_path: Path, odd_s: Mapping[int, float], odd_camera: str = "sony") -> Pairing:
+    """Write 40 named captures in four sessions, those of `odd_s` by another clock of one camera; pair them."""
+    rng = np.random.default_rng(7)
+    true_s = 1.7e9 + np.cumsum(rng.uniform(5, 60, 40)) + np.repeat(np.arange(4), 10) * 7200.0
+    for index, moment in enumerate(true_s.tolist()):
+        for camera, lead in (("sony", 0.0), ("canon", 100.0)):
+            odd = odd_s.get(index, 0.0) if camera == odd_camera else 0.0
+            write(tmp_path / camera, f"{index:02d}.jpg", moment + lead + odd)
+    return find_captures(tmp_path, "sony", "canon", AUTO)
+
+
+@pytest.mark.parametrize("camera", ["sony", "canon"])
+@pytest.mark.parametrize("which", [(12,), range(20, 40), range(15), (0,), (39,)])
+def test_a_clock_that_was_reset_upsets_neither_pairs_nor_split(
+    tmp_path: Path, camera: str, which: Sequence[int]
+) -> None:
+    sound = sessions_rig(tmp_path / "sound", {})
+    upset = sessions_rig(tmp_path / "upset", dict.fromkeys(which, -7.5e8), camera)
+    assert pairs(upset) == pairs(sound)
+    assert not sound.notes and "sessions go by the clock that went on" in upset.notes[0]
+    assert assign_splits(upset.captures, SplitSettings()) == assign_splits(sound.captures, SplitSettings())
+
+
+@pytest.mark.parametrize("camera", ["sony", "canon"])
+def test_a_clock_that_was_reset_half_way_is_a_segment_of_its_own(tmp_path: Path, camera: str) -> None:
+    rng = np.random.default_rng(11)
+    true_s = 1.7e9 + np.cumsum(rng.uniform(5, 60, 50)) + np.repeat(np.arange(5), 10) * 7200.0
+    for index, moment in enumerate(true_s.tolist()):
+        for name, lead in (("sony", 0.0), ("canon", 100.0)):
+            write(tmp_path / name, f"{name}{index:02d}.jpg", moment + lead - 7.5e8 * (camera == name and index >= 26))
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert pairs(pairing) == {f"sony/sony{i:02d}.jpg": f"canon/canon{i:02d}.jpg" for i in range(50)}
+    assert [c.time_s for c in pairing.captures] == pytest.approx(true_s.tolist(), abs=1.0)
+
+
+def test_an_absurd_date_that_nothing_confirms_is_no_date(tmp_path: Path) -> None:
+    for index in range(40):
+        write(tmp_path / "sony", f"{index:02d}.jpg", 9.5e8 if index == 20 else 1.7e9 + 60 * index)
+        write(tmp_path / "canon", f"{index:02d}.jpg")
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert [c.capture_id for c in pairing.captures if c.time_s is None] == ["20"]
+    assert pairing.notes == (
+        "1 capture times lie years from the others and are not used (first: sony/20.jpg): a reset clock?",
+    )
+
+
+def test_a_phone_that_crosses_time_zones_keeps_one_clock(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    true_s = 1.7e9 + np.cumsum(rng.uniform(5, 60, 40))
+    for index, moment in enumerate(true_s.tolist()):
+        zone_h = 2 if index < 25 else 3
+        write(tmp_path / "sony", f"a{index:02d}.jpg", moment + 3600 * zone_h, f"+0{zone_h}:00")
+        write(tmp_path / "canon", f"b{index:02d}.jpg", moment + 77)
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert pairs(pairing) == {f"sony/a{i:02d}.jpg": f"canon/b{i:02d}.jpg" for i in range(40)}
+    write(tmp_path / "sony", "a30.jpg", true_s[30] + 3 * 3600)
+    pairing = find_captures(tmp_path, "sony", "canon", AUTO)
+    assert len(pairing.captures) == 39
+    assert reasons(pairing)["sony/a30.jpg"].startswith("its capture time states no time zone")
 
 
 def test_too_few_times_tell_the_cure(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dped_data.dataset.review_file import Decision, append_decision, read_decisions, read_review
+from dped_data.dataset.review_file import Decision, append_decision, check_ids, read_decisions, read_review
 from dped_data.errors import InputError
 
 
@@ -90,3 +90,34 @@ def test_what_is_no_review_is_not_added_to(tmp_path: Path, content: bytes) -> No
     with pytest.raises(InputError, match="is a link"):
         append_decision(link, decision)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_review_that_a_spreadsheet_wrote_is_read_and_gone_on_with(tmp_path: Path, separator: str, mark: str) -> None:
+    path = tmp_path / "review.csv"
+    rows = [
+        ["time", "capture_id", "verdict", "note"],
+        ["", "002", "reject", "soft, and dark"],
+        ["", "003", "accept", ""],
+    ]
+    cells = [[f'"{cell}"' if separator in cell else cell for cell in row] for row in rows]
+    path.write_bytes((mark + "".join(f"{separator.join(row)}\r\n" for row in cells)).encode())
+    assert read_review(path) == {"002"}
+    decide(path, "003", "reject", "a; b, c")
+    assert read_review(path) == {"002", "003"}
+    assert [d.note for d in read_decisions(path)] == ["soft, and dark", "", "a; b, c"]
+
+
+def test_rejections_without_effect_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "review.csv"
+    check_ids(path, {"002"}, {"001", "002"})
+    check_ids(path, set(), {"001"})
+    with pytest.raises(
+        InputError, match=r"review.csv: 1 of 2 rejected captures do not exist: '2'; is '002' meant, which"
+    ):
+        check_ids(path, {"2", "001"}, {"001", "002", "003"})
+    with pytest.raises(InputError, match=r"do not exist: 'img_7'; is 'IMG_0007' meant"):
+        check_ids(path, {"img_7"}, {"IMG_0007"})
+    with pytest.raises(InputError, match="1 of 1 rejected captures do not exist: 'x'. Correct the capture_id there"):
+        check_ids(path, {"x"}, {"001"})
