@@ -94,7 +94,7 @@ def _decode_small(path: Path, longest_px: int) -> NDArray[np.uint8]:
             return read_photo(path)
         orientation = orientation_of(read_exif(image))
         width, height = (longest_px * side // max(image.size) for side in image.size)
-    return _upright(decode_jpeg(data, path.name, (width, height)), orientation)
+    return _upright(decode_jpeg(data, path.name, least_wh=(width, height)), orientation)
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

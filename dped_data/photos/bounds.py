@@ -7,7 +7,7 @@ import io
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from dped_data.errors import PhotoError
-from dped_data.photos.jpeg_segments import SCAN, jpeg_segments
+from dped_data.photos.jpeg_segments import SCAN, is_frame, jpeg_segments
 
 MAX_PIXELS = 250_000_000
 """Ours: above the 200-megapixel sensors of today's phones, and 750 MB decoded; a larger header is refused unread."""
@@ -150,7 +150,7 @@ def check_scans(name: str, data: bytes) -> None:
     is_progressive, components = False, 0
     for segment in jpeg_segments(data):
         payload = data[segment.start + 2 : segment.start + 10]
-        if _is_frame(segment.marker) and len(payload) > 5:
+        if is_frame(segment.marker) and len(payload) > 5:
             is_progressive, components = segment.marker & 0x03 == 2, payload[5]
         elif segment.marker == SCAN:
             scans += 1
@@ -158,8 +158,3 @@ def check_scans(name: str, data: bytes) -> None:
                 raise PhotoError(name, f"more than {MOST_SCANS} scans")
             if not is_progressive and payload[:1] == bytes((components,)):
                 return
-
-
-def _is_frame(marker: int) -> bool:
-    """Whether a marker begins a frame (SOF0 to SOF15; DHT, JPG and DAC lie between them)."""
-    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)

@@ -33,6 +33,7 @@ from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import capture_time, orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
 from dped_data.photos.formats import HEIF_SUFFIXES, RAW_SUFFIXES, PhotoHeader
+from dped_data.photos.jpeg_segments import has_zeroed_part, without_harmless_faults
 from dped_data.photos.raw import decode_raw, raw_header
 
 _FORMATS = ("JPEG", "PNG", "TIFF")
@@ -85,7 +86,7 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
         exif = read_exif(image)
         orientation = orientation_of(exif)
         profile = image.info.get("icc_profile")
-        if image.format == "JPEG" and image.mode in ("RGB", "L"):
+        if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             decoded = decode_jpeg(data, name)
             if orientation not in _TRANSPOSES and not profile and not is_adobe_rgb(exif):
                 return decoded  # most photos: nothing to convert, nothing to copy
@@ -136,31 +137,37 @@ def _is_heif(name: str) -> bool:
     return True
 
 
-def decode_jpeg(data: bytes, name: str, least_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Decode with libjpeg-turbo, (H, W, 3); truncation and damage are errors, stray bytes between markers are not.
+def decode_jpeg(
+    data: bytes, name: str, colours: str = "RGB", least_wh: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Decode with libjpeg-turbo, (H, W, 3); whatever it warns of is an error, but for `without_harmless_faults`.
 
     With `least_wh` the photo is decoded fast at 1/1 to 1/8 of its size, at least that large, and damage is passed over.
     """
     check_scans(name, data)
+    if not least_wh and has_zeroed_part(data):
+        raise PhotoError(name, "damaged JPEG (a part of it is all zeros)")
     with decoding(name, "damaged JPEG"):
         try:
             if least_wh:
                 small = {"min_width": least_wh[0], "min_height": least_wh[1], "fastdct": True, "fastupsample": True}
                 return simplejpeg.decode_jpeg(data, "RGB", strict=False, **small)
-            return simplejpeg.decode_jpeg(data, "RGB")
-        except ValueError as error:
-            text = str(error).lower()
-            if "premature end" in text:
-                raise PhotoError(name, "truncated JPEG") from None
-            if least_wh or "extraneous" not in text:
+            return simplejpeg.decode_jpeg(data, colours)
+        except ValueError:
+            if least_wh:
                 raise
-            return simplejpeg.decode_jpeg(data, "RGB", strict=False)
+        try:
+            return simplejpeg.decode_jpeg(without_harmless_faults(data), colours)
+        except ValueError as error:
+            if "premature end" in str(error).lower():
+                raise PhotoError(name, "truncated JPEG") from None
+            raise PhotoError(name, f"damaged JPEG ({error})") from None
 
 
 def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
     """Decode with Pillow to mode RGB, L or CMYK, 8 bits."""
-    if data.startswith(b"\xff\xd8"):
-        check_scans(name, data)
+    if data.startswith(b"\xff\xd8"):  # CMYK: decoded by Pillow, once it is known to be sound
+        decode_jpeg(data, name, "CMYK")
     check_all_chunks(name, data)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         check_strips(name, image, data)

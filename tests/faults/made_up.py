@@ -115,7 +115,7 @@ def made_up_shards() -> dict[str, Edit]:
         for name, value in (
             *(("capture", v) for v in (-1, 2, 2**31 - 1)),
             *(("window_capture", v) for v in (-1, 2, -(2**31))),
-            *(("window_reason", v) for v in (6, 255)),
+            *(("window_reason", v) for v in (len(WINDOW_REASONS), 255)),
             *(("phone_xy", v) for v in (-2, 60_000, 2**20, 2**31 - 1)),
             *(("window_xy", v) for v in (-(2**31), 2**30)),
             *(("phone_size_wh", v) for v in (-5, 1, 30_000, 2**20, 2**31 - 1)),

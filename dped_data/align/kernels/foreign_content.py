@@ -102,7 +102,7 @@ def _keep_foreign(phone, dslr, planes, foreign):  # type: ignore[no-untyped-def]
             _pad_plane(phone if side == 0 else dslr, planes[plane], rim, grey[side])
             inner = grey[side, rim : rim + size, rim : rim + size]
             noise[side] += _noise_variance(inner) * NOISE_LEFT / len(planes)
-            contrast[side] += _variance(inner)
+            contrast[side] += _plane_variance(inner)
             _smooth(grey[side], across, smooth[side])
         _add_moments(smooth[0], smooth[1], 1.0 / len(planes), columns, moments)
     gain = contrast[0] / contrast[1]
@@ -149,7 +149,7 @@ def _smooth(grey, across, smooth):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _variance(grey):  # type: ignore[no-untyped-def]
+def _plane_variance(grey):  # type: ignore[no-untyped-def]
     total, square = np.int64(0), np.int64(0)
     for j in range(grey.shape[0]):
         for i in range(grey.shape[1]):

@@ -41,7 +41,8 @@ def with_scans(data: bytes, count: int) -> bytes:
 def test_a_photo_of_too_many_scans_is_refused(tmp_path: Path) -> None:
     cmyk = io.BytesIO()
     Image.fromarray(smooth_photo()).convert("CMYK").save(cmyk, "JPEG", progressive=True)
-    assert decode_photo(with_scans(cmyk.getvalue(), bounds.MOST_SCANS), "a.jpg").shape == (48, 64, 3)
+    with pytest.raises(PhotoError, match="Inconsistent progression"):  # so many are looked at; these repeat one another
+        decode_photo(with_scans(cmyk.getvalue(), bounds.MOST_SCANS), "a.jpg")
     for data in (jpeg(progressive=True), cmyk.getvalue()):
         with pytest.raises(PhotoError, match="more than 50 scans"):
             decode_photo(with_scans(data, bounds.MOST_SCANS + 1), "a.jpg")

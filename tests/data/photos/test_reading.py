@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -141,6 +143,74 @@ def test_stray_bytes_between_markers_are_tolerated() -> None:
     data = buffer.getvalue()
     stray = data[:-2] + b"\0\0\0" + data[-2:]  # before the end-of-image marker, as some phones write it
     assert np.array_equal(decode_photo(stray, "a.jpg"), decode_photo(data, "a.jpg"))
+
+
+def camera_jpeg(**how: Any) -> bytes:
+    """A photo with texture everywhere, so that damage anywhere shows, as a JPEG file."""
+    noise = np.random.default_rng(1).integers(-30, 30, (300, 400, 3))
+    buffer = io.BytesIO()
+    Image.fromarray((smooth_photo(300, 400) + noise).clip(0, 255).astype(np.uint8)).save(buffer, **how)
+    return buffer.getvalue()
+
+
+JPEG_KINDS = {
+    "baseline": {"format": "JPEG", "quality": 92},
+    "restart": {"format": "JPEG", "quality": 92, "restart_marker_rows": 1},
+    "optimised": {"format": "JPEG", "quality": 92, "optimize": True},
+    "progressive": {"format": "JPEG", "quality": 92, "progressive": True},
+    "multi": {"format": "MPO", "quality": 92, "save_all": True, "append_images": [Image.new("RGB", (64, 48))]},
+}
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+@pytest.mark.parametrize("filling", ["zeroed", "overwritten"])
+def test_a_damaged_sector_is_never_taken_for_a_sound_photo(kind: str, filling: str) -> None:
+    data = camera_jpeg(**JPEG_KINDS[kind])
+    sound = decode_photo(data, "a.jpg")
+    first, rng, refused, wrong = data.index(b"\xff\xda") + 20, np.random.default_rng(2), 0, 0
+    last = data.index(b"\xff\xd9", first) - 512
+    for start in range((first // 512 + 1) * 512, last, 512):
+        sector = bytes(512) if filling == "zeroed" else rng.integers(0, 256, 512, np.uint8).tobytes()
+        try:
+            taken = decode_photo(data[:start] + sector + data[start + 512 :], "a.jpg")
+        except PhotoError:
+            refused += 1
+            continue
+        wrong += bool((np.abs(taken.astype(int) - sound).max(axis=-1) > 8).mean() > 0.01)
+    assert refused > 20 and not wrong
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+def test_what_is_wrong_with_a_jpeg_and_costs_no_pixel_is_tolerated(kind: str) -> None:
+    data = camera_jpeg(**JPEG_KINDS[kind])
+    sound = decode_photo(data, "a.jpg")
+    end = data.index(b"\xff\xd9", data.index(b"\xff\xda"))
+    harmless = {
+        "no end marker": data[:end],
+        "bytes behind the end": data[: end + 2] + b"trailing" * 99,
+        "zeros before the end": data[:end] + bytes(300) + data[end:],
+        "stray bytes before a header": data.replace(b"\xff\xdb", b"\1\2\3\xff\xdb", 1),
+    }
+    for fault, changed in harmless.items():
+        assert np.array_equal(decode_photo(changed, "a.jpg"), sound), fault
+    with pytest.raises(PhotoError, match="truncated"):
+        decode_photo(data[: end - 600], "a.jpg")
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_flat_photos_are_no_zeroed_ones(optimize: bool) -> None:
+    for mode, value in itertools.product(("RGB", "L"), (0, 128, 255)):
+        buffer = io.BytesIO()
+        Image.new(mode, (1500, 1000), (value,) * len(mode)).save(buffer, "JPEG", optimize=optimize)
+        assert np.unique(decode_photo(buffer.getvalue(), "flat.jpg")).tolist() == [value]
+
+
+@pytest.mark.realdata
+def test_sound_photos_of_cameras_are_read(shared_data: Path) -> None:
+    photos = [path for folder in ("photos", "city100", "realtruth") for path in (shared_data / folder).rglob("*.jpg")]
+    assert len(photos) > 30
+    for path in photos:
+        read_photo(path)
 
 
 def test_heic_photos_are_read_with_the_extra(tmp_path: Path) -> None:
