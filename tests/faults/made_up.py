@@ -13,6 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from dped_data.align.records import WINDOW_REASONS
+
 Edit = Callable[[h5py.File], None]
 BILLION = 10**9
 _COLUMNS = ("phone", "dslr", "phone_xy", "dslr_xy", "shift_px", "angle_deg", "ncc", "error_px", "capture", "flat")
