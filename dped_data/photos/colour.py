@@ -12,6 +12,9 @@ LUMA = np.array([0.299, 0.587, 0.114])
 _XYZ_FROM_ADOBE = np.array(  # Adobe RGB (1998) Color Image Encoding, section 4.3.5.3 (D65)
     [[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]]
 )
+_XYZ_FROM_P3 = np.array(  # SMPTE EG 432-1 primaries with D65, as Display P3 has them
+    [[0.486571, 0.265668, 0.198217], [0.228975, 0.691739, 0.079287], [0.0, 0.045113, 1.043944]]
+)
 _SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
 )
@@ -38,10 +41,22 @@ def linear_light(values: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert (H, W, 3) uint8 Adobe RGB (1998) to sRGB; colours outside sRGB are clipped."""
-    linear_of_code = ((np.arange(256) / 255.0) ** _ADOBE_GAMMA).astype(np.float32)
-    matrix = (_SRGB_FROM_XYZ @ _XYZ_FROM_ADOBE).astype(np.float32)
+    return _srgb_from(pixels, (np.arange(256) / 255.0) ** _ADOBE_GAMMA, _XYZ_FROM_ADOBE)
+
+
+def srgb_from_display_p3(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert (H, W, 3) uint8 Display P3 to sRGB; colours outside sRGB are clipped."""
+    return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_P3)
+
+
+def _srgb_from(
+    pixels: NDArray[np.uint8], linear: NDArray[np.float64], xyz_from_rgb: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """Convert by the linear light (256,) of the codes and the matrix of the primaries."""
+    linear_of_code = linear.astype(np.float32)
+    matrix = (_SRGB_FROM_XYZ @ xyz_from_rgb).astype(np.float32)
     result = np.empty_like(pixels)
     for start in range(0, len(pixels), 256):  # strips keep the memory small
-        linear = linear_of_code[pixels[start : start + 256]] @ matrix.T
-        result[start : start + 256] = np.rint(srgb_encode(np.clip(linear, 0, 1)) * 255)
+        light = linear_of_code[pixels[start : start + 256]] @ matrix.T
+        result[start : start + 256] = np.rint(srgb_encode(np.clip(light, 0, 1)) * 255)
     return result

@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import simplejpeg
@@ -28,17 +30,24 @@ from dped_data.photos.bounds import (
     check_tiles,
     fault_when_opening,
 )
-from dped_data.photos.colour import srgb_from_adobe_rgb
+from dped_data.photos.colour import srgb_from_adobe_rgb, srgb_from_display_p3
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import capture_time, orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
-from dped_data.photos.formats import HEIF_SUFFIXES, RAW_SUFFIXES, PhotoHeader
+from dped_data.photos.formats import RAW_SUFFIXES, PhotoHeader
 from dped_data.photos.jpeg_segments import has_zeroed_part, without_harmless_faults
 from dped_data.photos.raw import decode_raw, raw_header
 
 _FORMATS = ("JPEG", "PNG", "TIFF")
 """What Pillow may take a file for, whatever its name; HEIC by its suffix only, since it needs an extra."""
 
+SRGB_LEVELS = 3
+"""Ours: 8-bit levels by which profiles that cameras and programs call sRGB differ from one another."""
+_PRIMARIES = {1: None, 2: None, 12: srgb_from_display_p3}
+_TRANSFERS = {1, 2, 6, 13}
+"""What nclx (ISO/IEC 23091-2) may say of a HEIC's colours: primaries of BT.709 or unspecified, Display P3; the curves
+of BT.709 and BT.601, which cameras write for sRGB, unspecified, sRGB. Others (PQ, HLG, BT.2020) are refused."""
+_PHOTOMETRIC, _MIN_IS_WHITE, _RGB = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0, 2
 _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -96,6 +105,8 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 orientation = 1  # Pillow has turned it upright while loading
         pixels = _to_srgb(pixels, profile, exif)
+        if image.format == "HEIF" and not profile:
+            pixels = _by_nclx(pixels, image.info.get("nclx_profile"), name)
     if orientation in _TRANSPOSES:
         pixels = pixels.transpose(_TRANSPOSES[orientation])
     return np.array(pixels)
@@ -108,10 +119,10 @@ def opened_photo(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
     What is done with the image must stand in `decoding`, as all that decodes.
     """
     name = name or (source.name if isinstance(source, Path) else "photo")
-    formats = (*_FORMATS, "HEIF") if _is_heif(name) else _FORMATS
     with io.BytesIO(source) if isinstance(source, bytes) else open_photo_file(source) as file:
         with decoding(name, "not a photo (no known image format)"):
             check_segments(name, file)
+            formats = (*_FORMATS, "HEIF") if _is_heif(name, file) else _FORMATS
             try:
                 image = Image.open(file, formats=formats)
             except Image.DecompressionBombError:
@@ -125,9 +136,11 @@ def opened_photo(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
         yield image
 
 
-def _is_heif(name: str) -> bool:
-    """Whether a file is HEIC by its name; Pillow can open it afterwards."""
-    if Path(name).suffix.lower() not in HEIF_SUFFIXES:
+def _is_heif(name: str, file: BinaryIO) -> bool:
+    """Whether a file is of the kind of HEIC by its bytes, whatever its name; Pillow can open it afterwards."""
+    head = file.read(8)
+    file.seek(0)
+    if head[4:] != b"ftyp":
         return False
     try:
         import pillow_heif
@@ -172,15 +185,46 @@ def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         check_strips(name, image, data)
     with decoding(name, CLAIMS_TOO_MUCH):
+        if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_and_planar(image):
+            return _load_planes(image, name, data)
+        is_negative = _is_deep_negative(image)
         image.load()
         check_size(name, image.width, image.height)  # HEIC photos may turn out larger than they say
         if image.mode.startswith("I"):  # 16-bit grey: keep the upper eight bits
-            return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+            grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+            return Image.fromarray(255 - grey if is_negative else grey)
         if image.mode in ("RGB", "CMYK"):
             return image
         if image.mode == "F":
             raise PhotoError(name, "floating-point photos are not supported; save it with 8 or 16 bits")
         return image.convert("RGB")
+
+
+def _is_deep_negative(image: Image.Image) -> bool:
+    """Whether a grey TIFF counts 16 bits from white to black, which Pillow turns round for 8 bits only."""
+    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+    return is_tiff and image.mode.startswith("I") and image.tag_v2.get(_PHOTOMETRIC) == _MIN_IS_WHITE  # type: ignore[attr-defined]
+
+
+def _is_deep_and_planar(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether a TIFF holds its colours one after another in more than 8 bits, which Pillow garbles."""
+    bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    return image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and max(bits) > 8
+
+
+def _load_planes(image: TiffImagePlugin.TiffImageFile, name: str, data: bytes) -> Image.Image:
+    """Read such a file with tifffile, upright; PhotoError for any but uncompressed RGB in 16 bits."""
+    import tifffile
+
+    if image.tag_v2.get(TiffImagePlugin.COMPRESSION) != 1 or image.tag_v2.get(_PHOTOMETRIC) != _RGB:
+        raise PhotoError(name, "compressed 16-bit planar TIFFs are not supported; save it interleaved, or with 8 bits")
+    stored_hw = tuple(image.tag_v2.get(tag) for tag in (TiffImagePlugin.IMAGELENGTH, TiffImagePlugin.IMAGEWIDTH))
+    planes = np.asarray(tifffile.imread(io.BytesIO(data)))
+    if planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[1:] != stored_hw or len(planes) < 3:
+        raise PhotoError(name, CLAIMS_TOO_MUCH)
+    pixels = Image.fromarray(np.ascontiguousarray((planes[:3] >> 8).astype(np.uint8).transpose(1, 2, 0)))
+    turn = _TRANSPOSES.get(image.tag_v2.get(ExifTags.Base.Orientation, 1))
+    return pixels.transpose(turn) if turn is not None else pixels
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None, exif: Image.Exif) -> Image.Image:
@@ -192,20 +236,44 @@ def _to_srgb(image: Image.Image, profile: bytes | None, exif: Image.Exif) -> Ima
     return image.convert("RGB")
 
 
+def _by_nclx(image: Image.Image, nclx: dict[str, Any] | None, name: str) -> Image.Image:
+    """Convert to sRGB by the colour description of a HEIC without a profile; PhotoError for light beyond sRGB's."""
+    if nclx is None:
+        return image
+    primaries, transfer = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
+    if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
+        raise PhotoError(
+            name,
+            f"colours (primaries {primaries}, transfer {transfer}; PQ is 16, HLG 18) that are not converted; "
+            "save it in sRGB or Display P3",
+        )
+    convert = _PRIMARIES[primaries]
+    return Image.fromarray(convert(np.asarray(image))) if convert else image
+
+
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Convert to sRGB; None where there is nothing to convert, or no way to."""
     with suppress(PhotoError), decoding("", "broken colour profile"):
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if source.profile.xcolor_space.strip() == image.mode and "srgb" not in _profile_name(source):
+        if source.profile.xcolor_space.strip() == image.mode and not _is_srgb(profile, image.mode):
             return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     return None
 
 
-def _profile_name(profile: ImageCms.ImageCmsProfile) -> str:
-    """The name in lower case; "" where it cannot be read, as in some other alphabets: the colours may be good still."""
-    with suppress(PhotoError), decoding("", "unreadable profile name"):
-        return ImageCms.getProfileDescription(profile).lower()
-    return ""
+@lru_cache(maxsize=16)
+def _is_srgb(profile: bytes, mode: str) -> bool:
+    """Whether a profile is sRGB by what it makes of colours, within rounding; its name may say anything."""
+    if mode == "RGB":
+        levels = np.linspace(0, 255, 9).astype(np.uint8)
+        colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
+    elif mode == "L":
+        colours = np.arange(256, dtype=np.uint8)[None]
+    else:
+        return False
+    source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+    made = ImageCms.profileToProfile(Image.fromarray(colours), source, target, outputMode="RGB")
+    before = np.asarray(Image.fromarray(colours).convert("RGB")).astype(np.int16)
+    return bool(np.abs(np.asarray(made) - before).max() <= SRGB_LEVELS)
 
 
 def is_adobe_rgb(exif: Image.Exif) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from photo_files import adobe_rgb_from_srgb, oriented, png_header, smooth_photo, write_dng
 from PIL import ExifTags, Image, ImageCms
@@ -249,3 +250,58 @@ def test_missing_extras_name_the_cure(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_unwritable_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match=r"use \.jpg, \.png or \.tif"):
         write_photo(tmp_path / "a.gif", smooth_photo())
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.heic", "a.png", "a.tif"])
+def test_the_format_is_what_the_bytes_say(tmp_path: Path, name: str) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    photo = smooth_photo()
+    heic = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(photo)).save(heic, quality=100)
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    Image.fromarray(photo).save(png, "PNG")
+    Image.fromarray(photo).save(jpeg, "JPEG", quality=98)
+    for data in (heic.getvalue(), png.getvalue(), jpeg.getvalue()):
+        (tmp_path / name).write_bytes(data)
+        assert np.abs(read_photo(tmp_path / name).astype(int) - photo).mean() < 2
+        assert read_header(tmp_path / name).width_px == photo.shape[1]
+
+
+def test_a_heics_own_colour_description_counts() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    photo = np.full((64, 64, 3), (200, 90, 60), np.uint8)
+    for primaries, transfer, wanted in ((1, 13, (200, 90, 60)), (12, 13, (216, 81, 49)), (9, 16, None), (1, 18, None)):
+        heic = io.BytesIO()
+        saved = pillow_heif.from_pillow(Image.fromarray(photo))
+        saved.save(heic, quality=100, chroma=444, color_primaries=primaries, transfer_characteristics=transfer)
+        if wanted is None:
+            with pytest.raises(PhotoError, match=rf"transfer {transfer}.*not converted"):
+                decode_photo(heic.getvalue(), "a.heic")
+        else:
+            assert np.abs(decode_photo(heic.getvalue(), "a.heic").astype(int) - wanted).max() <= 3
+
+
+def test_a_profile_is_judged_by_what_it_does_to_colours() -> None:
+    """The built-in sRGB leaves every pixel; a profile that is called so and is another one is converted."""
+    photo = smooth_photo()
+    plain, named = io.BytesIO(), io.BytesIO()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(photo).save(plain, "PNG", icc_profile=srgb)
+    assert np.array_equal(decode_photo(plain.getvalue(), "a.png"), photo)
+    curve = srgb.index(b"para")
+    linear = srgb[: curve + 12] + (65536).to_bytes(4, "big") + srgb[curve + 16 :]  # exponent 1 in place of 2.4
+    Image.fromarray(photo).save(named, "PNG", icc_profile=linear)
+    assert np.abs(decode_photo(named.getvalue(), "a.png").astype(int) - photo).mean() > 10
+
+
+def test_deep_tiffs_are_neither_garbled_nor_inverted(tmp_path: Path) -> None:
+    photo = smooth_photo()
+    deep = photo.astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "planar.tif", deep.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+    assert np.array_equal(read_photo(tmp_path / "planar.tif"), photo)
+    planar = {"photometric": "rgb", "planarconfig": "separate", "compression": "zlib"}
+    tifffile.imwrite(tmp_path / "packed.tif", deep.transpose(2, 0, 1), **planar)
+    with pytest.raises(PhotoError, match="planar TIFFs are not supported"):
+        read_photo(tmp_path / "packed.tif")
+    tifffile.imwrite(tmp_path / "white.tif", 65535 - deep[..., 0], photometric="miniswhite")
+    assert np.array_equal(read_photo(tmp_path / "white.tif"), np.repeat(photo[..., :1], 3, axis=2))
