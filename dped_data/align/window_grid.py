@@ -55,8 +55,7 @@ def place_windows(dslr_from_phone: SmoothMap, size_px: int, stride_px: int) -> N
     if not fits.any():
         return np.empty((0, 2), np.int32)
     corner_row, corner_column = int(fits.any(axis=1).argmax()), int(fits.any(axis=0).argmax())
-    counts = np.zeros((per_stride, per_stride), np.int64)
-    _count_by_origin(fits, counts)
+    counts = _counts_by_origin(fits, per_stride)
     from_corner = np.roll(counts, (-corner_row, -corner_column), axis=(0, 1))
     steps = np.unravel_index(from_corner.argmax(), counts.shape)  # the first of equals
     origin = (int(steps[0] + corner_row) % per_stride, int(steps[1] + corner_column) % per_stride)
@@ -94,9 +93,9 @@ def _mark_inside(lattice, x, y, last_xy, inside):  # type: ignore[no-untyped-def
                 inside[k, m] &= (mapped >= -ROUNDING_PX) & (mapped <= last_xy[axis])
 
 
-@njit(cache=True, nogil=True)
-def _count_by_origin(fits, counts):  # type: ignore[no-untyped-def]
-    """Fill counts (S, S) with how many of `fits` lie on the grid of each origin, S steps apart."""
-    for i in range(fits.shape[0]):
-        for j in range(fits.shape[1]):
-            counts[i % counts.shape[0], j % counts.shape[1]] += fits[i, j]
+def _counts_by_origin(fits: NDArray[np.bool_], steps: int) -> NDArray[np.int64]:
+    """Return (S, S): how many of `fits` lie on the grid of each origin, S steps apart."""
+    rows, columns = (-size % steps for size in fits.shape)
+    whole = np.pad(fits, ((0, rows), (0, columns)))
+    counts: NDArray[np.int64] = whole.reshape(-1, steps, whole.shape[1] // steps, steps).sum(axis=(0, 2))
+    return counts

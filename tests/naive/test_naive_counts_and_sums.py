@@ -14,7 +14,7 @@ from dped_data.align.field_prior import _log_likelihood, _near_rows
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.pyramid import _box_means
 from dped_data.align.tie_points import nearest_rows
-from dped_data.align.window_grid import LATTICE_PX, ROUNDING_PX, _count_by_origin, _mark_inside
+from dped_data.align.window_grid import LATTICE_PX, ROUNDING_PX, _counts_by_origin, _mark_inside
 from dped_data.common.jit import dot
 
 RANDOM = np.random.default_rng(11)
@@ -84,8 +84,8 @@ def test_a_point_on_the_border_is_inside() -> None:
 
 
 def test_origins_are_counted_by_remainder() -> None:
-    fits, counts = RANDOM.random((8, 11)) < 0.6, np.zeros((3, 3), np.int64)
-    _count_by_origin(fits, counts)
+    fits = RANDOM.random((8, 11)) < 0.6
+    counts = _counts_by_origin(fits, 3)
     assert counts.tolist() == [[int(fits[i::3, j::3].sum()) for j in range(3)] for i in range(3)]
 
 
