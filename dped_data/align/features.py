@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align.records import Features, Matches
-from dped_data.common.jit import njit
 from dped_data.errors import CaptureRejected
 from dped_data.settings import FeatureSettings
 
@@ -82,23 +81,9 @@ def _nearest_two(
     for start in range(0, len(query), MATCHED_ROWS):
         part = query[start : start + MATCHED_ROWS]
         rows = slice(start, start + len(part))
-        _least_two(part @ train.T, length, index[rows], square[:, rows])
+        apart = length - np.float32(2) * (part @ train.T)
+        index[rows] = apart.argmin(axis=1)
+        square[:, rows] = np.partition(apart, 1, axis=1)[:, :2].T
     square += np.einsum("nd,nd->n", query, query)
     distance = np.sqrt(square).astype(np.float64)
     return index, distance[0], distance[1]
-
-
-@njit(cache=True, nogil=True)
-def _least_two(products, length, index, least):  # type: ignore[no-untyped-def]
-    """Fill index and least (2, n) with the place of each row's least length - 2 products, with it and the next."""
-    for i in range(len(products)):
-        row, at = products[i], 0
-        first, second = np.float32(np.inf), np.float32(np.inf)
-        for j in range(row.size):
-            value = length[j] - np.float32(2) * row[j]
-            if value < second:
-                if value < first:
-                    first, second, at = value, first, j
-                else:
-                    second = value
-        index[i], least[0, i], least[1, i] = at, first, second

@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings, quadratic_maps, track_windows
 from dped_data.align.pyramid import Level
 from dped_data.align.smooth_map import SmoothMap
-from dped_data.common.jit import njit
 
 MIN_TIE_POINT_PX = 64
 """Smaller patches are measured on a window of this side around them: little texture fits into less. Ours."""
@@ -19,6 +19,9 @@ MIN_TIE_POINT_PX = 64
 SHARED_SAMPLE, SHARED_POWER = 64, 0.5
 """Tie points that are looked at to count how many share a pixel, and how the variance grows with that number. Ours:
 part of the noise of overlapping tie points is the same."""
+
+BLOCK_ROWS = 1024
+"""Points whose distances to all others are looked at together, for bounded memory."""
 
 FEW_WINDOWS = 150
 """Photos with fewer windows are also measured between them, so that their field is as well known as a large photo's."""
@@ -137,18 +140,6 @@ def displaced_from(
 
 
 def nearest_rows(xy: NDArray[np.float64], query_xy: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return (Q,) the row of the nearest of `xy` (N, 2) to each of `query_xy` (Q, 2)."""
-    rows = np.empty(len(query_xy), np.int64)
-    _nearest_rows(np.ascontiguousarray(xy), np.ascontiguousarray(query_xy), rows)
-    return rows
-
-
-@njit(cache=True, nogil=True)
-def _nearest_rows(xy, query_xy, rows):  # type: ignore[no-untyped-def]
-    for k in range(len(query_xy)):
-        least = np.inf
-        for j in range(len(xy)):
-            dx, dy = query_xy[k, 0] - xy[j, 0], query_xy[k, 1] - xy[j, 1]
-            square = dx * dx + dy * dy
-            if square < least:
-                least, rows[k] = square, j
+    """Return (Q,) the row of the nearest of `xy` (N, 2) to each of `query_xy` (Q, 2); of equals the first."""
+    parts = [query_xy[at : at + BLOCK_ROWS] for at in range(0, len(query_xy), BLOCK_ROWS)]
+    return np.concatenate([np.empty(0, np.int64), *(cdist(part, xy, "sqeuclidean").argmin(axis=1) for part in parts)])

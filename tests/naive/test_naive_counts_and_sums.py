@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import t as student
 
 from dped_data.align import depth_edges, field_prior
-from dped_data.align.capture_notes import _spreads
 from dped_data.align.depth_edges import _fill_rivals
-from dped_data.align.features import _least_two
+from dped_data.align.features import _nearest_two
 from dped_data.align.field_prior import _log_likelihood, _near_rows
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.pyramid import _box_means
@@ -36,15 +35,6 @@ def test_agreement_is_the_correlation_of_luminances() -> None:
         ncc = 0.0 if k == 4 else np.corrcoef(x, y)[0, 1]
         np.testing.assert_allclose(found.ncc[k], ncc, atol=1e-12)
         np.testing.assert_allclose(found.residual[k], np.sqrt(x.var() * (1 - ncc**2)), atol=1e-5)
-
-
-def test_spreads_are_standard_deviations() -> None:
-    grey = RANDOM.integers(0, 256, (20, 30)).astype(np.uint8)
-    corners = np.array([(0, 0), (23, 13), (5, 9)], np.int32)
-    spread = np.empty(3)
-    _spreads(grey, corners, 7, spread)
-    wanted = [grey[y : y + 7, x : x + 7].astype(float).std() for x, y in corners]
-    np.testing.assert_allclose(spread, wanted, rtol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 5])
@@ -89,14 +79,12 @@ def test_origins_are_counted_by_remainder() -> None:
     assert counts.tolist() == [[int(fits[i::3, j::3].sum()) for j in range(3)] for i in range(3)]
 
 
-def test_the_least_two_are_the_first_of_a_sort() -> None:
-    products = RANDOM.integers(0, 12, (9, 14)).astype(np.float32)
-    length = RANDOM.integers(0, 30, 14).astype(np.float32)
-    index, least = np.empty(9, np.int64), np.empty((2, 9), np.float32)
-    _least_two(products, length, index, least)
-    values = length - 2 * products
-    assert index.tolist() == values.argmin(axis=1).tolist()
-    assert np.array_equal(least, np.sort(values, axis=1)[:, :2].T)
+def test_the_nearest_two_are_the_first_of_a_sort() -> None:
+    query, train = (RANDOM.integers(0, 9, (n, 5)).astype(np.float32) for n in (9, 14))
+    index, distance, second = _nearest_two(query, train)
+    apart = np.sqrt(((query[:, None] - train[None]) ** 2).sum(axis=-1, dtype=np.float64))
+    assert index.tolist() == apart.argmin(axis=1).tolist()
+    np.testing.assert_allclose(np.stack((distance, second), axis=1), np.sort(apart, axis=1)[:, :2], rtol=1e-6)
 
 
 def test_nearest_rows_are_the_least_distances() -> None:
