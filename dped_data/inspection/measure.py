@@ -47,6 +47,7 @@ def measure_capture(
         position=position,
         phone_xy=stored.phone_xy[position],
         error_px=stored.error_px[position],
+        before_px=stored.shift_px[position],
         shift_px=shifts.shift_px,
         deviation_px=shifts.deviation_px,
         correlation=shifts.correlation,

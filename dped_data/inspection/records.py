@@ -60,6 +60,8 @@ class PatchSample:
     Attributes:
         position: (n,) int64, which of the capture's patches.
         phone_xy, error_px: of these patches, as in records.Patches.
+        before_px: (n, 2) float32, what the single homography left of them by the builder's word (the `shift_px` it
+            stores); NaN where unknown. Points the same way as `shift_px`, so that the two can be drawn side by side.
         shift_px, deviation_px, correlation, measured: as in remeasure.Shifts.
         matched: (n,) bool, whether the pair correlates at some shift well inside the search: that it shows the same.
         contrast: (n,) float32, standard deviation of the phone patch's luminance, grey levels.
@@ -68,6 +70,7 @@ class PatchSample:
     position: NDArray[np.int64]
     phone_xy: NDArray[np.int32]
     error_px: NDArray[np.float32]
+    before_px: NDArray[np.float32]
     shift_px: NDArray[np.float32]
     deviation_px: NDArray[np.float32]
     correlation: NDArray[np.float32]

@@ -30,12 +30,26 @@ class Histogram:
 
 @dataclass(frozen=True)
 class FieldCell:
-    """One cell of the residual field: centre in shares of the photo, median shift in pixels, patches it rests on."""
+    """One cell of the residual field: centre in shares of the photo, median shift in pixels, patches it rests on.
+
+    `before_dx_px` and `before_dy_px` are the median of what the single homography left there; None where unknown.
+    """
 
     x: float
     y: float
     dx_px: float
     dy_px: float
+    count: int
+    before_dx_px: float | None
+    before_dy_px: float | None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the refinement brought: radii that hold 90 % of the shifts of the same patches, before it and after it."""
+
+    before_px: float
+    after_px: float
     count: int
 
 
@@ -63,6 +77,7 @@ class Summary:
         histograms: of "ncc", "error_px" and "shift_px"; those without values are left out.
         measurable: share of the sampled patches with enough texture to be measured.
         ce90_px: radius that holds 90 % of the re-measured shifts.
+        gain: against what the single homography left; None when no patch tells both.
         systematic_px: shift that all captures share, x and y; None with fewer than 5 captures that can be measured.
         systematic_deviation_px: its standard deviation.
         random_px: median length of what remains when the systematic part is removed.
@@ -85,6 +100,7 @@ class Summary:
     histograms: dict[str, Histogram]
     measurable: float
     ce90_px: float | None
+    gain: Gain | None
     systematic_px: tuple[float, float] | None
     systematic_deviation_px: float
     random_px: float | None

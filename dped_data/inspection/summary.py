@@ -12,8 +12,8 @@ from scipy.stats import theilslopes
 
 from dped_data.align.records import CONTRAST_CLASSES, CONTRAST_LIMITS, WINDOW_REASONS
 from dped_data.captures.records import SPLITS
-from dped_data.inspection.records import CaptureFigures
-from dped_data.inspection.report import FieldCell, Histogram, Quantiles, Summary
+from dped_data.inspection.records import CaptureFigures, PatchSample
+from dped_data.inspection.report import FieldCell, Gain, Histogram, Quantiles, Summary
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.split_leaks import find_leaks
 
@@ -51,6 +51,7 @@ def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: Insp
         histograms=_histograms(ncc, error, lengths),
         measurable=len(lengths) / sampled if sampled else 0.0,
         ce90_px=float(np.quantile(lengths, 0.9)) if len(lengths) else None,
+        gain=_gain(samples),
         systematic_px=systematic,
         systematic_deviation_px=deviation,
         random_px=float(np.median(random)) if len(random) else None,
@@ -111,6 +112,20 @@ def _histograms(ncc: NDArray[Any], error: NDArray[Any], lengths: NDArray[Any]) -
     return result
 
 
+def _gain(samples: Sequence[PatchSample]) -> Gain | None:
+    """CE90 before and after the refinement, over the patches that tell both."""
+    before, after = [np.zeros(0)], [np.zeros(0)]
+    for s in samples:
+        both = s.measured & np.isfinite(s.before_px).all(1)
+        before.append(np.hypot(*s.before_px[both].T))
+        after.append(np.hypot(*s.shift_px[both].T))
+    lengths = np.stack([np.concatenate(before), np.concatenate(after)])
+    if not lengths.size:
+        return None
+    ce90 = np.quantile(lengths, 0.9, axis=1)
+    return Gain(float(ce90[0]), float(ce90[1]), lengths.shape[1])
+
+
 def _systematic(figures: Sequence[CaptureFigures]) -> tuple[tuple[float, float] | None, float]:
     """Median over captures of each capture's shift, and the standard deviation of that median."""
     shifts = np.array([shift for f in figures if (shift := capture_shift(f)) is not None])
@@ -124,27 +139,47 @@ def _systematic(figures: Sequence[CaptureFigures]) -> tuple[tuple[float, float] 
 
 def _field(figures: Sequence[CaptureFigures], patch_size: int) -> tuple[FieldCell, ...]:
     """Median shift in each cell of a grid over the photo, all captures together."""
-    places, shifts = [], []
+    places, shifts, befores = [], [], []
     for f in figures:
         if f.sample is None or not f.sample.measured.any():
             continue
         centre = f.sample.phone_xy[f.sample.measured] + patch_size / 2
         places.append(centre / f.phone_wh)
         shifts.append(f.sample.shift_px[f.sample.measured])
+        befores.append(f.sample.before_px[f.sample.measured])
     if len(places) < MIN_CAPTURES:
         return ()
     place, shift = np.concatenate(places).clip(0, 0.9999), np.concatenate(shifts)
+    before = np.concatenate(befores)
     column, row = (place * (FIELD_COLUMNS, FIELD_ROWS)).astype(int).T
     cells = []
     for y in range(FIELD_ROWS):
         for x in range(FIELD_COLUMNS):
-            inside = shift[(column == x) & (row == y)]
-            if len(inside) >= _CELL_PATCHES:
-                dx, dy = np.median(inside, 0)
+            inside = (column == x) & (row == y)
+            if inside.sum() >= _CELL_PATCHES:
+                dx, dy = np.median(shift[inside], 0)
+                earlier = _middle(before[inside])
                 cells.append(
-                    FieldCell((x + 0.5) / FIELD_COLUMNS, (y + 0.5) / FIELD_ROWS, float(dx), float(dy), len(inside))
+                    FieldCell(
+                        x=(x + 0.5) / FIELD_COLUMNS,
+                        y=(y + 0.5) / FIELD_ROWS,
+                        dx_px=float(dx),
+                        dy_px=float(dy),
+                        count=int(inside.sum()),
+                        before_dx_px=earlier[0],
+                        before_dy_px=earlier[1],
+                    )
                 )
     return tuple(cells)
+
+
+def _middle(shifts: NDArray[np.float32]) -> tuple[float | None, float | None]:
+    """Median of the finite ones of (n, 2) shifts; None where there is none."""
+    known = shifts[np.isfinite(shifts).all(1)]
+    if not len(known):
+        return None, None
+    x, y = np.median(known, 0)
+    return float(x), float(y)
 
 
 def _field_px(field: Sequence[FieldCell], systematic: tuple[float, float] | None) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import rice
 
 from dped_data.align.records import WINDOW_REASONS
 from dped_data.dataset.capture_table import CaptureRow
@@ -32,6 +33,7 @@ def figures(number: int, shift_px: NDArray[np.float64], time_s: float | None = N
         position=np.arange(count),
         phone_xy=CORNERS,
         error_px=error_px,
+        before_px=np.full((count, 2), np.nan, np.float32),
         shift_px=measured.astype(np.float32),
         deviation_px=np.full(count, 0.01, np.float32),
         correlation=np.full(count, 0.95, np.float32),
@@ -68,6 +70,24 @@ def test_without_faults_everything_passes_and_the_prediction_is_calibrated() -> 
     assert summary.calibration == pytest.approx(1.0, abs=0.1)
     assert summary.drift_px is not None
     assert summary.drift_px < 0.1
+
+
+def test_before_and_after_are_told_of_the_same_patches() -> None:
+    captures = [figures(k, np.array([0.1, 0.0])) for k in range(6)]
+    assert judged(captures)[0].gain is None  # nothing is known of before
+    known = np.where(CORNERS[:, :1] < WIDTH / 2, (-2.0, 0.0), (np.nan, np.nan)).astype(np.float32)
+    halves = []
+    for f in captures:
+        assert f.sample is not None
+        halves.append(replace(f, sample=replace(f.sample, before_px=known)))
+    summary, _ = judged(halves)
+    assert summary.gain is not None
+    assert summary.gain.count == 6 * len(CORNERS) // 2
+    assert summary.gain.before_px == pytest.approx(2.0)
+    assert summary.gain.after_px == pytest.approx(rice.ppf(0.9, 2, scale=0.05), rel=0.1)
+    left, right = summary.field[0], summary.field[-1]
+    assert (left.before_dx_px, left.before_dy_px) == (-2.0, 0.0)
+    assert (right.before_dx_px, right.before_dy_px) == (None, None)
 
 
 def test_drift_over_the_shooting_is_measured_in_pixels() -> None:
