@@ -37,7 +37,7 @@ from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture,
 from dped_data.inspection.report import InspectReport
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.summary import summarise
-from dped_data.inspection.verdict import judge
+from dped_data.inspection.verdict import judge, weakest_check
 
 _CAPTURES_PER_TASK = 16
 
@@ -78,6 +78,7 @@ def inspect_pairs(
             dslr=opened.dslr,
             digest=opened.digest,
             verdict=verdict,
+            weakest=weakest_check(checks).name,
             checks=checks,
             summary=summary,
             captures=ranked,
@@ -93,7 +94,7 @@ def inspect_pairs(
 
 
 def as_json(report: InspectReport) -> dict[str, Any]:
-    """Return the report as plain dicts, lists and scalars; figures rounded to 5 digits, no NaN."""
+    """Return the report as plain dicts, lists and scalars, at full precision and without NaN."""
     plain: dict[str, Any] = _plain(dataclasses.asdict(report))
     return plain
 
@@ -104,7 +105,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     if isinstance(value, float):
-        return float(f"{value:.5g}") if np.isfinite(value) else None
+        return value if np.isfinite(value) else None
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["pass", "warn", "fail"]
+Status = Literal["pass", "warn", "fail", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Summary:
         patches_by_split: split -> patches.
         contrast: contrast class -> sampled patches.
         ncc, error_px: of all stored patches.
+        sampled: patches that were looked at again.
+        predicted: of these, those that could be measured and have a predicted error.
         shift_px: lengths of the re-measured shifts; None when no patch could be measured.
         histograms: of "ncc", "error_px" and "shift_px"; those without values are left out.
         measurable: share of the sampled patches with enough texture to be measured.
@@ -87,6 +89,7 @@ class Summary:
         calibration: median of re-measured length over what the predicted error and the measurement's noise explain;
             1 when the prediction is right.
         leaks: near-duplicates across splits, most alike first.
+        leak_correlation: of the two captures in different splits that look most alike; 0 when none are at all.
     """
 
     captures_by_status: dict[str, int]
@@ -96,6 +99,8 @@ class Summary:
     contrast: dict[str, int]
     ncc: Quantiles | None
     error_px: Quantiles | None
+    sampled: int
+    predicted: int
     shift_px: Quantiles | None
     histograms: dict[str, Histogram]
     measurable: float
@@ -109,6 +114,7 @@ class Summary:
     drift_px: float | None
     calibration: float | None
     leaks: tuple[Leak, ...]
+    leak_correlation: float
 
 
 @dataclass(frozen=True)
@@ -117,11 +123,13 @@ class Check:
 
     Attributes:
         name: stable identifier.
-        status: pass, warn or fail.
-        measured: the figure that decided; None when it could not be measured.
+        status: pass, warn, fail, or unknown where too little was measured to pass.
+        measured: the figure that decided; None only where the status is unknown.
         warn, fail: limits it was held against; None where there is none.
         unit: of the figures; "" for plain numbers.
         text: the answer as one sentence.
+        count: how many patches, captures or regions were measured for it.
+        of: how many of them there are; of patches, how many were sampled.
         captures: ids of the captures concerned, worst first.
     """
 
@@ -132,7 +140,14 @@ class Check:
     fail: float | None
     unit: str
     text: str
+    count: int
+    of: int
     captures: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Share of what there is that was measured."""
+        return self.count / self.of if self.of else 0.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +198,8 @@ class InspectReport:
 
     Attributes:
         dataset, phone, dslr, digest: which dataset.
-        verdict: the worst status of all checks.
+        verdict: what the checks come to (`verdict.judge`).
+        weakest: name of the check that the verdict hangs on.
         captures: every capture, worst first.
         photos: the captures folder, "" when the photos are not at hand.
         page: the report's first page.
@@ -194,6 +210,7 @@ class InspectReport:
     dslr: str
     digest: str
     verdict: Status
+    weakest: str
     checks: tuple[Check, ...]
     summary: Summary
     captures: tuple[RankedCapture, ...]
@@ -202,5 +219,5 @@ class InspectReport:
 
     @property
     def exit_status(self) -> int:
-        """0, or 1 when the verdict is fail."""
+        """0, or 1 when the verdict is fail; what is unknown is not known to be bad."""
         return int(self.verdict == "fail")

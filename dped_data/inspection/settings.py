@@ -18,6 +18,13 @@ class InspectSettings:
         minimum=0.01,
         maximum=1,
     )
+    least_patches: int = setting(30, "patches that must be measured for a figure over patches to pass", minimum=1)
+    least_share: float = setting(
+        0.2,
+        "share of the sampled patches, of the captures or of the regions that must be measured for a check to pass",
+        minimum=0,
+        maximum=1,
+    )
     ce90_warn_px: float = setting(0.5, "warn when 90 % of the re-measured shifts are not below this, pixels", minimum=0)
     ce90_fail_px: float = setting(1.0, "fail when 90 % of the re-measured shifts are not below this, pixels", minimum=0)
     systematic_warn_px: float = setting(0.1, "warn of a shift that all captures share, pixels", minimum=0)

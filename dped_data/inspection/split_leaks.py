@@ -24,8 +24,10 @@ _DETAILS = 512
 """Ours: high-passed views held at once, 8 MB; all of 10,000 captures would be 160 MB."""
 
 
-def find_leaks(figures: Sequence[CaptureFigures], limit: float) -> tuple[Leak, ...]:
+def find_leaks(figures: Sequence[CaptureFigures], limit: float) -> tuple[tuple[Leak, ...], float]:
     """Return pairs of captures in different splits whose views correlate above `limit`, most alike first.
+
+    The number beside them is the highest correlation seen, leak or not; 0 when no two are worth a second look.
 
     Views are compared at 16x16 first (all pairs, one matrix product), then what is left at 64x64, high-passed, so
     that the common "bright sky above dark ground" does not count, over small shifts of the camera.
@@ -33,20 +35,21 @@ def find_leaks(figures: Sequence[CaptureFigures], limit: float) -> tuple[Leak, .
     usable = [(f.listed.row, f.view) for f in figures if f.view is not None and f.listed.row.status == "kept"]
     splits = np.array([row.split for row, _ in usable])
     if len(set(splits.tolist())) < 2:
-        return ()
+        return (), 0.0
     coarse = np.stack([_normalised(view.coarse.ravel().astype(np.float32)) for _, view in usable])
 
     @lru_cache(_DETAILS)
     def detail(number: int) -> NDArray[np.float32]:
         return _detail(usable[number][1].grey)
 
-    leaks = []
+    leaks, highest = [], 0.0
     for first, second in _alike(coarse, splits):
         correlation = _same_scene(detail(first), detail(second))
+        highest = max(highest, correlation)
         if correlation > limit:
             leaks.append(Leak(usable[first][0].capture_id, usable[second][0].capture_id, correlation))
     leaks.sort(key=lambda leak: (-leak.correlation, leak.first, leak.second))
-    return tuple(leaks[:_MOST])
+    return tuple(leaks[:_MOST]), highest
 
 
 def _alike(coarse: NDArray[np.float32], splits: NDArray[np.str_]) -> list[tuple[int, int]]:

@@ -20,6 +20,8 @@ from dped_data.inspection.split_leaks import find_leaks
 FIELD_COLUMNS, FIELD_ROWS = 8, 6
 MIN_CAPTURES = 5
 """Fewer captures than this cannot tell what all of them share from what each has of its own."""
+MIN_TIMED = 2 * MIN_CAPTURES
+"""Fewer captures than this at known times cannot tell a drift from chance."""
 MIN_SHIFTS = 5
 """Fewer measured patches than this give a capture no shift of its own."""
 _CELL_PATCHES = 8
@@ -28,7 +30,9 @@ _BINS = 40
 
 def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: InspectSettings) -> Summary:
     """Sum up all captures of a dataset, in the order of the dataset."""
-    leaks = find_leaks(figures, settings.leak_correlation)  # first: the most memory, and nothing else held beside it
+    leaks, leak_correlation = find_leaks(
+        figures, settings.leak_correlation
+    )  # first: the most memory, and nothing else held beside it
     samples = [f.sample for f in figures if f.sample is not None]
     none = np.zeros(0, np.float32)
     lengths = np.concatenate([np.hypot(*s.shift_px[s.measured].T) for s in samples] or [none])
@@ -47,6 +51,8 @@ def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: Insp
         contrast=_contrast(np.concatenate([s.contrast for s in samples] or [none])),
         ncc=_quantiles(ncc),
         error_px=_quantiles(error),
+        sampled=sampled,
+        predicted=sum(int((s.measured & np.isfinite(s.error_px)).sum()) for s in samples),
         shift_px=_quantiles(lengths),
         histograms=_histograms(ncc, error, lengths),
         measurable=len(lengths) / sampled if sampled else 0.0,
@@ -60,6 +66,7 @@ def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: Insp
         drift_px=_drift(figures),
         calibration=_calibration(figures),
         leaks=leaks,
+        leak_correlation=leak_correlation,
     )
 
 
@@ -194,7 +201,7 @@ def _drift(figures: Sequence[CaptureFigures]) -> float | None:
     """Length of the shift's change from first to last capture by Theil-Sen; 0 when it may be chance (99 %)."""
     timed = [(f.time_s, shift) for f in figures if f.time_s is not None and (shift := capture_shift(f)) is not None]
     times = np.array([time for time, _ in timed])
-    if len(timed) < 2 * MIN_CAPTURES or np.ptp(times) == 0:
+    if len(timed) < MIN_TIMED or np.ptp(times) == 0:
         return None
     shifts = np.array([shift for _, shift in timed])
     change = []

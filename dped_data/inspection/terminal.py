@@ -17,6 +17,7 @@ def terminal_text(report: InspectReport, worst: int = 10) -> str:
     s = report.summary
     lines = [
         f"{report.dataset}: {report.phone} with {report.dslr}   verdict: {report.verdict.upper()}",
+        *_weakest(report),
         "",
         *_facts(
             [
@@ -70,10 +71,17 @@ def _quantile_line(name: str, q: Quantiles | None, histogram: Histogram | None) 
     return [f"{name:28}{figures}   {histogram.low:g} {sparkline(histogram)} {histogram.high:g}"]
 
 
+def _weakest(report: InspectReport) -> list[str]:
+    check = next((c for c in report.checks if c.name == report.weakest), None)
+    if check is None:
+        return []
+    return [f"weakest: {check.name} ({check.status}, {check.count:,} of {check.of:,} measured)"]
+
+
 def _checks(report: InspectReport) -> list[str]:
     lines: list[str] = []
     for check in report.checks:
-        head = f"{check.status.upper():5} {check.name:18} "
+        head = f"{check.status.upper():7} {check.name:18} "
         lines += textwrap.wrap(check.text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
     return lines
 

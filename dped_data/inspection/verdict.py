@@ -1,35 +1,76 @@
-"""Turn figures into answers: one check per question, each with its limits and the captures concerned."""
+"""Turn figures into answers: one check per question, each with its evidence, its limits and the captures concerned.
+
+A check passes only on evidence: enough of what there is was measured. Else it is unknown. A fault that was found is a
+finding whatever it rests on, so warn and fail stand with any evidence; the counts beside them say how much there is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dped_data.inspection.report import Check, RankedCapture, Status, Summary
 from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.summary import FIELD_COLUMNS, FIELD_ROWS, MIN_CAPTURES, MIN_TIMED
 
-_ORDER: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
+ESSENTIAL = ("patches", "remaining shift", "shifted captures", "matching content")
+"""Without an answer to these nothing is known of the pairs, and the verdict is unknown too. The others ask about the
+shooting or the builder, and small sets leave some of them open: ten captures are needed to see a drift."""
+_ORDER: dict[Status, int] = {"pass": 0, "unknown": 1, "warn": 2, "fail": 3}
 
 
 def judge(
     summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings
 ) -> tuple[Status, tuple[Check, ...]]:
-    """Return the verdict, which is the worst status of any check, and all checks."""
+    """Return the verdict and all checks.
+
+    The verdict fails if any check does; else it is unknown if an essential check is, else the worst of those that know.
+    """
     checks = (
         _patches(summary, captures),
         _kept(summary, captures, settings),
         _accuracy(summary, settings),
         _shifted(captures, settings),
         _matching(captures, settings),
-        _systematic(summary, settings),
+        _systematic(summary, captures, settings),
         _field(summary, settings),
-        _drift(summary, settings),
+        _drift(summary, captures, settings),
         _calibration(summary, settings),
-        _leaks(summary, settings),
+        _leaks(summary, captures, settings),
         _clipped(captures, settings),
         _outliers(captures),
         _coverage(summary, captures, settings),
     )
-    return max((check.status for check in checks), key=_ORDER.__getitem__), checks
+    return _verdict(checks), checks
+
+
+def _verdict(checks: Sequence[Check]) -> Status:
+    told: list[Status] = [c.status for c in checks if c.status != "unknown"]
+    known = max(told, key=_ORDER.__getitem__)
+    if known != "fail" and any(c.status == "unknown" for c in checks if c.name in ESSENTIAL):
+        return "unknown"
+    return known
+
+
+def weakest_check(checks: Sequence[Check]) -> Check:
+    """The check that the verdict hangs on: of the worst status; among equals the one that rests on the least share.
+
+    An essential check that is unknown comes right after those that fail.
+    """
+
+    def weakness(check: Check) -> tuple[int, float]:
+        lost = check.status == "unknown" and check.name in ESSENTIAL
+        return (2 * _ORDER["warn"] + 1 if lost else 2 * _ORDER[check.status]), -check.share
+
+    return max(checks, key=weakness)
+
+
+def _told(check: Check, least: int, share: float) -> Check:
+    """The check as it may stand: a pass on fewer measurements, or on a smaller share of them, becomes unknown."""
+    if check.status != "pass" or (check.measured is not None and check.count >= least and check.share >= share):
+        return check
+    needed = f"at least {least} and {share:.0%} are needed to pass" if share else f"at least {least} are needed"
+    return replace(check, status="unknown", text=f"{check.text}; {check.count} of {check.of} measured, {needed}")
 
 
 def _grade(measured: float, warn: float, fail: float) -> Status:
@@ -47,6 +88,11 @@ def _many(ids: Sequence[str], one: str, many: str) -> str:
     return f"1 capture {one}" if len(ids) == 1 else f"{len(ids) or 'no'} captures {many}"
 
 
+def _stored(captures: Sequence[RankedCapture]) -> list[RankedCapture]:
+    """The captures that have patches."""
+    return [c for c in captures if c.patches]
+
+
 def _patches(summary: Summary, captures: Sequence[RankedCapture]) -> Check:
     counts = summary.patches_by_split
     total = sum(counts.values())
@@ -56,42 +102,41 @@ def _patches(summary: Summary, captures: Sequence[RankedCapture]) -> Check:
         n for n, count in counts.items() if count == 0 and any(c.split == n and c.status == "kept" for c in captures)
     ]
     status: Status = "fail" if total == 0 or empty or counts.get("train") == 0 else "pass"
-    return Check("patches", status, total, None, None, "", f"{total:,} patches ({listed})")
+    return Check("patches", status, total, None, None, "", f"{total:,} patches ({listed})", total, total)
 
 
 def _kept(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
     total = sum(summary.captures_by_status.values())
+    limit = settings.kept_warn
+    if not total:
+        return Check("kept captures", "unknown", None, limit, None, "", "there are no captures", 0, 0)
     kept = summary.captures_by_status.get("kept", 0)
-    share = kept / total if total else 0.0
     lost = tuple(c.capture_id for c in captures if c.status != "kept")
     text = f"{kept} of {total} captures kept"
     if summary.reasons:
         reason, count = next(iter(summary.reasons.items()))
         text += f"; most others: {reason} ({count})"
-    return Check(
-        "kept captures",
-        "warn" if share < settings.kept_warn else "pass",
-        share,
-        settings.kept_warn,
-        None,
-        "",
-        text,
-        lost,
-    )
+    status: Status = "warn" if kept / total < limit else "pass"
+    return Check("kept captures", status, kept / total, limit, None, "", text, total, total, lost)
 
 
 def _accuracy(summary: Summary, settings: InspectSettings) -> Check:
     limits = (settings.ce90_warn_px, settings.ce90_fail_px)
     if summary.ce90_px is None or summary.shift_px is None:
         text = (
-            "no patch has the texture to be re-measured that well; a larger --max-deviation-px accepts less sharp ones"
+            f"none of {summary.sampled:,} patches has the texture to be re-measured that well; a larger "
+            "--max-deviation-px accepts less sharp ones"
         )
-        return Check("remaining shift", "warn", None, *limits, "px", text)
+        return Check("remaining shift", "unknown", None, *limits, "px", text, 0, summary.sampled)
+    count = summary.shift_px.count
     text = (
-        f"90 % of the re-measured patches lie within {summary.ce90_px:.2f} px (median {summary.shift_px.p50:.2f} px, "
-        f"{summary.shift_px.count} patches, {summary.measurable:.0%} of the sample has the texture to tell)"
+        f"90 % of the {count:,} re-measured patches lie within {summary.ce90_px:.2f} px (median "
+        f"{summary.shift_px.p50:.2f} px); {summary.measurable:.0%} of the {summary.sampled:,} sampled have the texture "
+        "to tell"
     )
-    return Check("remaining shift", _grade(summary.ce90_px, *limits), summary.ce90_px, *limits, "px", text)
+    status = _grade(summary.ce90_px, *limits)
+    check = Check("remaining shift", status, summary.ce90_px, *limits, "px", text, count, summary.sampled)
+    return _told(check, settings.least_patches, settings.least_share)
 
 
 def _shifted(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
@@ -103,7 +148,8 @@ def _shifted(captures: Sequence[RankedCapture], settings: InspectSettings) -> Ch
         f", the worst by {worst:.2f} px" if ids and worst else ""
     )
     status: Status = "pass" if worst is None else _grade(worst, *limits)
-    return Check("shifted captures", status, worst, *limits, "px", text, ids)
+    evidence = (len(lengths), len(_stored(captures)))
+    return _told(Check("shifted captures", status, worst, *limits, "px", text, *evidence, ids), 1, settings.least_share)
 
 
 def _matching(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
@@ -113,13 +159,16 @@ def _matching(captures: Sequence[RankedCapture], settings: InspectSettings) -> C
     ids = _flagged(captures, "no match")
     text = _many(ids, "shows", "show") + " another scene or place than the partner photo"
     status: Status = "pass" if worst is None else _grade(-worst, -limits[0], -limits[1])
-    return Check("matching content", status, worst, *limits, "", text, ids)
+    evidence = (len(shares), len(_stored(captures)))
+    return _told(Check("matching content", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
 
 
-def _systematic(summary: Summary, settings: InspectSettings) -> Check:
+def _systematic(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
     limits = (settings.systematic_warn_px, settings.systematic_fail_px)
+    evidence = (sum(c.shift_px is not None for c in captures), len(_stored(captures)))
     if summary.systematic_px is None:
-        return Check("systematic shift", "pass", None, *limits, "px", "too few captures to tell (5 are needed)")
+        text = f"{evidence[0]} of {evidence[1]} captures can be measured, {MIN_CAPTURES} are needed to tell"
+        return Check("systematic shift", "unknown", None, *limits, "px", text, *evidence)
     x, y = summary.systematic_px
     length = (x**2 + y**2) ** 0.5
     significant = length > 3 * summary.systematic_deviation_px
@@ -128,68 +177,90 @@ def _systematic(summary: Summary, settings: InspectSettings) -> Check:
     text = f"shared by all captures: ({x:+.2f}, {y:+.2f}) px; random part {random:.2f} px in the median"
     if status != "pass":
         text = f"SYSTEMATIC, {text}: a fault of the rig or of the lens model, not of single photos"
-    return Check("systematic shift", status, length, *limits, "px", text)
+    check = Check("systematic shift", status, length, *limits, "px", text, *evidence)
+    return _told(check, MIN_CAPTURES, settings.least_share)
 
 
 def _field(summary: Summary, settings: InspectSettings) -> Check:
     limits = (settings.field_warn_px, settings.field_fail_px)
+    evidence = (len(summary.field), FIELD_COLUMNS * FIELD_ROWS)
     if not summary.field:
-        return Check("residual field", "pass", None, *limits, "px", "too few captures to tell (5 are needed)")
+        text = f"no region of the photo holds enough measured patches of {MIN_CAPTURES} captures"
+        return Check("residual field", "unknown", None, *limits, "px", text, *evidence)
     status = _grade(summary.field_px, *limits)
     text = f"regions of the photo differ by {summary.field_px:.2f} px from the shared shift"
     if status != "pass":
         text += ": the lens model does not fit"
-    return Check("residual field", status, summary.field_px, *limits, "px", text)
+    check = Check("residual field", status, summary.field_px, *limits, "px", text, *evidence)
+    return _told(check, 1, settings.least_share)
 
 
-def _drift(summary: Summary, settings: InspectSettings) -> Check:
+def _drift(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
     limits = (settings.drift_warn_px, settings.drift_fail_px)
+    timed = sum(c.shift_px is not None and c.time_s is not None for c in captures)
+    evidence = (timed, len(_stored(captures)))
     if summary.drift_px is None:
-        return Check("drift", "pass", None, *limits, "px", "not measured (needs 10 captures with capture times)")
+        text = f"{timed} of {evidence[1]} captures have a time and a shift, {MIN_TIMED} at different times are needed"
+        return Check("drift", "unknown", None, *limits, "px", text, *evidence)
     text = f"the shift changes by {summary.drift_px:.2f} px from the first to the last capture"
-    return Check("drift", _grade(summary.drift_px, *limits), summary.drift_px, *limits, "px", text)
+    check = Check("drift", _grade(summary.drift_px, *limits), summary.drift_px, *limits, "px", text, *evidence)
+    return _told(check, MIN_TIMED, settings.least_share)
 
 
 def _calibration(summary: Summary, settings: InspectSettings) -> Check:
     limit = settings.calibration_warn
+    evidence = (summary.predicted, summary.sampled)
     if summary.calibration is None:
-        return Check(
-            "predicted error", "pass", None, limit, None, "x", "the dataset holds no predicted errors to compare"
-        )
+        text = "no measured patch has a predicted error to compare"
+        return Check("predicted error", "unknown", None, limit, None, "x", text, *evidence)
     text = f"re-measured shifts are {summary.calibration:.1f} times what the builder's prediction explains"
     status: Status = "warn" if summary.calibration > limit else "pass"
-    return Check("predicted error", status, summary.calibration, limit, None, "x", text)
+    check = Check("predicted error", status, summary.calibration, limit, None, "x", text, *evidence)
+    return _told(check, settings.least_patches, settings.least_share)
 
 
-def _leaks(summary: Summary, settings: InspectSettings) -> Check:
+def _leaks(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
     ids = tuple(dict.fromkeys(name for leak in summary.leaks for name in (leak.first, leak.second)))
+    kept, limit = [c for c in captures if c.status == "kept"], settings.leak_correlation
+    evidence = (sum(c.pictured for c in kept), len(kept))
+    measured = summary.leak_correlation if evidence[0] else None
+    if kept and len({c.split for c in kept}) == 1:
+        text = "there is one split only, so that nothing can leak"
+        return Check("split leakage", "pass", 0.0, None, limit, "", text, len(kept), len(kept))
     if not ids:
         text = "no scene appears in more than one split"
-        return Check("split leakage", "pass", None, None, settings.leak_correlation, "", text)
+        return _told(Check("split leakage", "pass", measured, None, limit, "", text, *evidence), 1, 1.0)
     worst = summary.leaks[0]
     text = f"{len(summary.leaks)} pairs of near-duplicates across splits, first {worst.first} and {worst.second}"
-    return Check("split leakage", "fail", worst.correlation, None, settings.leak_correlation, "", text, ids)
+    return Check("split leakage", "fail", worst.correlation, None, limit, "", text, *evidence, ids)
 
 
 def _clipped(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
     limits = (settings.clipped_warn, settings.clipped_fail)
-    worst = max((max(c.clipped) for c in captures if c.clipped is not None), default=None)
+    shares = [max(c.clipped) for c in captures if c.clipped is not None]
+    worst = max(shares, default=None)
     ids = _flagged(captures, "clipped")
     text = _many(ids, "is", "are") + " burnt out or black over a large part"
-    return Check("exposure", "pass" if worst is None else _grade(worst, *limits), worst, *limits, "", text, ids)
+    status: Status = "pass" if worst is None else _grade(worst, *limits)
+    evidence = (len(shares), len(_stored(captures)))
+    return _told(Check("exposure", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
 
 
 def _outliers(captures: Sequence[RankedCapture]) -> Check:
+    evidence = (sum(c.brightness is not None for c in captures), len(_stored(captures)))
+    if evidence[0] < MIN_CAPTURES:
+        text = f"{evidence[0]} of {evidence[1]} captures can be compared, {MIN_CAPTURES} are needed to tell"
+        return Check("look", "unknown", None, None, None, "", text, *evidence)
     ids = _flagged(captures, "brightness", "colour")
     text = _many(ids, "differs", "differ") + " from the others in the cameras' relative brightness or colour"
-    return Check("look", "warn" if ids else "pass", len(ids), None, None, "", text, ids)
+    return Check("look", "warn" if ids else "pass", len(ids), None, None, "", text, *evidence, ids)
 
 
 def _coverage(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
-    windows = sum(summary.windows_by_reason.values())
+    windows, limit = sum(summary.windows_by_reason.values()), settings.coverage_warn
     if windows == 0:
-        return Check("coverage", "pass", None, settings.coverage_warn, None, "", "the dataset holds no windows")
+        return Check("coverage", "unknown", None, limit, None, "", "the dataset holds no windows", 0, 0)
     share = summary.windows_by_reason["kept"] / windows
     ids = _flagged(captures, "coverage")
-    status: Status = "warn" if share < settings.coverage_warn else "pass"
-    return Check("coverage", status, share, settings.coverage_warn, None, "", f"{share:.0%} of the windows kept", ids)
+    status: Status = "warn" if share < limit else "pass"
+    return Check("coverage", status, share, limit, None, "", f"{share:.0%} of the windows kept", windows, windows, ids)

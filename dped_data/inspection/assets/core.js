@@ -64,7 +64,7 @@ window.dped = (() => {
   const share = (value) => (value === null || value === undefined ? "–" : `${Math.round(value * 100)} %`);
   const count = (value) => value.toLocaleString("en");
   const sum = (table) => Object.values(table).reduce((a, b) => a + b, 0);
-  const SYMBOLS = { pass: "✓", warn: "!", fail: "✕" };
+  const SYMBOLS = { pass: "✓", warn: "!", fail: "✕", unknown: "?" };
 
   function badge(status, text = status) {
     return el("span", { class: `badge ${status}` }, `${SYMBOLS[status] ?? ""} ${text}`.trim());

@@ -26,7 +26,7 @@ dped.overview = (() => {
   }
 
   function checks() {
-    const rank = { fail: 0, warn: 1, pass: 2 };
+    const rank = { fail: 0, warn: 1, unknown: 2, pass: 3 };
     const sorted = [...state.report.checks].sort((a, b) => rank[a.status] - rank[b.status]);
     byId("checks").replaceChildren(...sorted.map((check) => {
       const limits = [["warn", check.warn], ["fail", check.fail]].filter(([, v]) => v !== null).map(([name, v]) => `${name} ${v}${check.unit ? ` ${check.unit}` : ""}`);
