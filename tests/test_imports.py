@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = {
     "dped_data": "errors < common < settings < photos < captures < align.kernels < align < dataset"
     " < work < plan < build",
-    "dped_train": "cpu, settings, photo_tensors, data < devices < networks < losses < export, enhancing, evaluate"
-    " < run < train < reproduction",
+    "dped_train": "cpu, settings, photo_tensors, data, patch_dataset < devices < networks < losses"
+    " < export, enhancing, evaluate < run < train < reproduction",
 }
 """From left to right: a room imports itself and what stands to its left; those between two "<" leave each other be."""
 ABOVE_WORK = "inspection, simulation, released, study"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import operator
 import os
 import zlib
 from collections import OrderedDict
@@ -191,6 +192,15 @@ class PatchStore:
     def __len__(self) -> int:
         """Number of patches in the split."""
         return int(self._starts[-1])
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return a copy of one pair, phone and dslr, each (S, S, 3) uint8 RGB; a negative index counts from the end.
+
+        Errors as in `read`.
+        """
+        place = operator.index(index)
+        phone, dslr = self.read([place + len(self) if place < 0 else place])
+        return phone[0], dslr[0]
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_open"}

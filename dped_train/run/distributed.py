@@ -82,7 +82,9 @@ def summed(figures: Tensor, processes: int) -> Tensor:
 class SharedBatchNorm(BatchNorm):
     """Batch normalisation whose statistics in training are those of the whole batch, over all processes.
 
-    torch's own SyncBatchNorm refuses the CPU.
+    Each process gives the mean and the variance of its share, and these are merged: the mean of the squares minus the
+    square of the mean would lose the variance in float32 wherever it is small beside the mean. torch's own
+    SyncBatchNorm refuses the CPU.
     """
 
     def forward(self, input: Tensor, relu: bool = False, skip: Tensor | None = None) -> Tensor:
@@ -90,11 +92,7 @@ class SharedBatchNorm(BatchNorm):
         if not self.training:
             return super().forward(input, relu, skip)
         x = input.float()
-        sums = torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
-        sums = differentiable.all_reduce(sums)
-        count = sums[-1].detach()
-        mean, squares = (sums[:-1] / count).chunk(2)
-        variance = squares - mean.square()
+        count, mean, variance = _merged_moments(x)
         self._follow(mean.detach(), variance.detach() * count / (count - 1))
         normal = (x - mean.view(1, -1, 1, 1)) * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
         x = (normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(input.dtype)
@@ -108,6 +106,23 @@ class SharedBatchNorm(BatchNorm):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance, self.momentum)
             self.num_batches_tracked += 1
+
+
+def _merged_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Number of values of a channel, mean and variance (C,) of (N, C, H, W) over all processes, with gradient.
+
+    One exchange: every process fills its row of a table of zeros, which is summed.
+    """
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    own = torch.cat([mean, variance, x.new_tensor([x.numel() / x.shape[1]])])
+    row = torch.distributed.get_rank()
+    table = torch.nn.functional.pad(own[None], (0, 0, row, torch.distributed.get_world_size() - row - 1))
+    table = differentiable.all_reduce(table)
+    counts = table[:, -1:].detach()
+    means, variances = table[:, :-1].chunk(2, dim=1)
+    shares = counts / counts.sum()
+    whole = (shares * means).sum(0)
+    return counts.sum(), whole, (shares * (variances + (means - whole).square())).sum(0)
 
 
 def share_batch_norms(module: nn.Module, processes: int) -> None:

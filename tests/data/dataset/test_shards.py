@@ -73,6 +73,8 @@ def test_random_access_returns_what_was_written(tmp_path: Path, compression: str
     read_phone, read_dslr = store.read(order)
     assert np.array_equal(read_phone, phone[order])
     assert np.array_equal(read_dslr, dslr[order])
+    assert np.array_equal(store[-2][0], phone[12]) and np.array_equal(store[np.int64(3)][1], dslr[3])
+    assert len([*store]) == 14
     for name in ("phone_xy", "dslr_xy", "ncc", "error_px", "shift_px", "angle_deg"):
         assert np.array_equal(store.column(name), np.concatenate([getattr(c.patches, name) for c in captures]))
     assert store.capture_ids() == [c.capture_id for c in captures for _ in range(len(c.patches.ncc))]
@@ -135,6 +137,9 @@ def test_index_outside_is_refused(tmp_path: Path) -> None:
     make_dataset(tmp_path / "sony", [[3]])
     with pytest.raises(IndexError, match=r"0 \.\. 2"):
         PatchStore(tmp_path / "sony", "train").read([3])
+    for index in (3, -4):
+        with pytest.raises(IndexError):
+            PatchStore(tmp_path / "sony", "train")[index]
 
 
 def test_missing_and_damaged_shards_name_the_cure(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ for name, value in whole.named_parameters():
     torch.testing.assert_close(dict(shared.named_parameters())[name].grad, value.grad)
 for name, value in whole.named_buffers():
     torch.testing.assert_close(dict(shared.named_buffers())[name], value)
+far = 100 + 0.01 * torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+found, exact = SharedBatchNorm(3)(far[share]), BatchNorm(3).double()(far.double())[share]
+assert (found - exact).abs().max() < 1e-3, (found - exact).abs().max()
 assert summed(torch.tensor([rank + 1.0]), 2).item() == 3
 dist.destroy_process_group()
 """
