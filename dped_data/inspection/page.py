@@ -20,8 +20,10 @@ PAGE_NAME = "index.html"
 VERDICT_NAME = "verdict.json"
 _REPORT_NAME = "report.js"
 _BEGINNING = b"dped.receiveReport("
-_SCRIPTS = ("core", "review", "charts", "overview", "table", "compare", "detail", "start", "d3.min", "plot.umd.min")
-_ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS))
+_SCRIPTS = ("core", "review", "charts", "pictures", "overview", "table", "compare", "detail", "start", "plot.umd.min")
+_SHARED = ("d3.min.js", "viewer.js")
+"""What the pages of the user study use as well."""
+_ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS), *_SHARED)
 
 
 NAMES = (
@@ -67,9 +69,9 @@ def write_page(out: Path, report: Mapping[str, Any], dataset: Dataset) -> Path:
     assets = out / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     (out / "data").mkdir(exist_ok=True)
-    source = files("dped_data.inspection") / "assets"
+    source, shared = files("dped_data.inspection") / "assets", files("dped_data.common") / "viewer"
     for name in _ASSETS:
-        atomic_write_bytes(assets / name, (source / name).read_bytes())
+        atomic_write_bytes(assets / name, ((shared if name in _SHARED else source) / name).read_bytes())
     document = {
         **report,
         "patch_size": dataset.patch_size,

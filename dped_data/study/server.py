@@ -198,5 +198,6 @@ def _storage() -> Iterator[None]:
 
 
 def _assets() -> dict[str, bytes]:
-    folder = resources.files("dped_data.study") / "assets"
-    return {file.name: file.read_bytes() for file in folder.iterdir() if Path(file.name).suffix in _TYPES}
+    own, shared = resources.files("dped_data.study") / "assets", resources.files("dped_data.common") / "viewer"
+    found = [*own.iterdir(), *shared.iterdir()]
+    return {file.name: file.read_bytes() for file in found if Path(file.name).suffix in _TYPES}

@@ -35,12 +35,14 @@ class ReportPage:
 
     def rows(self) -> list[str]:
         """Capture ids in the table, from the top."""
-        return [e.text for e in self.driver.find_elements(By.CSS_SELECTOR, "#rows td.name")]
+        found = self.js("return [...document.querySelectorAll('#rows td.name')].map((cell) => cell.innerText)")
+        assert isinstance(found, list)
+        return found
 
     def row_text(self, capture_id: str) -> str:
         """What the table says of a capture."""
-        rows = self.driver.find_elements(By.CSS_SELECTOR, "#rows tr")
-        return next(r.text for r in rows if r.find_element(By.CSS_SELECTOR, "td.name").text == capture_id)
+        script = "return [...document.querySelectorAll('#rows tr')].map((row) => row.innerText)[arguments[0]]"
+        return str(self.js(script, self.rows().index(capture_id)))
 
     def choose(self, name: str, value: str) -> None:
         """Set one of the filters: split, status, flag or review."""
@@ -55,9 +57,9 @@ class ReportPage:
         self.until(lambda: self.shown() == capture_id)
 
     def shown(self) -> str | None:
-        """Id of the capture that is open."""
-        headings = self.driver.find_elements(By.CSS_SELECTOR, "#detail:not([hidden]) .detail-head h2")
-        return headings[0].text if headings else None
+        """Id of the capture that is open; asked for in one step, since the page may be moving on to the next."""
+        found = self.js("return document.querySelector('#detail:not([hidden]) .detail-head h2')?.innerText ?? null")
+        return None if found is None else str(found)
 
     def press(self, keys: str) -> None:
         """Press keys as on the keyboard."""
@@ -70,6 +72,12 @@ class ReportPage:
     def state(self, name: str) -> str:
         """A data attribute of the comparator: mode or front."""
         return str(self.js(f"return document.querySelector('.paper').dataset.{name}"))
+
+    def view(self) -> dict[str, float]:
+        """What the comparator shows: zoom (1: the whole picture) and the picture's point at the centre, x and y."""
+        found = self.js("return dped.detail.compare().viewer.view")
+        assert isinstance(found, dict)
+        return found
 
     def requests(self) -> list[str]:
         """Addresses of everything the browser has asked for since the last call."""

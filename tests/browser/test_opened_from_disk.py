@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from planted_dataset import PHONE, Fault, make_dataset
+from boxes import layout_faults, resize
+from planted_dataset import PHONE
 from report_page import ReportPage
-from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
 
 from dped_data.dataset.review_file import read_decisions, read_review
 from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
-from dped_data.inspection.pipeline import as_json, inspect_pairs
+from dped_data.inspection.pipeline import as_json
 from dped_data.inspection.report import InspectReport
 
 pytestmark = pytest.mark.browser
-
-FAULTS = {2: Fault(shift_px=(3.0, 0.0)), 5: Fault(scene=40), 7: Fault(exposure=2.5)}
-
-
-@pytest.fixture(scope="module")
-def inspected(tmp_path_factory: pytest.TempPathFactory) -> tuple[InspectReport, Path]:
-    folder = tmp_path_factory.mktemp("inspected")
-    make_dataset(folder / "dataset", count=12, faults=FAULTS, rejected=1)
-    return inspect_pairs(folder / "dataset", PHONE, folder / "report", jobs=1), folder
-
-
-@pytest.fixture
-def page(
-    chromium: WebDriver, until: Callable[[Callable[[], object]], object], inspected: tuple[InspectReport, Path]
-) -> ReportPage:
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    page = ReportPage(chromium, until)
-    page.open(inspected[1] / "report" / "index.html")
-    page.js("localStorage.clear()")
-    page.open(inspected[1] / "report" / "index.html")
-    return page
 
 
 def test_planted_faults_are_in_the_first_rows(page: ReportPage) -> None:
@@ -64,11 +46,14 @@ def test_nothing_is_asked_of_the_network(page: ReportPage) -> None:
 
 
 def test_every_chart_is_drawn(page: ReportPage) -> None:
-    for name in ("shift", "error", "ncc", "field", "drift", "brightness", "windows", "reasons", "contrast"):
-        assert page.js(f"return document.querySelectorAll('#{name}-chart svg').length") == 1, name
+    drawn = {"shift": 1, "error": 1, "ncc": 1, "field": 2, "drift": 1, "brightness": 1}
+    for name, count in drawn.items():
+        assert page.js(f"return document.querySelectorAll('#{name}-chart svg').length") == count, name
+    for name in ("windows", "reasons", "contrast"):
+        assert page.js(f"return document.querySelectorAll('#{name}-chart .bars li').length"), name
     page.show("c002")
-    for name in ("windows", "before", "after"):
-        assert page.js(f"return document.querySelectorAll('#map-{name} svg').length") == 1, name
+    for name, count in {"windows": 1, "shifts": 2}.items():
+        assert page.js(f"return document.querySelectorAll('#map-{name} svg').length") == count, name
     assert page.js("return document.querySelectorAll('#map-windows g[aria-label=rect] rect').length") == 20
 
 
@@ -82,11 +67,11 @@ def test_rejected_capture_without_pictures_says_why(page: ReportPage) -> None:
 def test_decisions_outlive_the_page_and_are_exported(page: ReportPage) -> None:
     page.show("c002")
     page.press("r")
-    page.press("j")
-    page.until(lambda: page.shown() != "c002")
+    page.until(lambda: page.shown() != "c002")  # on to the next
+    accepted = page.shown()
     page.find("#note").send_keys('fine, "really"\n')
     page.press("a")
-    accepted = page.shown()
+    page.until(lambda: page.shown() != accepted)
     page.driver.refresh()
     page.until(lambda: page.js("return document.body.dataset.ready === 'yes'"))
     page.until(lambda: page.find("#review-state").text == "1 accepted, 1 rejected")
@@ -101,22 +86,134 @@ def test_decisions_outlive_the_page_and_are_exported(page: ReportPage) -> None:
     target.unlink()
 
 
+@pytest.fixture
+def long_names(inspected: tuple[InspectReport, Path], tmp_path: Path) -> Path:
+    """The same report, its captures named as cameras and people name them."""
+    report, folder = inspected
+    named = tuple(
+        replace(c, capture_id=f"walk {c.index % 3}/morning_session-b/IMG_20171224_{123456 + c.index}_HDR")
+        for c in report.captures
+    )
+    shutil.copytree(folder / "report", tmp_path / "report")
+    document = as_json(replace(report, captures=named))
+    return write_page(tmp_path / "report", document, open_dataset(folder / "dataset" / PHONE, None))
+
+
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_a_phone_and_is_readable_in_light_and_dark(page: ReportPage, dark: bool) -> None:
-    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    page.driver.refresh()
-    page.until(lambda: page.js("return document.body.dataset.ready === 'yes'"))
-    assert page.js("return document.documentElement.scrollWidth") == 390
-    page.show("c002")
-    for mode in ("swipe", "overlay"):
-        page.mode(mode)
-        assert page.js("return document.documentElement.scrollWidth") == 390
-    for selector in ("body", ".quiet", ".chip.harm", ".card h3", ".badge", "#back", ".decide.reject"):
-        assert contrast(page, selector) >= 4.5, selector
+def test_nothing_overlaps_or_is_cut_off_at_any_width(page: ReportPage, long_names: Path, dark: bool) -> None:
+    worst = page.js("return dped.state.captures[0].index")
+    for width in (380, 820, 1400, 1900):
+        resize(page.driver, width, 900, dark=dark)
+        page.open(long_names)
+        page.until(lambda: page.js("return document.getElementById('worst-card').dataset.ready"))
+        page.js("document.querySelector('#passed-fold').open = true")
+        page.js("dped.table.mark(dped.state.captures[0])")
+        assert layout_faults(page.driver) == [], (width, dark, "overview")
+        for selector in ("body", ".quiet", ".chip.harm", ".card h2", "#checks .badge", "#passed .badge", ".bar-figure"):
+            assert contrast(page, selector) >= 4.5, (width, dark, selector)
+        page.js(f"location.hash = 'c={worst}'")
+        page.until(lambda: page.js("return Boolean(document.querySelector('#map-shifts svg'))"))
+        page.mode("swipe")
+        assert layout_faults(page.driver) == [], (width, dark, "capture")
+        for selector in (".card h3", "#back", ".decide.reject", ".facts dt"):
+            assert contrast(page, selector) >= 4.5, (width, dark, selector)
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_names_break_at_their_separators_only(page: ReportPage, long_names: Path) -> None:
+    resize(page.driver, 820, 900, dark=False)
+    page.open(long_names)
+    lines = page.js("""
+        return [...document.querySelectorAll('#rows td.name a')].flatMap((link) => {
+          const starts = [...link.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            return new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size;
+          });
+          return starts;
+        });""")
+    assert isinstance(lines, list)
+    assert len(lines) > 12 * 5  # parts of names
+    assert {*lines} == {1}  # each on one line
+
+
+def test_the_first_screen_shows_the_worst_places_in_pictures(page: ReportPage) -> None:
+    page.until(lambda: page.js("return document.getElementById('worst-card').dataset.ready"))
+    shots = page.driver.find_elements("css selector", ".shot")
+    assert [shot.find_element("css selector", "strong").text for shot in shots[:3]] == page.rows()[:3]
+    shifted = next(shot for shot in shots if "c002" in shot.text)
+    assert "shifted" in shifted.text
+    off = float(shifted.text.split("outlined: ")[1].split(" px")[0])
+    assert off == pytest.approx(3.0, abs=0.3)
+    # The outlined patch lies inside what is seen, and the overlay is coloured where the photos differ.
+    seen, outlined = (
+        shifted.find_element("css selector", ".overlay").rect,
+        page.js("return arguments[0].querySelector('.outlined').getBoundingClientRect().toJSON()", shifted),
+    )
+    assert isinstance(outlined, dict)
+    assert outlined["width"] == 200  # 100 px, twice enlarged
+    assert abs(outlined["x"] + 100 - (seen["x"] + seen["width"] / 2)) <= seen["width"] / 2
+
+    def colourfulness(shot: WebElement) -> float:
+        png = shot.find_element("css selector", ".overlay").screenshot_as_png
+        picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(float)
+        return float(np.abs(picture[..., 0] - picture[..., 2]).mean())
+
+    assert colourfulness(shifted) > 2 * min(colourfulness(shot) for shot in shots)
+    shifted.click()
+    page.until(lambda: page.shown() == "c002")
+
+
+def test_before_and_after_are_drawn_at_one_scale(page: ReportPage, inspected: tuple[InspectReport, Path]) -> None:
+    """On the page's own arrows: twice the shift is twice as long, in both pictures, and one button enlarges both."""
+    gain = inspected[0].summary.gain
+    assert gain is not None
+    assert page.find("#number").text.split() == [
+        *(f"{gain.before_px:.2f}", "px", "before", "→", f"{gain.after_px:.2f}", "px", "after")
+    ]
+    index = page.js("return dped.state.captures.find((c) => c.capture_id === 'c000').index")
+    page.show("c000")
+    page.until(lambda: page.js("return Boolean(document.querySelector('#map-shifts svg'))"))
+
+    def longest(panel: str) -> float:
+        return float(
+            str(
+                page.js(f"""
+            return Math.max(...[...document.querySelectorAll('#map-shifts .{panel} [aria-label=arrow] path')].map(
+              (path) => Number(path.getAttribute('d').match(/^M([-0-9.]+),([-0-9.]+)L([-0-9.]+),([-0-9.]+)/).slice(1)
+                .reduce((sum, v, k, all) => (k < 2 ? sum : sum + (v - all[k - 2]) ** 2), 0)) ** 0.5));""")
+            )
+        )
+
+    def scales() -> list[float]:
+        """Screen pixels per pixel of shift, as the bars say: of the picture before and of the one after."""
+        found = page.js("""
+            return [...document.querySelectorAll('#map-shifts svg')].map((svg) =>
+              svg.querySelector('[aria-label=rule] line').getBoundingClientRect().width
+              / Number([...svg.querySelectorAll('text')].at(-1).textContent.replace(' px', '')));""")
+        assert isinstance(found, list)
+        return found
+
+    data = page.js(f"return dped.loadCapture({index}).then((d) => [d.patches.before, d.sample.shift])")
+    assert isinstance(data, list)
+    before, after = (np.hypot(*np.array(part, float).reshape(-1, 2).T).max() for part in data)
+    plain = scales()
+    for factor in (1, 10, 1):
+        assert scales() == pytest.approx([factor * plain[0]] * 2)
+        assert longest("before") == pytest.approx(before * scales()[0], rel=0.02)
+        assert longest("after") == pytest.approx(after * scales()[1], rel=0.05, abs=0.5)
+        page.find("#map-shifts button").click()  # enlarged, and back
+
+
+def test_passed_checks_are_folded_away(page: ReportPage, inspected: tuple[InspectReport, Path]) -> None:
+    checks = inspected[0].checks
+    passed = sum(check.status == "pass" for check in checks)
+    assert page.find("#passed-count").text == f"{passed} of {len(checks)} checks passed"
+    assert not page.find("#passed li").is_displayed()
+    shown = page.driver.find_elements("css selector", "#checks .badge")
+    assert len(shown) == len(checks) - passed
+    page.find("#passed-count").click()
+    assert page.find("#passed li").is_displayed()
 
 
 def contrast(page: ReportPage, selector: str) -> float:

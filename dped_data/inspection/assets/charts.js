@@ -14,10 +14,10 @@ dped.charts = (() => {
     ncc: "correlation too low", outside: "outside the DSLR photo",
     foreign: "a part shows content the other photo lacks", clipped: "clipped in the DSLR photo alone",
   };
-  const style = "overflow: visible; background: none; --plot-background: var(--card);";
+  const style = "background: none; font-size: 12px; --plot-background: var(--card);";
 
   function plot(width, options) {
-    return Plot.plot({ width, height: 170, marginLeft: 44, marginBottom: 34, style, ...options });
+    return Plot.plot({ width, height: 190, marginLeft: 46, marginRight: 24, marginTop: 26, marginBottom: 40, style, ...options, x: { ticks: Math.max(3, Math.round(width / 90)), ...options.x } });
   }
 
   function histogram(width, name, unit, lines = []) {
@@ -45,59 +45,77 @@ dped.charts = (() => {
     return dped.el("p", { class: "quiet empty" }, text);
   }
 
-  function bars(width, table, meaning = {}) {
-    const rows = Object.entries(table).filter(([, n]) => n > 0).map(([name, n]) => ({ name: meaning[name] ?? name, key: name, n }));
+  // Rows of a name, a bar and a figure, as a list: text wraps and nothing leaves the card at any width.
+  function bars(table, meaning = {}) {
+    const { el } = dped;
+    const rows = Object.entries(table).filter(([, n]) => n > 0);
     if (!rows.length) return empty("none");
-    const total = sum(table);
-    const short = (text) => (text.length > 34 ? `${text.slice(0, 33)}…` : text);
-    return plot(width, {
-      height: 30 + 26 * rows.length, marginLeft: Math.min(220, width * 0.45), marginRight: 60, marginBottom: 6, marginTop: 6,
-      x: { axis: null }, y: { label: null, domain: rows.map((r) => r.name), tickSize: 0, tickFormat: short },
-      marks: [
-        Plot.barX(rows, { x: "n", y: "name", fill: (r) => REASONS[r.key] ?? "var(--accent)", title: (r) => `${r.name}: ${count(r.n)}`, tip: true }),
-        Plot.text(rows, { x: "n", y: "name", text: (r) => `${count(r.n)} (${(100 * r.n / total).toFixed(1)} %)`, textAnchor: "start", dx: 4, fill: "currentColor" }),
-      ],
-    });
+    const total = sum(table), most = Math.max(...rows.map(([, n]) => n));
+    return el("ul", { class: "bars" }, rows.map(([name, n]) => el("li", {},
+      el("span", { class: "bar-name" }, meaning[name] ?? name), el("span", { class: "bar-figure" }, `${count(n)} (${(100 * n / total).toFixed(1)} %)`),
+      el("span", { class: "bar-track" }, el("i", { style: `width:${(100 * n) / most}%;background:${REASONS[name] ?? "var(--accent)"}` })))));
   }
 
-  // Arrows over the photo; `scale` photo pixels are drawn for one pixel of shift.
-  function arrows(width, size, items, scale, extra = []) {
-    const [w, h] = size;
+  // Arrows over a photo of this size; `scale` photo pixels are drawn for one pixel of shift. A bar tells how long.
+  function arrows(width, size, items, scale, bar) {
+    const [w, h] = size, drawn = [w * 0.03, w * 0.03 + bar * scale];
     return Plot.plot({
       width, height: Math.round((width * h) / w), margin: 2, style,
       x: { domain: [0, w], axis: null }, y: { domain: [h, 0], axis: null },
       marks: [
         Plot.frame({ stroke: "var(--line)" }),
-        ...extra,
         Plot.dot(items, { x: "x", y: "y", r: 1.5, fill: "var(--accent)" }),
         Plot.arrow(items, {
           x1: "x", y1: "y", x2: (d) => d.x + d.dx * scale, y2: (d) => d.y + d.dy * scale,
-          stroke: "var(--accent)", strokeWidth: 1.5, headLength: 5,
+          stroke: "var(--accent)", strokeWidth: 1.5, headLength: 5, clip: true,
         }),
+        Plot.ruleY([h * 0.95], { x1: drawn[0], x2: drawn[1], stroke: "currentColor", strokeWidth: 3 }),
+        Plot.text([`${bar} px`], { x: drawn[1], y: h * 0.95, dx: 6, textAnchor: "start", fill: "currentColor", stroke: "var(--card)", strokeWidth: 4, text: (d) => d }),
         Plot.tip(items, Plot.pointer({ x: "x", y: "y", title: "text" })),
       ],
     });
   }
 
-  // A factor of 1, 2 or 5 times a power of ten that draws the long arrows at about `target` photo pixels.
-  function arrowScale(items, target) {
-    const lengths = items.map((d) => Math.hypot(d.dx, d.dy)).sort(d3.ascending);
+  // The shifts before and after the refinement side by side, both at one scale. `before` and `after` are lists of
+  // {x, y, dx, dy, text} in photo pixels; `before` may be empty. One button enlarges both alike.
+  function quivers(place, size, before, after, texts) {
+    const { el } = dped;
+    const [w] = size, lengths = (before.length ? before : after).map((d) => Math.hypot(d.dx, d.dy)).sort(d3.ascending);
     const long = Math.max(d3.quantile(lengths, 0.9) ?? 0, 0.02);
-    const raw = target / long;
-    const power = 10 ** Math.floor(Math.log10(raw));
-    return [5, 2, 1].find((k) => k * power <= raw) * power;
+    const plain = niceBelow((0.09 * w) / long);
+    const panels = [["before", before], ["after", after]].map(([name, items]) => ({
+      items, figure: el("figure", { class: `quiver ${name}` }, el("div", { class: "drawn" }), el("figcaption", { class: "small" }, texts[name])),
+    })).filter(({ items }) => items.length);
+    let factor = 1;
+    const button = el("button", { type: "button", "aria-pressed": "false", onclick: () => { factor = factor === 1 ? 10 : 1; draw(); } });
+    const draw = () => {
+      const scale = plain * factor, bar = niceBelow((0.22 * w) / scale);
+      for (const { items, figure } of panels) {
+        const drawn = figure.firstChild;
+        drawn.replaceChildren(arrows(Math.max(200, drawn.clientWidth), size, items, scale, bar));
+      }
+      button.textContent = factor === 1 ? "Enlarge the arrows 10×" : "Arrows as before";
+      button.setAttribute("aria-pressed", factor !== 1);
+    };
+    place.replaceChildren(el("div", { class: "quivers" }, panels.map(({ figure }) => figure)), el("div", { class: "group" }, button,
+      el("span", { class: "quiet small" }, panels.length > 1 ? "both at one scale" : "")));
+    draw();
+    return draw;
   }
 
-  function field(width) {
-    const cells = state.report.summary.field;
-    if (!cells.length) return { node: empty("needs five captures with texture"), scale: 0 };
+  // The largest of 1, 2 and 5 times a power of ten that is no more than `value`.
+  function niceBelow(value) {
+    const power = 10 ** Math.floor(Math.log10(value));
+    return Number(([5, 2, 1].find((k) => k * power <= value) * power).toPrecision(1));
+  }
+
+  // What every photo shares, by place in the photo: before the refinement and after it.
+  function field() {
     const size = [4000, 3000]; // any photo, as shares of its size
-    const items = cells.map((c) => ({
-      x: c.x * size[0], y: c.y * size[1], dx: c.dx_px, dy: c.dy_px,
-      text: `(${number(c.dx_px)}, ${number(c.dy_px)}) px\n${count(c.count)} patches`,
+    const items = (x, y, what) => state.report.summary.field.filter((c) => c[x] !== null && c[x] !== undefined).map((c) => ({
+      x: c.x * size[0], y: c.y * size[1], dx: c[x], dy: c[y], text: `${what}: (${number(c[x])}, ${number(c[y])}) px\n${count(c.count)} patches`,
     }));
-    const scale = arrowScale(items, 350);
-    return { node: arrows(width, size, items, scale), scale };
+    return { size, before: items("before_dx_px", "before_dy_px", "before"), after: items("dx_px", "dy_px", "after") };
   }
 
   function drift(width) {
@@ -169,5 +187,5 @@ dped.charts = (() => {
       dped.el("span", {}, dped.el("i", { style: `background:${REASONS[name]}` }), MEANING[name])));
   }
 
-  return { histogram, bars, field, drift, brightness, arrows, arrowScale, windowMap, reasonLegend, empty, MEANING };
+  return { histogram, bars, field, quivers, drift, brightness, windowMap, reasonLegend, empty, MEANING };
 })();

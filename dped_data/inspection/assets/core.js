@@ -8,6 +8,7 @@ window.dped = (() => {
     captures: [], // as ranked, worst first
     byIndex: new Map(),
     shown: [], // after filters, in the table's order
+    marked: new Set(), // indexes of the captures that the next decision in the list is for
     details: new Map(),
     waiting: new Map(),
   };
@@ -75,6 +76,11 @@ window.dped = (() => {
     return el("span", { class: harm ? "chip harm" : "chip" }, text);
   }
 
+  // A name that may break after its separators only, so that no line ends inside a number or a word.
+  function name(text) {
+    return text.split(/(?<=[/_\-.])/).flatMap((part) => [part, el("wbr")]).slice(0, -1);
+  }
+
   // A photo's address: through the server while reviewing, relative to the report otherwise.
   function photoAddress(file) {
     const base = state.served ? "photos" : state.report.photos;
@@ -82,5 +88,5 @@ window.dped = (() => {
     return `${base}/${file.split("/").map(encodeURIComponent).join("/")}`;
   }
 
-  return { state, receiveReport, receiveCapture, folderOf, loadCapture, el, byId, number, share, count, sum, badge, chip, photoAddress };
+  return { state, receiveReport, receiveCapture, folderOf, loadCapture, el, byId, number, share, count, sum, badge, chip, name, photoAddress };
 })();

@@ -5,7 +5,8 @@ dped.detail = (() => {
   const { state, el, byId, number, share, count, chip, folderOf } = dped;
   let capture = null;
   let data = null;
-  let compare = null;
+  let compare = null; // one for all captures: mode, zoom and position stay
+  let kind = "region";
   let note = null;
   let reviewBox = null;
 
@@ -29,8 +30,8 @@ dped.detail = (() => {
   }
 
   function hide() {
+    compare?.remember();
     compare?.stop();
-    compare = null;
     capture = null;
     byId("detail").hidden = true;
     byId("detail").replaceChildren();
@@ -40,16 +41,19 @@ dped.detail = (() => {
   async function open(index) {
     const wanted = state.byIndex.get(index);
     if (!wanted) return hide();
-    const mode = compare?.mode;
-    compare?.stop();
+    compare ??= new dped.Compare();
+    compare.remember();
+    compare.stop();
     capture = wanted;
     const loaded = await dped.loadCapture(index);
     if (capture !== wanted) return; // another one was opened meanwhile
     data = loaded;
+    const first = byId("detail").hidden;
     byId("home").hidden = true;
     byId("detail").hidden = false;
-    render(mode);
-    scrollTo(0, 0);
+    const top = scrollY;
+    render();
+    scrollTo(0, first ? 0 : top); // from capture to capture everything stays where it is
     preload();
   }
 
@@ -64,25 +68,23 @@ dped.detail = (() => {
     }
   }
 
-  function render(mode) {
+  function render() {
     const { list, at } = neighbours();
-    compare = new dped.Compare();
-    if (mode) compare.mode = mode;
     const go = (by, text, label) => el("button", { type: "button", onclick: () => step(by), disabled: !list[at + by], "aria-label": label, title: label }, text);
     byId("detail").replaceChildren(
       el("header", { class: "detail-head" },
         el("button", { type: "button", onclick: close, id: "back", title: "back to the list (Esc)" }, "← list"),
         go(-1, "‹", "previous capture"), go(1, "›", "next capture"),
-        el("h2", {}, capture.capture_id),
+        el("h2", {}, dped.name(capture.capture_id)),
         el("span", { class: "quiet" }, `${at + 1} of ${count(list.length)} · ${capture.split} · ${capture.status}`),
         ...capture.flags.map(chip)),
       el("div", { class: "detail-main" },
-        el("div", { class: "card" }, sources(), compare.root),
+        el("div", { class: "card" }, sources(), el("div", { id: "comparator" })),
         el("div", { class: "side" }, review(), facts())),
       data?.patches.ncc.length ? maps() : null ?? "",
       data?.sheet ? patches() : "",
     );
-    selectSource(data?.region ? "region" : "whole");
+    selectSource(!data?.region ? "whole" : kind === "whole" ? "whole" : "region");
     if (data?.patches.ncc.length) drawMaps();
   }
 
@@ -90,12 +92,22 @@ dped.detail = (() => {
     if (!data) return null;
     const folder = folderOf(capture.index);
     const colour = data.phone_from_dslr ?? null;
-    const pair = (file, size) => ({ phone: { url: `${folder}/phone${file}.jpg` }, dslr: { url: `${folder}/dslr${file}.jpg` }, size, colour });
-    if (kind === "region") return { ...pair("_region", data.region.slice(2)), zoom: "1" };
+    const pair = (file, size) => ({ kind, phone: { url: `${folder}/phone${file}.jpg` }, dslr: { url: `${folder}/dslr${file}.jpg` }, size, colour });
+    // The worst patch in a picture whose corner lies at (x, y) of the photo, which is `unit` times as large.
+    const worst = (x, y, unit) => {
+      if (!data.sheet) return null;
+      const k = data.sheet[0];
+      return [(data.patches.xy[2 * k] - x) * unit, (data.patches.xy[2 * k + 1] - y) * unit, data.patch * unit, data.patch * unit];
+    };
+    if (kind === "region") {
+      const mark = worst(data.region[0], data.region[1], 1);
+      return { ...pair("_region", data.region.slice(2)), mark, look: [mark[0] + mark[2] / 2, mark[1] + mark[3] / 2] };
+    }
     if (kind === "whole") {
       const size = data.phone_overview ?? data.dslr_overview;
       if (!size) return null;
-      const source = { ...pair("", size), zoom: "fit" };
+      const unit = size[0] / data.size[0];
+      const source = { ...pair("", size), unit, mark: worst(0, 0, unit) };
       if (!data.phone_overview) source.phone = null;
       if (!data.dslr_overview) source.dslr = null;
       else source.dslr.sheet = data.patches.ncc.length ? size : data.dslr_overview;
@@ -104,28 +116,33 @@ dped.detail = (() => {
     const s = data.patch;
     const sheet = [s * data.sheet.length, 2 * s];
     const url = `${folder}/patches.jpg`;
-    return { phone: { url, x: kind * s, y: 0, sheet }, dslr: { url, x: kind * s, y: s, sheet }, size: [s, s], colour, zoom: "4" };
+    return { kind: "patch", phone: { url, x: kind * s, y: 0, sheet }, dslr: { url, x: kind * s, y: s, sheet }, size: [s, s], colour };
   }
 
-  function selectSource(kind) {
-    const source = sourceOf(kind);
-    byId("detail").querySelectorAll("[data-source]").forEach((node) => node.setAttribute("aria-pressed", node.dataset.source === String(kind)));
+  function selectSource(wanted) {
+    const source = sourceOf(wanted);
+    byId("detail").querySelectorAll("[data-source]").forEach((node) => node.setAttribute("aria-pressed", node.dataset.source === String(wanted)));
     if (!source) {
-      compare.root.replaceChildren(dped.charts.empty("no picture: neither patches nor photos are at hand"));
+      byId("comparator").replaceChildren(dped.charts.empty("no picture: neither patches nor photos are at hand"));
       return;
     }
+    if (data.region) kind = wanted;
+    if (!compare.root.isConnected) byId("comparator").replaceChildren(compare.root);
     compare.setSource(source);
   }
 
   function sources() {
     const tab = (kind, text) => el("button", { type: "button", "data-source": kind, onclick: () => selectSource(kind) }, text);
-    return el("div", { class: "group sources" }, data?.region ? tab("region", "Worst region, 1:1") : null, tab("whole", "Whole photo"),
+    return el("div", { class: "group sources" }, data?.region ? tab("region", "Worst place") : null, tab("whole", "Whole photo"),
       el("span", { class: "quiet small" }, data?.region ? `region at x ${data.region[0]}, y ${data.region[1]} of ${data.size.join("×")}` : "not aligned: no patch was kept"));
   }
 
-  function decide(verdict) {
+  // Record a decision and go on to the next capture; a decision that is cleared, or could not be saved, stays in view.
+  async function decide(verdict) {
     if (!capture) return;
-    dped.review.decide(capture.capture_id, verdict, note?.value ?? "");
+    const decided = capture;
+    const saved = await dped.review.decide(decided.capture_id, verdict, note?.value ?? "");
+    if (saved && verdict !== "clear" && capture === decided) step(1);
   }
 
   function review() {
@@ -133,7 +150,7 @@ dped.detail = (() => {
     const button = (verdict, text, key) => el("button", { type: "button", class: `decide ${verdict}`, "data-verdict": verdict, title: `${text} (${key})`, onclick: () => decide(verdict) }, text);
     reviewBox = el("div", { class: "card review" }, el("h3", {}, "Review"),
       el("div", { class: "group" }, button("accept", "✓ Accept", "a"), button("reject", "✕ Reject", "r"), button("clear", "Clear", "c")), note,
-      el("p", { class: "quiet small" }, "dped build-dataset --review review.csv leaves rejected captures out."));
+      el("p", { class: "quiet small hint" }, state.report.review_hint || "dped build-dataset --review review.csv leaves rejected captures out."));
     showDecision();
     return reviewBox;
   }
@@ -170,8 +187,7 @@ dped.detail = (() => {
   function maps() {
     return el("div", { class: "charts maps" },
       el("div", { class: "card" }, el("h3", {}, "Windows"), el("div", { id: "map-windows" }), dped.charts.reasonLegend(data)),
-      el("div", { class: "card" }, el("h3", {}, "Before refinement"), el("div", { id: "map-before" }), el("p", { class: "quiet small", id: "map-before-text" })),
-      el("div", { class: "card" }, el("h3", {}, "After refinement, re-measured"), el("div", { id: "map-after" }), el("p", { class: "quiet small", id: "map-after-text" })));
+      el("div", { class: "card wide" }, el("h3", {}, "Shift before and after the refinement"), el("div", { id: "map-shifts" })));
   }
 
   function kept() {
@@ -188,19 +204,14 @@ dped.detail = (() => {
     const p = data.patches;
     const figures = new Map(places.map((d) => [`${d.left},${d.top}`, `\ncorrelation ${number(p.ncc[d.k], 3)}, predicted ${number(p.error[d.k])} px`]));
     const picture = data.phone_overview ? `${folderOf(capture.index)}/phone.jpg` : null;
-    const width = (id) => Math.max(240, byId(id).clientWidth);
-    byId("map-windows").replaceChildren(dped.charts.windowMap(width("map-windows"), data, picture, figures));
-    const text = (d) => `(${number(d.dx)}, ${number(d.dy)}) px at x ${d.x}, y ${d.y}`;
-    const before = places.map((d) => ({ ...d, dx: p.before[2 * d.k], dy: p.before[2 * d.k + 1] })).filter((d) => d.dx !== null && d.dy !== null);
+    byId("map-windows").replaceChildren(dped.charts.windowMap(Math.max(240, byId("map-windows").clientWidth), data, picture, figures));
     const s = data.sample;
-    const after = s.patch.map((k, n) => ({ ...places[k], dx: s.shift[2 * n], dy: s.shift[2 * n + 1], measured: s.measured[n] })).filter((d) => d.measured);
-    for (const [id, items, what] of [["map-before", before, "what the single homography leaves"], ["map-after", after, "what the stored patches have left"]]) {
-      items.forEach((d) => { d.text = text(d); });
-      const scale = items.length ? dped.charts.arrowScale(items, 1.2 * data.patch) : 1;
-      byId(id).replaceChildren(dped.charts.arrows(width(id), data.size, items, scale));
-      const rms = Math.sqrt(d3.mean(items, (d) => d.dx ** 2 + d.dy ** 2) ?? 0);
-      byId(`${id}-text`).textContent = items.length ? `${what}: ${number(rms)} px RMS, ${items.length} patches; arrows ${scale >= 1 ? `${scale}×` : scale} enlarged` : "no patch has the texture to tell";
-    }
+    const text = (d) => ({ ...d, text: `(${number(d.dx)}, ${number(d.dy)}) px at x ${d.x}, y ${d.y}` });
+    const before = places.map((d) => ({ ...d, dx: p.before[2 * d.k], dy: p.before[2 * d.k + 1] })).filter((d) => d.dx !== null && d.dy !== null).map(text);
+    const after = s.patch.map((k, n) => ({ ...places[k], dx: s.shift[2 * n], dy: s.shift[2 * n + 1], measured: s.measured[n] })).filter((d) => d.measured).map(text);
+    const caption = (items, what) => `${what}: ${number(Math.sqrt(d3.mean(items, (d) => d.dx ** 2 + d.dy ** 2) ?? 0))} px RMS, ${items.length} patches`;
+    if (!before.length && !after.length) byId("map-shifts").replaceChildren(dped.charts.empty("no patch has the texture to tell"));
+    else dped.charts.quivers(byId("map-shifts"), data.size, before, after, { before: caption(before, "before: what the single homography left"), after: caption(after, "after: what the stored patches have left") });
   }
 
   function patches() {

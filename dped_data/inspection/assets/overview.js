@@ -1,8 +1,33 @@
-// The first screen: figures, checks and charts of the whole dataset.
+// The first screen: the worst captures as pictures, the one number, what is wrong; then figures and charts of the dataset.
 "use strict";
 
 dped.overview = (() => {
   const { state, el, byId, number, share, count, sum, badge } = dped;
+  const PICTURES = 4;
+  let redrawField = () => {};
+
+  // The worst captures that have a picture of their worst place.
+  async function worst() {
+    const candidates = state.captures.filter((c) => c.pictured && c.patches > 0).slice(0, PICTURES);
+    const shots = (await Promise.all(candidates.map(dped.pictures.worst))).filter(Boolean);
+    byId("worst").replaceChildren(...shots);
+    byId("worst-card").hidden = shots.length === 0;
+    byId("worst-card").dataset.ready = "yes";
+  }
+
+  function headline() {
+    const { gain, ce90_px: within, shift_px: shift } = state.report.summary;
+    const figure = (value, word, kind) => el("span", { class: `figure ${kind}` }, el("strong", {}, number(value)), ` px ${word}`);
+    byId("number").replaceChildren(...(gain
+      ? [figure(gain.before_px, "before", "was"), el("span", { class: "arrow", "aria-hidden": "true" }, "→"), figure(gain.after_px, "after", "is")]
+      : [within === null ? el("span", { class: "figure" }, "not measured") : figure(within, "remaining shift", "is")]));
+    byId("number-text").textContent = gain
+      ? `Within these radii lie 90 % of the same ${count(gain.count)} patches: what the single homography left of them, and what is left now, re-measured.`
+      : within === null ? "No patch has the texture to be re-measured." : `Within this radius lie 90 % of ${count(shift.count)} re-measured patches.`;
+    const { size, before, after } = dped.charts.field();
+    if (!after.length) byId("field-chart").replaceChildren(el("p", { class: "quiet small" }, "A field that all photos share needs five captures with texture."));
+    else redrawField = dped.charts.quivers(byId("field-chart"), size, before, after, { before: "before: median of all photos", after: "after, re-measured" });
+  }
 
   function tile(label, value, detail, status) {
     return el("div", { class: `tile ${status ?? ""}` }, el("span", { class: "quiet" }, label), el("strong", {}, value), el("span", { class: "quiet" }, detail));
@@ -25,21 +50,29 @@ dped.overview = (() => {
     );
   }
 
+  function line(check) {
+    const limits = [["warn", check.warn], ["fail", check.fail]].filter(([, v]) => v !== null).map(([name, v]) => `${name} ${v}${check.unit ? ` ${check.unit}` : ""}`);
+    const seen = check.of ? `measured in ${count(check.count)} of ${count(check.of)}` : null;
+    const more = [limits.length ? `limits: ${limits.join(", ")}` : null, seen].filter(Boolean).join(" · ");
+    const show = check.captures.length ? el("button", { type: "button", class: "link", onclick: () => dped.table.showOnly(check.captures, check.name) }, `show ${check.captures.length === 1 ? "it" : `all ${count(check.captures.length)}`}`) : null;
+    return el("li", {}, badge(check.status), el("div", {}, el("strong", {}, check.name), el("p", {}, check.text, " ", show), more ? el("p", { class: "quiet small" }, more) : null));
+  }
+
+  // What is wrong, worst first; what passed is folded away.
   function checks() {
     const rank = { fail: 0, warn: 1, unknown: 2, pass: 3 };
     const sorted = [...state.report.checks].sort((a, b) => rank[a.status] - rank[b.status]);
-    byId("checks").replaceChildren(...sorted.map((check) => {
-      const limits = [["warn", check.warn], ["fail", check.fail]].filter(([, v]) => v !== null).map(([name, v]) => `${name} ${v}${check.unit ? ` ${check.unit}` : ""}`);
-      const show = check.captures.length ? el("button", { type: "button", class: "link", onclick: () => dped.table.showOnly(check.captures, check.name) }, `show ${check.captures.length === 1 ? "it" : `all ${count(check.captures.length)}`}`) : null;
-      return el("li", {}, badge(check.status), el("div", {}, el("strong", {}, check.name), el("p", {}, check.text, " ", show), limits.length ? el("p", { class: "quiet small" }, `limits: ${limits.join(", ")}`) : null));
-    }));
+    const open = sorted.filter((check) => check.status !== "pass"), passed = sorted.filter((check) => check.status === "pass");
+    byId("checks").replaceChildren(...open.map(line));
+    byId("passed").replaceChildren(...passed.map(line));
+    byId("passed-count").textContent = `${passed.length} of ${sorted.length} checks passed`;
+    byId("passed-fold").hidden = !passed.length;
   }
 
   // Draws a chart at its place's width; keeps the place when there is no room yet.
   function draw(id, make) {
     const place = byId(id);
-    const width = Math.max(220, place.clientWidth || 320);
-    place.replaceChildren(make(width));
+    place.replaceChildren(make(Math.max(220, place.clientWidth || 320)));
   }
 
   function charts() {
@@ -50,14 +83,10 @@ dped.overview = (() => {
     draw("ncc-chart", (w) => dped.charts.histogram(w, "ncc", "correlation"));
     draw("drift-chart", dped.charts.drift);
     draw("brightness-chart", dped.charts.brightness);
-    draw("windows-chart", (w) => dped.charts.bars(w, s.windows_by_reason, dped.charts.MEANING));
-    draw("reasons-chart", (w) => dped.charts.bars(w, s.reasons));
-    draw("contrast-chart", (w) => dped.charts.bars(w, s.contrast));
-    draw("field-chart", (w) => {
-      const { node, scale } = dped.charts.field(w);
-      byId("field-text").textContent = scale ? `What every photo shares, by place in the photo (median of all captures). Largest: ${number(Math.max(...s.field.map((c) => Math.hypot(c.dx_px, c.dy_px))))} px.` : "";
-      return node;
-    });
+    draw("windows-chart", () => dped.charts.bars(s.windows_by_reason, dped.charts.MEANING));
+    draw("reasons-chart", () => dped.charts.bars(s.reasons));
+    draw("contrast-chart", () => dped.charts.bars(s.contrast));
+    redrawField();
   }
 
   function start() {
@@ -65,10 +94,12 @@ dped.overview = (() => {
     document.title = `${r.phone} · ${r.verdict} · pairs report`;
     byId("title").textContent = `${r.phone} and ${r.dslr}`;
     byId("verdict").replaceWith(Object.assign(badge(r.verdict), { id: "verdict" }));
-    byId("about").textContent = `${r.dataset} · alignment ${r.alignment} · patches of ${r.patch_size} px · settings ${r.digest.slice(0, 10)}`;
+    byId("about").textContent = `alignment ${r.alignment} · patches of ${r.patch_size} px · settings ${r.digest.slice(0, 10)}`;
+    headline();
     tiles();
     checks();
     charts();
+    worst();
     let timer;
     let width = innerWidth;
     addEventListener("resize", () => {

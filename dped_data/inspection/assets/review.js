@@ -35,12 +35,13 @@ dped.review = (() => {
     }
   }
 
+  // Resolves to whether the decision is kept.
   async function decide(id, verdict, note) {
     const decision = { time: new Date().toISOString().replace(/\.\d+Z$/, "Z"), capture_id: id, verdict, note };
     if (!state.served) {
       log.push(decision);
       changed(keep());
-      return;
+      return true;
     }
     try {
       const headers = { "Content-Type": "application/json" };
@@ -48,8 +49,10 @@ dped.review = (() => {
       if (!answer.ok) throw new Error(await answer.text());
       log.push(await answer.json());
       changed();
+      return true;
     } catch (error) {
       changed(`NOT SAVED: ${error.message}`);
+      return false;
     }
   }
 

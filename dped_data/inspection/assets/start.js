@@ -14,12 +14,19 @@
     }
   }
 
-  const KEYS = {
+  const KEYS = { // of an open capture
     ArrowRight: () => dped.detail.step(1), j: () => dped.detail.step(1), ArrowLeft: () => dped.detail.step(-1), k: () => dped.detail.step(-1),
     Escape: () => dped.detail.close(),
     b: () => dped.detail.compare()?.setMode("blink"), " ": () => dped.detail.compare()?.flip(),
-    m: () => dped.detail.compare()?.match.click(),
+    m: () => dped.detail.compare()?.match.click(), o: () => dped.detail.compare()?.outline.click(),
+    "+": () => dped.detail.compare()?.viewer.zoomBy(Viewer.STEP), "-": () => dped.detail.compare()?.viewer.zoomBy(1 / Viewer.STEP),
+    0: () => dped.detail.compare()?.viewer.fit(), z: () => dped.detail.compare()?.viewer.pixels(),
     a: () => dped.detail.decide("accept"), r: () => dped.detail.decide("reject"), c: () => dped.detail.decide("clear"),
+  };
+  const LIST_KEYS = {
+    j: () => dped.table.step(1), k: () => dped.table.step(-1), x: () => dped.table.mark(), Enter: () => dped.table.openHere(),
+    a: () => dped.table.decide("accept"), r: () => dped.table.decide("reject"), c: () => dped.table.decide("clear"),
+    "/": () => byId("search").focus(),
   };
 
   function onKey(event) {
@@ -31,8 +38,11 @@
       if (typing || event.key.startsWith("Arrow")) return;
     }
     if (event.key === "?") return byId("help").showModal();
+    if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
     if (!dped.detail.current()) {
-      if (event.key === "/") { byId("search").focus(); event.preventDefault(); }
+      if (!LIST_KEYS[event.key]) return;
+      LIST_KEYS[event.key]();
+      event.preventDefault();
       return;
     }
     const mode = dped.Compare.MODES[Number(event.key) - 1];

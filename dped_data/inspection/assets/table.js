@@ -5,21 +5,28 @@ dped.table = (() => {
   const { state, el, byId, number, share, count, chip, folderOf } = dped;
   const CHUNK = 60;
   const COLUMNS = [
+    { name: "", key: null, cell: tick, class: "tick" },
     { name: "#", key: (c) => c.rank, cell: (c) => c.rank, class: "num rank" },
     { name: "", key: null, cell: picture, class: "picture" },
-    { name: "capture", key: (c) => c.capture_id, cell: (c) => el("a", { href: `#c=${c.index}` }, c.capture_id), class: "name" },
+    { name: "capture", key: (c) => c.capture_id, cell: (c) => el("a", { href: `#c=${c.index}` }, dped.name(c.capture_id)), class: "name" },
     { name: "what", key: (c) => c.flags.join(), cell: what, class: "what" },
     { name: "split", key: (c) => c.split, cell: (c) => c.split, class: "split" },
     { name: "patches", key: (c) => c.patches, cell: (c) => count(c.patches), class: "num wide" },
-    { name: "kept", key: (c) => c.coverage, cell: (c) => share(c.windows ? c.coverage : null), class: "num wide" },
-    { name: "ncc", key: (c) => c.ncc_p50, cell: (c) => number(c.ncc_p50), class: "num wide" },
-    { name: "predicted", key: (c) => c.error_p50_px, cell: (c) => number(c.error_p50_px), class: "num wide", unit: "px" },
+    { name: "kept", key: (c) => c.coverage, cell: (c) => share(c.windows ? c.coverage : null), class: "num least wide" },
+    { name: "ncc", key: (c) => c.ncc_p50, cell: (c) => number(c.ncc_p50), class: "num least wide" },
+    { name: "predicted", key: (c) => c.error_p50_px, cell: (c) => number(c.error_p50_px), class: "num least wide", unit: "px" },
     { name: "shift", key: (c) => c.shift_length_px, cell: (c) => number(c.shift_length_px), class: "num", unit: "px" },
-    { name: "review", key: (c) => dped.review.verdictOf(c.capture_id) ?? "", cell: mark, class: "mark" },
+    { name: "review", key: (c) => dped.review.verdictOf(c.capture_id) ?? "", cell: decision, class: "mark" },
   ];
-  let order = { column: 0, descending: false };
+  let order = { column: 1, descending: false };
   let only = null; // {ids, label}
   let made = 0;
+  let here = null; // the capture that keys are for
+  let last = null; // the capture marked last, where a range begins
+
+  function tick(c) {
+    return el("input", { type: "checkbox", "aria-label": `mark ${c.capture_id}`, checked: state.marked.has(c.index), onclick: (event) => mark(c, event.target.checked, event.shiftKey) });
+  }
 
   function picture(c) {
     return c.pictured ? el("img", { src: `${folderOf(c.index)}/thumb.jpg`, alt: "", loading: "lazy", width: 96, height: 72 }) : "";
@@ -29,7 +36,7 @@ dped.table = (() => {
     return el("span", {}, c.flags.map(chip), c.reason ? el("span", { class: "quiet" }, ` ${c.reason}${c.measured !== null ? ` (${number(c.measured, 1)} against ${number(c.limit, 1)})` : ""}`) : null);
   }
 
-  function mark(c) {
+  function decision(c) {
     const verdict = dped.review.verdictOf(c.capture_id);
     return verdict ? el("span", { class: `mark-${verdict}` }, verdict === "accept" ? "✓ accepted" : "✕ rejected") : "";
   }
@@ -59,14 +66,16 @@ dped.table = (() => {
     byId("rows").replaceChildren();
     made = 0;
     more();
+    point(state.shown.includes(here) ? here : null);
     const filtered = state.shown.length !== state.captures.length;
     byId("count").textContent = `${count(state.shown.length)}${filtered ? ` of ${count(state.captures.length)}` : ""} captures${only ? `, check: ${only.label}` : ""}`;
     head();
   }
 
   function row(c) {
-    const open = (event) => { if (!event.target.closest("a")) location.hash = `c=${c.index}`; };
+    const open = (event) => { if (!event.target.closest("a, .tick")) location.hash = `c=${c.index}`; };
     const tr = el("tr", { "data-index": c.index, onclick: open, class: c.severity >= 1 ? "bad" : null });
+    tr.classList.toggle("here", c === here);
     tr.append(...COLUMNS.map((column) => el("td", { class: column.class }, column.cell(c))));
     return tr;
   }
@@ -81,7 +90,7 @@ dped.table = (() => {
     byId("head").replaceChildren(...COLUMNS.map((column, k) => {
       const sorted = order.column === k ? (order.descending ? "descending" : "ascending") : null;
       const label = `${column.name}${column.unit ? `, ${column.unit}` : ""}${sorted ? (order.descending ? " ↓" : " ↑") : ""}`;
-      const sort = () => { order = { column: k, descending: order.column === k ? !order.descending : column.class.includes("num") && k > 0 }; apply(); };
+      const sort = () => { order = { column: k, descending: order.column === k ? !order.descending : column.class.includes("num") && !column.class.includes("rank") }; apply(); };
       return el("th", { class: column.class, "aria-sort": sorted, scope: "col" }, column.key ? el("button", { type: "button", onclick: sort }, label) : "");
     }));
   }
@@ -109,6 +118,59 @@ dped.table = (() => {
     byId("captures").scrollIntoView();
   }
 
+  const rowOf = (c) => byId("rows").querySelector(`tr[data-index="${c?.index}"]`);
+
+  // The capture that keys are for, drawn with an outline.
+  function point(c) {
+    rowOf(here)?.classList.remove("here");
+    here = c;
+    rowOf(here)?.classList.add("here");
+  }
+
+  function step(by) {
+    const at = here ? state.shown.indexOf(here) + by : 0;
+    const next = state.shown[at];
+    if (!next) return;
+    while (made <= at) more();
+    point(next);
+    rowOf(next).scrollIntoView({ block: "nearest" });
+  }
+
+  function openHere() {
+    if (here) location.hash = `c=${here.index}`;
+  }
+
+  // Mark a capture or take its mark away; `range`: with all that lie between it and the one marked last.
+  function mark(c = here, on = !state.marked.has(c?.index), range = false) {
+    if (!c) return;
+    const [from, to] = [state.shown.indexOf(range && last ? last : c), state.shown.indexOf(c)].sort(d3.ascending);
+    for (const each of from < 0 ? [c] : state.shown.slice(from, to + 1)) state.marked[on ? "add" : "delete"](each.index);
+    last = c;
+    marksChanged();
+  }
+
+  function unmark() {
+    state.marked.clear();
+    marksChanged();
+  }
+
+  function marksChanged() {
+    for (const tr of byId("rows").children) tr.querySelector(".tick input").checked = state.marked.has(Number(tr.dataset.index));
+    byId("marking").hidden = state.marked.size === 0;
+    byId("marked-count").textContent = `${count(state.marked.size)} marked`;
+  }
+
+  // Record a decision for all that are marked; where none is, for the one that is pointed to, and go on to the next.
+  async function decide(verdict) {
+    const marked = state.captures.filter((c) => state.marked.has(c.index));
+    for (const c of marked.length ? marked : here ? [here] : []) {
+      if (!await dped.review.decide(c.capture_id, verdict, dped.review.noteOf(c.capture_id))) return; // the rest stays marked
+      state.marked.delete(c.index);
+      if (marked.length) marksChanged();
+    }
+    if (!marked.length && verdict !== "clear") step(1);
+  }
+
   function start() {
     options("filter-split", "all splits", tally(state.captures.map((c) => c.split)));
     options("filter-status", "any status", tally(state.captures.map((c) => c.status)));
@@ -116,15 +178,17 @@ dped.table = (() => {
     options("filter-review", "any review", [["open", "not reviewed"], ["accept", "accepted"], ["reject", "rejected"]]);
     byId("search").addEventListener("input", apply);
     byId("filter-clear").addEventListener("click", clear);
+    byId("unmark").addEventListener("click", unmark);
+    byId("marking").querySelectorAll("[data-verdict]").forEach((button) => button.addEventListener("click", () => decide(button.dataset.verdict)));
     new IntersectionObserver((entries) => { if (entries.some((e) => e.isIntersecting)) more(); }, { rootMargin: "800px" }).observe(byId("more"));
     dped.review.onChange(() => {
       for (const tr of byId("rows").children) {
         const c = state.byIndex.get(Number(tr.dataset.index));
-        tr.lastElementChild.replaceChildren(mark(c));
+        tr.lastElementChild.replaceChildren(decision(c));
       }
     });
     apply();
   }
 
-  return { start, showOnly, apply };
+  return { start, showOnly, step, mark, openHere, decide };
 })();

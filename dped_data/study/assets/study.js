@@ -76,14 +76,14 @@
     current = index;
     const mine = ++showing, question = questions[index];
     byId("panes").classList.remove("ready");
-    window.viewer.show([]);
+    paint([]);
     notice("", null);
     screen("study");
     controls();
     try {
       const loaded = await Promise.all([load(question.left), load(question.right)]);
       if (mine !== showing) return;
-      window.viewer.show(loaded); // both at once: how long a photo takes to load tells of its size
+      paint(loaded); // both at once: how long a photo takes to load tells of its size
       byId("panes").classList.add("ready");
     } catch {
       if (mine !== showing) return;
@@ -109,6 +109,26 @@
     byId("done-count").textContent = questions.length;
     remember(null);
     screen("done");
+  }
+
+  const panes = [byId("pane-left"), byId("pane-right")];
+  let shown = []; // [{image, width, height}], upright pixels
+  const viewer = new Viewer(panes, (i, { scale, left, top }) => {
+    const { image, width, height } = shown[i];
+    Object.assign(image.style, { width: `${width * scale}px`, height: `${height * scale}px`, transform: `translate(${left}px, ${top}px)` });
+    byId("zoom-out").disabled = viewer.view.zoom <= viewer.leastZoom();
+    byId("zoom-in").disabled = viewer.view.zoom >= viewer.mostZoom();
+  });
+  panes.forEach((pane) => pane.addEventListener("contextmenu", (event) => event.preventDefault()));
+
+  // Show two loaded photos, or none.
+  function paint(loaded) {
+    panes.forEach((pane, i) => {
+      pane.querySelectorAll("img").forEach((image) => image.remove());
+      if (loaded.length) pane.prepend(loaded[i].image);
+    });
+    shown = loaded;
+    viewer.show(loaded.map(({ width, height }) => [width, height]));
   }
 
   const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -194,10 +214,10 @@
     welcome();
   });
   for (const side of ["left", "right"]) byId(`choose-${side}`).addEventListener("click", () => choose(side));
-  byId("zoom-in").addEventListener("click", window.viewer.zoomIn);
-  byId("zoom-out").addEventListener("click", window.viewer.zoomOut);
-  byId("zoom-fit").addEventListener("click", window.viewer.fit);
-  byId("zoom-pixels").addEventListener("click", window.viewer.pixels);
+  byId("zoom-in").addEventListener("click", () => viewer.zoomBy(Viewer.STEP));
+  byId("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / Viewer.STEP));
+  byId("zoom-fit").addEventListener("click", () => viewer.fit());
+  byId("zoom-pixels").addEventListener("click", () => viewer.pixels());
 
   const keys = {
     ArrowLeft: () => choose("left"),
@@ -207,16 +227,16 @@
     Backspace: () => go(current - 1),
     p: () => go(current - 1),
     n: () => { if (questions[current].answer !== null) go(current + 1); },
-    "+": window.viewer.zoomIn,
-    "=": window.viewer.zoomIn,
-    "-": window.viewer.zoomOut,
-    0: window.viewer.fit,
-    1: window.viewer.pixels,
+    "+": () => viewer.zoomBy(Viewer.STEP),
+    "=": () => viewer.zoomBy(Viewer.STEP),
+    "-": () => viewer.zoomBy(1 / Viewer.STEP),
+    0: () => viewer.fit(),
+    1: () => viewer.pixels(),
   };
   document.addEventListener("keydown", (event) => {
     if (document.body.dataset.screen !== "study" || event.ctrlKey || event.metaKey || event.altKey || event.repeat && event.key.startsWith("Arrow")) return;
     const pan = event.shiftKey && { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
-    const action = pan ? () => window.viewer.panBy(...pan) : keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const action = pan ? () => viewer.panBy(...pan) : keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();
     action();
