@@ -29,7 +29,7 @@ from dped_data.common.progress import printable
 from dped_data.common.remote_folder import check_local, remote_folder
 from dped_data.common.typed_settings import SettingField, load_settings, setting_fields
 from dped_data.errors import InputError, UsageError
-from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.settings import InspectSettings, load_inspect_settings
 from dped_data.settings import BuildSettings
 from dped_data.simulation.settings import SimulationSettings
 from dped_train.enhancing.settings import EnhanceSettings
@@ -158,7 +158,9 @@ def dped() -> None:
     "--captures", type=PLACE, default="captures", show_default=True, help="One folder of photos per camera, or s3://..."
 )
 @click.option("--out", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
-@click.option("--rig", "rig_file", type=FILE, help="TOML file with the rig and with settings (docs/settings.md).")
+@click.option(
+    "--rig", "rig_file", type=FILE, help="TOML file with rig and settings, or a dataset.json to build as it was."
+)
 @click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
 @click.option(
     "--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True, help="Who runs them."
@@ -173,7 +175,11 @@ def dped() -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was built with other settings.")
 @click.option("--retry-failed", is_flag=True, help="Try captures that failed again: broken photos, killed workers.")
-@click.option("--review", type=FILE, help="Verdicts of inspect-pairs --review: leave the rejected captures out.")
+@click.option(
+    "--review",
+    type=FILE,
+    help="Decisions of inspect-pairs --review to add to the dataset's own: rejected captures are left out.",
+)
 @click.option(
     "--pairs", type=FILE, help="CSV file that lists the pairs: phone file, DSLR file; nothing else is paired."
 )
@@ -198,7 +204,7 @@ def build_dataset_command(
     **flags: Any,
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
-    from dped_data.plan import check_captures, choose_phone, plan_build, rejected_captures
+    from dped_data.plan import check_captures, choose_phone, plan_build, review_decisions
     from dped_data.settings import load_build_settings
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
@@ -216,7 +222,7 @@ def build_dataset_command(
         else:
             _echo(pairing_table(plan.pairing, plan.splits))
         check_captures(plan, captures, phone, settings.rig.dslr)
-        rejected_captures(plan, review)
+        review_decisions(plan, review)
         return
     from dped_data.build import build_dataset
     from dped_data.common.remote_folder import is_remote
@@ -308,12 +314,15 @@ def simulate_rig_command(
 @click.option("--data", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
 @click.option("--out", type=FOLDER, default="report", show_default=True, help="Folder for the report.")
 @click.option("--captures", type=FOLDER, help="Folder of the photos.  [default: where the dataset was built from]")
+@click.option("--rig", "rig_file", type=FILE, help="TOML file whose table [inspect] has limits (docs/settings.md).")
 @click.option("--worst", default=10, show_default=True, help="Captures to show, worst first.")
 @click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--review", is_flag=True, help="Serve the report on this machine and save accepts and rejects to OUT/review.csv."
 )
+@click.option("--open", "show", is_flag=True, help="Show the report in the browser.")
+@click.option("--redraw", is_flag=True, help="Judge what OUT holds by other limits and draw it again; measure nothing.")
 @click.option("--verify", is_flag=True, help="Check the files instead, and make the patches again from the photos.")
 @settings_options(InspectSettings)
 def inspect_pairs_command(
@@ -321,10 +330,13 @@ def inspect_pairs_command(
     data: Path | str,
     out: Path,
     captures: Path | None,
+    rig_file: Path | None,
     worst: int,
     jobs: int,
     as_json: bool,
     review: bool,
+    show: bool,
+    redraw: bool,
     verify: bool,
     **flags: Any,
 ) -> int:
@@ -333,23 +345,37 @@ def inspect_pairs_command(
     from dped_data.dataset.manifest import find_dataset
     from dped_data.work.remote_copy import local_dataset
 
-    settings = load_settings(InspectSettings(), {}, "settings", flags)
+    settings = load_inspect_settings(rig_file, flags)
     folder = find_dataset(local_dataset(data, phone), phone)
     if verify:
         verified = inspection.verify_dataset(folder.parent, folder.name, captures=captures, jobs=jobs)
         text = json.dumps(dataclasses.asdict(verified), indent=1) if as_json else inspection.verify_text(verified)
         _echo(text)
         return verified.exit_status
-    report = inspection.inspect_pairs(folder.parent, folder.name, out, settings, captures=captures, jobs=jobs)
+    if redraw:
+        report = inspection.redraw_report(folder.parent, folder.name, out, settings, captures=captures)
+    else:
+        report = inspection.inspect_pairs(folder.parent, folder.name, out, settings, captures=captures, jobs=jobs)
     if as_json:
         _echo(json.dumps(inspection.as_json(report), indent=1))
     else:
         _echo(inspection.terminal_text(report, worst))
+    if show and not review:
+        _open(Path(report.page).absolute().as_uri())
     if review:
         server = inspection.ReviewServer(report, out)
         _echo(f"review at {server.address}  (Ctrl-C ends)\ndecisions go to {server.review}", err=as_json)
+        if show:
+            _open(server.address)
         server.serve()
     return report.exit_status
+
+
+def _open(address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        _echo(f"no browser was found; open {address}", err=True)
 
 
 @dped.command("train")

@@ -31,7 +31,13 @@ canon = "3648x2432"
 
 [patches]
 patch_size = 128
+
+[inspect]
+ce90_fail_px = 0.5
 ```
+
+Table `[inspect]` is for `dped inspect-pairs --rig FILE`. In place of the TOML file, `dped build-dataset --rig` takes
+the `dataset.json` of a dataset, too, and builds as that one was built.
 
 A flag beats the file, the file beats the default. An unknown key, a wrong type or a value out of range is an error that
 names the file, the key and the nearest known key. All settings of a build enter its digest, which marks every shard.

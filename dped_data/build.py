@@ -21,7 +21,7 @@ from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
 from dped_data.photos.reading import decode_photo
-from dped_data.plan import check_captures, plan_dataset, rejected_captures
+from dped_data.plan import check_captures, plan_dataset, review_decisions
 from dped_data.settings import BuildSettings
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import destination
@@ -173,7 +173,7 @@ def build_dataset(
     with headers_of(captures) as headers:
         plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder, pairs)
         check_captures(plan, headers, phone, settings.rig.dslr)
-    rejected = rejected_captures(plan, review)
+    decisions = review_decisions(plan, review)
     material = Material(
         plan.pairing.captures,
         plan.splits,
@@ -202,7 +202,7 @@ def build_dataset(
         unit="capture",
         overwrite=overwrite,
         retry_failed=retry_failed,
-        rejected=rejected,
+        decisions=decisions,
         keeps_aligned=settings.shards.keep_aligned,
     )
     seconds = time.perf_counter() - start

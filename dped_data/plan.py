@@ -13,7 +13,7 @@ from dped_data.captures.split import assign_splits
 from dped_data.common.remote_folder import is_remote
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.places import CAPTURES_NAME
-from dped_data.dataset.review_file import check_ids, read_review
+from dped_data.dataset.review_file import Decision, check_ids, read_decisions, rejected_by
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import BuildSettings, Rig
 from dped_data.work.units import splits_on_disk
@@ -113,9 +113,9 @@ def check_captures(plan: Plan, captures: Path | str, phone: str, dslr: str) -> N
     )
 
 
-def rejected_captures(plan: Plan, review: Path | None) -> frozenset[str]:
-    """Return the captures that a review rejects; InputError if it is none, or rejects some that do not exist."""
-    rejected = read_review(review) if review else frozenset()
+def review_decisions(plan: Plan, review: Path | None) -> list[Decision]:
+    """Return the decisions of a review; InputError if it is none, or rejects captures that do not exist."""
+    decisions = read_decisions(review) if review else []
     if review:
-        check_ids(review, rejected, {capture.capture_id for capture in plan.pairing.captures})
-    return rejected
+        check_ids(review, rejected_by(decisions), {capture.capture_id for capture in plan.pairing.captures})
+    return decisions

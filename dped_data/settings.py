@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.names import shown
 from dped_data.common.typed_settings import FrozenDefaults, load_settings, read_toml, setting
 from dped_data.errors import UsageError
@@ -251,20 +252,39 @@ class BuildSettings:
 
 
 def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSettings:
-    """Return the settings of a build: defaults, then the TOML file, then flags (field name -> value or None).
+    """Return the settings of a build: defaults, then the file, then flags (field name -> value or None).
 
     The file may hold a table `[rig]` (name, dslr, and `[rig.cameras]` with name = "WIDTHxHEIGHT") and one table
-    per stage, named as in docs/settings.md.
+    per stage, named as in docs/settings.md; `[inspect]` is for `inspect-pairs`. The file may also be the dataset.json
+    of a dataset, which is then built as it was.
 
     Raises:
         UsageError: for an unknown key, a wrong type, a value out of range, or a rig that is incomplete.
     """
+    if toml is not None and toml.suffix == ".json":
+        return load_settings(_recorded_settings(toml), {}, str(toml), flags)
     table = read_toml(toml) if toml else {}
     source = str(toml) if toml else "settings"
     base = BuildSettings()
+    table.pop("inspect", None)
     if "rig" in table:
         base = dataclasses.replace(base, rig=parse_rig(table.pop("rig"), source))
     return load_settings(base, table, source, flags)
+
+
+def _recorded_settings(manifest: Path) -> BuildSettings:
+    """The settings that a dataset was built with, by its dataset.json; UsageError where it has none of a build."""
+    frozen: dict[str, Any] = {}
+    for key, value in {**BuildSettings.frozen_defaults.first, **BuildSettings.frozen_defaults.added}.items():
+        section, _, name = key.rpartition(".")
+        (frozen.setdefault(section, {}) if section else frozen)[name] = value
+    try:
+        table = dict(read_json(manifest, MOST_LIST_BYTES)["settings"])
+        rig = typed(Rig, table.pop("rig"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{manifest}: no settings of a build in it ({error}); pass the dataset.json of one") from None
+    before = load_settings(BuildSettings(rig), frozen, str(manifest), {})
+    return load_settings(before, table, str(manifest), {})
 
 
 def parse_rig(table: Any, source: str) -> Rig:

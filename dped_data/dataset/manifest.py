@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from dped_data.captures.records import SPLITS
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.names import path_inside, plain_name, shown
+from dped_data.common.typed_settings import digest_of
 from dped_data.dataset.places import MANIFEST_NAME
+from dped_data.dataset.review_file import Decision
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import FORMAT_VERSION, Rig
 
@@ -49,12 +51,13 @@ class Manifest:
         patch_size: side of the patches, pixels.
         source: "built" from photos, or "imported" from patches that others cut (then without geometry).
         alignment: "refined", "paper", or "imported".
-        digest: sha256 of `settings` and the format version.
+        digest: sha256 of `settings`, the format version and `review` (`dataset_digest`).
         settings: all settings of the build, the rig included.
         versions: library versions that decide the pixels.
         splits: by name, train, val and test.
         totals: counts of captures by status, unpaired photos, windows and patches.
         rejections: "stage: reason" -> number of captures.
+        review: what people decided on captures, by capture; see `review_file.standing`.
     """
 
     phone: str
@@ -68,6 +71,13 @@ class Manifest:
     splits: Mapping[str, SplitEntry]
     totals: Mapping[str, int]
     rejections: Mapping[str, int]
+    review: tuple[Decision, ...] = ()
+
+
+def dataset_digest(settings: Mapping[str, Any], review: Sequence[Decision] = ()) -> str:
+    """Return the digest of a dataset; without decisions of people it is that of its settings, which shards carry."""
+    decided = {"review": [asdict(decision) for decision in review]} if review else {}
+    return digest_of({**settings, **decided}, FORMAT_VERSION)
 
 
 _FIELDS = frozenset(field.name for field in fields(Manifest))
@@ -76,6 +86,8 @@ _FIELDS = frozenset(field.name for field in fields(Manifest))
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write FOLDER/dataset.json, whole or not at all; the same manifest gives the same bytes."""
     document = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(manifest)}
+    if not manifest.review:  # as in datasets of before there were any
+        del document["review"]
     atomic_write_text(folder / MANIFEST_NAME, json.dumps(document, indent=1) + "\n")
 
 

@@ -17,6 +17,8 @@ from dped_data.common.work_folder import DATASET_WORK_FOLDER
 MANIFEST_NAME = "dataset.json"
 CAPTURES_NAME = "captures.csv"
 UNPAIRED_NAME = "unpaired.csv"
+REVIEW_NAME = "review.csv"
+"""What people decided on the captures: the only file of a dataset that is theirs as much as ours."""
 TABLES = (MANIFEST_NAME, CAPTURES_NAME, UNPAIRED_NAME)
 
 WORK_FOLDER = DATASET_WORK_FOLDER
@@ -40,7 +42,7 @@ _OWN = re.compile(
     rf"{_NUMBERED.pattern}"
     rf"|(?:{WORK_FOLDER}/|(?:{_SPLITS})/\{_UNNUMBERED})(?P<key>[0-9a-f]{{64}})\.(?:h5|json)"
     rf"|{ALIGNED_FOLDER}/.+\.png"
-    rf"|{'|'.join(map(re.escape, (*TABLES, CARD_NAME, NEW_CARD_NAME, SETTINGS_NAME)))}"
+    rf"|{'|'.join(map(re.escape, (*TABLES, REVIEW_NAME, CARD_NAME, NEW_CARD_NAME, SETTINGS_NAME)))}"
 )
 
 

@@ -46,12 +46,43 @@ class Decision:
 
 
 def read_review(path: Path) -> frozenset[str]:
-    """Return the ids of the captures that a review rejects: those whose last decision is "reject".
+    """Return the ids of the captures that a review rejects; InputError as in `read_decisions`."""
+    return rejected_by(read_decisions(path))
 
-    Raises:
-        InputError: missing, or not a review file; the message names the line at fault.
+
+def rejected_by(decisions: Iterable[Decision]) -> frozenset[str]:
+    """Return the ids of the captures whose last decision is "reject"."""
+    return frozenset(name for name, decision in latest(decisions).items() if decision.verdict == "reject")
+
+
+def standing(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
+    """Return the last decision on each capture, by id, without those that were taken back."""
+    last = latest(decisions)
+    return tuple(last[name] for name in sorted(last) if last[name].verdict != "clear")
+
+
+def with_added(decisions: Sequence[Decision], added: Iterable[Decision]) -> list[Decision]:
+    """Return `decisions` with those of another review after them, each once.
+
+    One that is there already is not made again: a review file is handed in as often as somebody builds, and must not
+    bring back what was taken back since. A decision without a time is known by what it says: it counts if it changes
+    the last word on its capture.
     """
-    return frozenset(name for name, decision in latest(read_decisions(path)).items() if decision.verdict == "reject")
+    result, known, last = [*decisions], {*decisions}, dict(latest(decisions))
+    for decision in added:
+        before = last.get(decision.capture_id)
+        told = before is not None and (before.verdict, before.note) == (decision.verdict, decision.note)
+        if decision in known if decision.time else told:
+            continue
+        result.append(decision)
+        known.add(decision)
+        last[decision.capture_id] = decision
+    return result
+
+
+def review_text(decisions: Iterable[Decision]) -> str:
+    """Return a review with these decisions, as `read_decisions` reads it."""
+    return csv_line(COLUMNS) + "".join(csv_line((d.time, d.capture_id, d.verdict, d.note)) for d in decisions)
 
 
 def check_ids(path: Path, rejected: Collection[str], known: Collection[str]) -> None:
@@ -76,10 +107,13 @@ def _bare(name: str) -> str:
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """Return all decisions in the order in which they were made; InputError as in `read_review`.
+    """Return all decisions in the order in which they were made.
 
     A last line that lacks its newline and some of its cells, or ends within one, is what a cut-off write leaves behind,
     and is ignored.
+
+    Raises:
+        InputError: missing, or not a review file; the message names the line at fault.
     """
     try:
         text = read_limited(path, _MOST_BYTES).decode()

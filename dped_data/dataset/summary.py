@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from dped_data.align.records import CONTRAST_CLASSES
 from dped_data.captures.records import SPLITS
 from dped_data.dataset.manifest import Manifest
+from dped_data.dataset.places import REVIEW_NAME
 
 
 def build_text(folder: str, manifest: Manifest, reused: int, seconds: float) -> str:
@@ -27,6 +30,10 @@ def build_text(folder: str, manifest: Manifest, reused: int, seconds: float) -> 
             f"  not used: {totals['rejected']:,} rejected, {totals['failed']:,} failed (captures.csv has each)"
         )
         lines += [f"  {count:>8,}  {reason}" for reason, count in manifest.rejections.items()]
+    if manifest.review:
+        counts = Counter(decision.verdict for decision in manifest.review)
+        told = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in ("reject", "accept") if counts[verdict])
+        lines.append(f"  decisions of people were applied: {told} ({REVIEW_NAME}; the verdict clear takes one back)")
     if totals["unpaired_photos"]:
         lines.append(f"  {totals['unpaired_photos']:,} photos without a partner (unpaired.csv has each)")
     lines.append("  look at it with: dped inspect-pairs")

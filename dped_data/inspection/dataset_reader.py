@@ -48,6 +48,7 @@ def open_dataset(folder: Path, captures_folder: Path | None) -> Dataset:
         patch_size=manifest.patch_size,
         captures=numbered,
         captures_folder=find_captures_folder(folder, captures_folder),
+        review=manifest.review,
     )
 
 

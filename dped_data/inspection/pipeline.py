@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,9 +18,13 @@ from numpy.typing import NDArray
 
 from dped_data.common.files import atomic_path
 from dped_data.common.folder_lock import held
+from dped_data.common.foreign_files import read_json, typed
+from dped_data.common.ownership import remove
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress_bar
+from dped_data.dataset.places import MANIFEST_NAME, REVIEW_NAME
 from dped_data.dataset.shards import open_shard
+from dped_data.errors import InputError, UsageError
 from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
 from dped_data.inspection.dataset_reader import nothing_stored, open_dataset, stored_captures
 from dped_data.inspection.measure import measure_capture
@@ -32,14 +37,16 @@ from dped_data.inspection.page import (
     write_page,
 )
 from dped_data.inspection.previews import read_preview
-from dped_data.inspection.ranking import rank_captures
+from dped_data.inspection.ranking import judge_captures, rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
 from dped_data.inspection.report import InspectReport
-from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.settings import MEASURING, InspectSettings
 from dped_data.inspection.summary import summarise
 from dped_data.inspection.verdict import judge, weakest_check
 
 _CAPTURES_PER_TASK = 16
+_MOST_REPORT_BYTES = 2**29
+"""Ours: of a verdict.json that is read again; 100,000 captures make some 150 MB."""
 
 
 def inspect_pairs(
@@ -84,13 +91,96 @@ def inspect_pairs(
             captures=ranked,
             photos=str(opened.captures_folder or ""),
             page=str(out / PAGE_NAME),
+            review=opened.review,
+            settings=dataclasses.asdict(settings),
         )
-        document = as_json(report)
-        with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
-        write_page(out, document, opened)
+        _write(out, report, opened, dataset)
     return report
+
+
+def redraw_report(
+    dataset: Path, phone: str, out: Path, settings: InspectSettings | None = None, *, captures: Path | None = None
+) -> InspectReport:
+    """Judge anew what `inspect_pairs` has measured, by other limits, and write verdict and page again.
+
+    The captures' own pages stay as they are; nothing is measured.
+
+    Args:
+        dataset, phone, out, settings, captures: as in `inspect_pairs`.
+    Raises:
+        InputError: no report in `out`, or not of this dataset as it is now. UsageError: settings that ask for other
+            measurements.
+    """
+    settings, opened = settings or InspectSettings(), open_dataset(dataset / phone, captures)
+    with held(out, "inspect-pairs", NAMES, adopt=files_of_the_version_before):
+        before = _read_report(out, opened.digest)
+        asked = dataclasses.asdict(settings)
+        others = [name for name in MEASURING if asked[name] != before.settings.get(name)]
+        if asked["leak_correlation"] < before.settings.get("leak_correlation", 1.0):
+            others.append("leak_correlation")  # less alike ones were not kept
+        if others:
+            raise UsageError(f"--{others[0].replace('_', '-')} asks for other measurements; inspect without --redraw")
+        leaks = tuple(leak for leak in before.summary.leaks if leak.correlation > settings.leak_correlation)
+        summary = replace(before.summary, leaks=leaks)
+        ranked = judge_captures(before.captures, summary, settings)
+        verdict, checks = judge(summary, ranked, settings)
+        report = replace(
+            before,
+            dataset=str(dataset / phone),
+            verdict=verdict,
+            weakest=weakest_check(checks).name,
+            checks=checks,
+            summary=summary,
+            captures=ranked,
+            photos=str(opened.captures_folder or ""),
+            page=str(out / PAGE_NAME),
+            review=opened.review,
+            settings=asked,
+        )
+        remove(out / PAGE_NAME)
+        _write(out, report, opened, dataset)
+    return report
+
+
+def _read_report(out: Path, digest: str) -> InspectReport:
+    path = out / VERDICT_NAME
+    try:
+        report = typed(InspectReport, read_json(path, _MOST_REPORT_BYTES))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no report there to draw again; inspect without --redraw first") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a report of this version ({error}); inspect without --redraw") from None
+    if report.digest != digest:
+        raise InputError(f"{path}: the dataset was built anew since; inspect without --redraw")
+    return report
+
+
+def _write(out: Path, report: InspectReport, opened: Dataset, data: Path) -> None:
+    """Write verdict.json and the page; the page alone has what holds on this machine only."""
+    document = as_json(report)
+    with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        json.dump(document, file, indent=1)
+        file.write("\n")
+    write_page(out, {**document, "review_hint": _review_hint(out, report, opened, data)}, opened)
+
+
+def _review_hint(out: Path, report: InspectReport, opened: Dataset, data: Path) -> str:
+    """The command that applies the decisions made in this report, as a person can paste it into a terminal."""
+    if opened.captures_folder is None or opened.alignment == "imported":
+        return ""
+    manifest = Path(report.dataset) / MANIFEST_NAME
+    words: list[str | Path] = [
+        "dped",
+        "build-dataset",
+        "--phone",
+        opened.phone,
+        "--captures",
+        opened.captures_folder,
+        "--out",
+        data,
+    ]
+    words += ["--rig", manifest, "--review", out / REVIEW_NAME]
+    return shlex.join(str(Path(word).resolve()) if isinstance(word, Path) else word for word in words)
 
 
 def as_json(report: InspectReport) -> dict[str, Any]:

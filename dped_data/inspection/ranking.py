@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,33 +40,44 @@ def rank_captures(
 ) -> tuple[RankedCapture, ...]:
     """Return every capture with its figures and flags, most severe first, then by id."""
     brightness, colour = _look_outliers(figures)
+    told = [_told(f, summary, float(brightness[k]), float(colour[k])) for k, f in enumerate(figures)]
+    return judge_captures(told, summary, settings)
+
+
+def judge_captures(
+    captures: Sequence[RankedCapture], summary: Summary, settings: InspectSettings
+) -> tuple[RankedCapture, ...]:
+    """Return captures with the flags and the order that these limits give them; nothing is measured for it."""
     leaking = {name for leak in summary.leaks for name in (leak.first, leak.second)}
-    ranked = [
-        _ranked(f, summary, settings, float(brightness[k]), float(colour[k]), f.listed.row.capture_id in leaking)
-        for k, f in enumerate(figures)
-    ]
-    return tuple(sorted(ranked, key=lambda c: (-c.severity, c.capture_id)))
+    judged = [_judged(c, settings, c.capture_id in leaking) for c in captures]
+    return tuple(sorted(judged, key=lambda c: (-c.severity, c.capture_id)))
 
 
-def _ranked(
-    f: CaptureFigures, summary: Summary, settings: InspectSettings, brightness: float, colour: float, leaking: bool
-) -> RankedCapture:
+def _judged(c: RankedCapture, settings: InspectSettings, leaking: bool) -> RankedCapture:
+    scores = _Scores(
+        shifted=(c.own_shift_px or 0.0) / settings.capture_fail_px if settings.capture_fail_px else 0.0,
+        unmatched=(
+            (1 - c.match_share) / (1 - settings.match_fail)
+            if c.match_share is not None and settings.match_fail < 1
+            else 0.0
+        ),
+        clipped=max(c.clipped or (0.0,)) / settings.clipped_fail if settings.clipped_fail else 0.0,
+        brightness=c.brightness_off / (2 * settings.outlier_warn),
+        colour=c.colour_off / (2 * settings.outlier_warn),
+        sparse=float(c.status == "kept" and c.coverage < settings.coverage_warn and c.stored_windows > 0),
+    )
+    flags = _flags(scores, c.own_shift_px, c.match_share, c.clipped, settings) + (("leak",) if leaking else ())
+    return replace(
+        c,
+        severity=0.0 if c.decided else _severity(c.status, scores, leaking),  # a person knows already
+        flags=flags if c.status == "kept" else (c.status,),
+    )
+
+
+def _told(f: CaptureFigures, summary: Summary, brightness: float, colour: float) -> RankedCapture:
     row, sample, look, windows = f.listed.row, f.sample, f.look, sum(f.windows)
     shift = capture_shift(f)
-    own = _own_shift(shift, summary)
     lengths = np.hypot(*sample.shift_px[sample.measured].T) if sample is not None else np.zeros(0)
-    match = _match_share(f)
-    clipped = (look.phone_clipped, look.dslr_clipped) if look else None
-    coverage = len(f.ncc) / windows if windows else 0.0
-    scores = _Scores(
-        shifted=(own or 0.0) / settings.capture_fail_px,
-        unmatched=(1 - match) / (1 - settings.match_fail) if match is not None and settings.match_fail < 1 else 0.0,
-        clipped=max(clipped or (0.0,)) / settings.clipped_fail if settings.clipped_fail else 0.0,
-        brightness=brightness / (2 * settings.outlier_warn),
-        colour=colour / (2 * settings.outlier_warn),
-        sparse=float(row.status == "kept" and coverage < settings.coverage_warn and windows > 0),
-    )
-    flags = _flags(scores, own, match, clipped, settings) + (("leak",) if leaking else ())
     return RankedCapture(
         capture_id=row.capture_id,
         index=f.listed.index,
@@ -80,18 +91,22 @@ def _ranked(
         time_s=f.time_s,
         windows=row.windows or windows,
         patches=len(f.ncc),
-        coverage=coverage,
+        stored_windows=windows,
+        coverage=len(f.ncc) / windows if windows else 0.0,
         ncc_p50=_median(f.ncc),
         error_p50_px=_median(f.error_px),
         shift_px=shift,
-        own_shift_px=own,
+        own_shift_px=_own_shift(shift, summary),
         shift_length_px=_median(lengths),
         shift_p90_px=float(np.quantile(lengths, 0.9)) if len(lengths) else None,
-        match_share=match,
+        match_share=_match_share(f),
         brightness=(float(look.phone_rgb @ LUMA), float(look.dslr_rgb @ LUMA)) if look else None,
-        clipped=clipped,
-        severity=0.0 if row.stage == "review" else _severity(row.status, scores, leaking),  # a person knows already
-        flags=flags if row.status == "kept" else (row.status,),
+        brightness_off=brightness,
+        colour_off=colour,
+        clipped=(look.phone_clipped, look.dslr_clipped) if look else None,
+        decided=row.stage == "review",
+        severity=0.0,
+        flags=(),
         pictured=f.view is not None,
     )
 

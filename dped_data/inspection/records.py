@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.dataset.capture_table import CaptureRow
+from dped_data.dataset.review_file import Decision
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class Dataset:
 
     Attributes:
         captures_folder: where the photos lie, None when they are not at hand.
+        review: what people decided on its captures; see `review_file.standing`.
     """
 
     phone: str
@@ -150,3 +152,4 @@ class Dataset:
     patch_size: int
     captures: tuple[ListedCapture, ...]
     captures_folder: Path | None
+    review: tuple[Decision, ...] = ()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+from dped_data.dataset.review_file import Decision
 
 Status = Literal["pass", "warn", "fail", "unknown"]
 
@@ -163,6 +166,9 @@ class RankedCapture:
         shift_length_px, shift_p90_px: median and 90 % quantile of their lengths.
         match_share: share of the patches with contrast that match at all; None when none has contrast.
         brightness: mean luminance of phone and DSLR patches, 0 to 255.
+        brightness_off, colour_off: robust deviations of the cameras' relative brightness and colour from the others'.
+        windows: of the capture, by its table; `stored_windows` those that the shard tells.
+        decided: whether a person has rejected it.
     """
 
     capture_id: str
@@ -176,6 +182,7 @@ class RankedCapture:
     dslr_file: str
     time_s: float | None
     windows: int
+    stored_windows: int
     patches: int
     coverage: float
     ncc_p50: float | None
@@ -186,7 +193,10 @@ class RankedCapture:
     shift_p90_px: float | None
     match_share: float | None
     brightness: tuple[float, float] | None
+    brightness_off: float
+    colour_off: float
     clipped: tuple[float, float] | None
+    decided: bool
     severity: float
     flags: tuple[str, ...]
     pictured: bool
@@ -203,6 +213,8 @@ class InspectReport:
         captures: every capture, worst first.
         photos: the captures folder, "" when the photos are not at hand.
         page: the report's first page.
+        review: the decisions of people that the dataset holds.
+        settings: what was asked of it: InspectSettings as plain values.
     """
 
     dataset: str
@@ -216,6 +228,8 @@ class InspectReport:
     captures: tuple[RankedCapture, ...]
     photos: str = ""
     page: str = ""
+    review: tuple[Decision, ...] = ()
+    settings: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def exit_status(self) -> int:

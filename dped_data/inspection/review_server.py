@@ -12,6 +12,7 @@ from typing import Any
 
 from dped_data.common.folder_lock import held
 from dped_data.common.token_server import Refused, TokenHandler, TokenServer, new_token
+from dped_data.dataset.places import REVIEW_NAME
 from dped_data.dataset.review_file import VERDICTS, Decision, append_decision, one_line, read_decisions
 from dped_data.errors import InputError, PhotoError
 from dped_data.inspection.capture_page import CAPTURES_FOLDER
@@ -20,7 +21,6 @@ from dped_data.inspection.report import InspectReport
 from dped_data.photos.files import FileState, file_state, read_bytes
 from dped_data.photos.formats import PHOTO_SUFFIXES
 
-REVIEW_NAME = "review.csv"
 _SERVED_FOLDERS = ("assets", "data", CAPTURES_FOLDER)
 _AN_HOUR = "private, max-age=3600"
 """Files may be kept: another report has another token, hence other addresses."""
@@ -53,7 +53,8 @@ class ReviewServer:
         self.review = review
         if review.is_symlink():
             raise InputError(f"{review}: is a link, which is not written to; name the file itself")
-        self._decisions = read_decisions(review) if review.exists() else []
+        self._kept = report.review
+        self._decisions = [*self._kept, *(read_decisions(review) if review.exists() else [])]
         self._seen = _state(review)
         self._lock = threading.Lock()
         self._out, self._photos = out.resolve(), Path(report.photos).resolve() if report.photos else None
@@ -120,7 +121,7 @@ class ReviewServer:
             return
         if state is None:
             raise InputError(f"{self.review}: was removed while the report is served; restore it, or start again")
-        self._decisions, self._seen = read_decisions(self.review), state
+        self._decisions, self._seen = [*self._kept, *read_decisions(self.review)], state
 
 
 def _state(path: Path) -> FileState | None:

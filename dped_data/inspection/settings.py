@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from dped_data.common.typed_settings import setting
+from dped_data.common.typed_settings import load_settings, read_toml, setting
+from dped_data.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,19 @@ class InspectSettings:
     calibration_warn: float = setting(
         3.0, "warn when re-measured shifts exceed the builder's predicted error by this factor", minimum=1
     )
+
+
+MEASURING = ("sample_patches", "max_deviation_px")
+"""Settings that decide what is measured; the others are limits, which can be changed afterwards."""
+
+
+def load_inspect_settings(toml: Path | None, flags: Mapping[str, Any]) -> InspectSettings:
+    """Return the settings of an inspection: defaults, then table `[inspect]` of a rig's TOML file, then flags.
+
+    Raises:
+        UsageError: the file cannot be read, or the table has an unknown key, a wrong type or a value out of range.
+    """
+    table = read_toml(toml).get("inspect", {}) if toml else {}
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{toml}: 'inspect' must be a table: [inspect] with the limits of inspect-pairs")
+    return load_settings(InspectSettings(), table, f"{toml}: [inspect]" if toml else "settings", flags)

@@ -10,13 +10,11 @@ from pathlib import Path
 from dped_data.captures.records import SPLITS
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress_bar
-from dped_data.common.typed_settings import digest_of
 from dped_data.dataset.capture_table import CaptureRow, read_captures
-from dped_data.dataset.manifest import Manifest, read_manifest
+from dped_data.dataset.manifest import Manifest, dataset_digest, read_manifest
 from dped_data.dataset.places import CAPTURES_NAME, MANIFEST_NAME
 from dped_data.inspection.dataset_reader import find_captures_folder
 from dped_data.inspection.verify_shard import Fault, ShardCheck, verify_shard
-from dped_data.settings import FORMAT_VERSION
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def verify_dataset(dataset: Path, phone: str, *, captures: Path | None = None, j
 
 def _manifest_faults(manifest: Manifest, folder: Path) -> Iterator[str]:
     """Yield what the manifest says against itself or against the folder."""
-    digest = digest_of(manifest.settings, FORMAT_VERSION)
+    digest = dataset_digest(manifest.settings, manifest.review)
     if digest != manifest.digest:
         yield f"the settings' digest is {digest[:12]}, the manifest says {manifest.digest[:12]}: it was edited"
     if manifest.phone != folder.resolve().name:

@@ -17,7 +17,7 @@ from dped_data.align.resampling import sample_dslr
 from dped_data.common.files import sha256_of_file
 from dped_data.common.names import shown
 from dped_data.dataset.layout import open_shard
-from dped_data.dataset.manifest import Manifest, ShardEntry
+from dped_data.dataset.manifest import Manifest, ShardEntry, dataset_digest
 from dped_data.errors import InputError, PhotoError
 from dped_data.inspection.remeasure import zero_shift_correlation
 from dped_data.photos.reading import read_photo
@@ -108,8 +108,9 @@ def _verify_content(
 
 def _file_faults(file: h5py.File, entry: ShardEntry, manifest: Manifest, patches: int) -> Iterator[str]:
     digest = str(file.attrs.get("digest", ""))[:64]
-    if digest != manifest.digest:
-        yield f"built with settings {shown(digest[:12])}, the manifest says {manifest.digest[:12]}"
+    stated = dataset_digest(manifest.settings) if manifest.review else manifest.digest
+    if digest != stated:
+        yield f"built with settings {shown(digest[:12])}, the manifest says {stated[:12]}"
     if patches != entry.patches:
         yield f"{patches} patches, the manifest says {entry.patches}"
     if file["phone"].shape[1] != manifest.patch_size:

@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from dped_data.common.files import atomic_write_text
+from dped_data.common.ownership import keep_changed
 from dped_data.common.written_record import Written
 from dped_data.dataset.capture_table import CaptureRow
-from dped_data.dataset.places import unnumbered_shard_name
+from dped_data.dataset.places import REVIEW_NAME, unnumbered_shard_name
+from dped_data.dataset.review_file import Decision, read_decisions, review_text, with_added
 from dped_data.dataset.shards import read_shard, write_shard
 from dped_data.work.units import Unit, UnitRecord, shards_by_key
 
@@ -26,6 +29,23 @@ class Reviewed:
     units: tuple[Unit, ...]
     records: Mapping[str, UnitRecord]
     set_aside: frozenset[str]
+
+
+def keep_review(folder: Path, added: Sequence[Decision]) -> list[Decision]:
+    """Add decisions to the dataset's own review and return all of it, in order. Call under the dataset's lock.
+
+    A person may have edited it: what it says counts.
+
+    Raises:
+        InputError: the dataset's review.csv cannot be read as one.
+    """
+    path = folder / REVIEW_NAME
+    own = read_decisions(path) if path.exists() else []
+    decisions = with_added(own, added)
+    if decisions != own:
+        keep_changed(path)
+        atomic_write_text(path, review_text(decisions))
+    return decisions
 
 
 def apply_review(

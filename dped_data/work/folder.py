@@ -24,10 +24,18 @@ from dped_data.common.written_record import Written
 from dped_data.dataset.aligned_photos import aligned_paths
 from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures, write_unpaired
 from dped_data.dataset.card import write_dataset_card
-from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
+from dped_data.dataset.manifest import (
+    Manifest,
+    ShardEntry,
+    SplitEntry,
+    dataset_digest,
+    read_manifest,
+    write_manifest,
+)
 from dped_data.dataset.places import (
     ALIGNED_FOLDER,
     MANIFEST_NAME,
+    REVIEW_NAME,
     SETTINGS_NAME,
     SOURCE_NAME,
     TABLES,
@@ -35,6 +43,7 @@ from dped_data.dataset.places import (
     all_shards,
     unit_records,
 )
+from dped_data.dataset.review_file import Decision
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 from dped_data.work.crash_log import remove_watches
@@ -54,7 +63,14 @@ def locked(folder: Path, command: str = "build-dataset") -> Iterator[None]:
 
     Tables that a person has changed are no reason to stop in a dataset: `finish` sets them aside and writes new ones.
     """
-    with held(folder, command, _OWN_NAMES, tables=TABLES, work_name=WORK_FOLDER, adopt=_files_of_the_version_before):
+    with held(
+        folder,
+        command,
+        _OWN_NAMES,
+        tables=(*TABLES, REVIEW_NAME),
+        work_name=WORK_FOLDER,
+        adopt=_files_of_the_version_before,
+    ):
         yield
 
 
@@ -197,6 +213,7 @@ def finish(
     units: Sequence[Unit],
     records: Mapping[str, UnitRecord],
     unpaired: Sequence[Unpaired],
+    review: Sequence[Decision] = (),
     set_aside: Collection[str] = (),
 ) -> tuple[Manifest, tuple[CaptureRow, ...]]:
     """Number the shards, write captures.csv, unpaired.csv, then the manifest and its card. Call under the lock."""
@@ -229,12 +246,13 @@ def finish(
         patch_size=origin.patch_size,
         source=origin.source,
         alignment=origin.alignment,
-        digest=digest_of(origin.settings, FORMAT_VERSION),
+        digest=dataset_digest(origin.settings, review),
         settings=origin.settings,
         versions=library_versions(),
         splits=splits,
         totals=totals,
         rejections=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        review=tuple(review),
     )
     write_captures(folder, rows)
     write_unpaired(folder, unpaired)

@@ -24,9 +24,10 @@ from dped_data.dataset.aligned_photos import check_aligned, remove_aligned
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.places import WORK_FOLDER, unnumbered_shard_name
+from dped_data.dataset.review_file import Decision, rejected_by, standing
 from dped_data.dataset.shards import ShardCapture, write_shard
 from dped_data.errors import CaptureRejected, PhotoError
-from dped_data.work.apply_review import apply_review
+from dped_data.work.apply_review import apply_review, keep_review
 from dped_data.work.crash_log import UnitWatch, failed_in_worker
 from dped_data.work.crash_safe_pool import run_units
 from dped_data.work.destination import Destination
@@ -115,7 +116,7 @@ def make_dataset(
     unit: str,
     overwrite: bool = False,
     retry_failed: bool = False,
-    rejected: Collection[str] = (),
+    decisions: Sequence[Decision] = (),
     keeps_aligned: bool = False,
 ) -> Finished:
     """Make the dataset, or finish or extend the one that is there.
@@ -127,7 +128,7 @@ def make_dataset(
         label, unit: words of the progress bar: what is done, with how many of what.
         overwrite: replace a dataset of other settings.
         retry_failed: work again on units that hold a failed capture.
-        rejected: ids of captures that a person rejected: they are left out.
+        decisions: of people, added to those that the dataset holds: captures that they reject are left out.
         keeps_aligned: whether `work` also writes whole aligned photos.
     Raises:
         InputError: folders that cannot be used, other settings than the dataset's, another command at work.
@@ -136,6 +137,7 @@ def make_dataset(
     cluster = _cluster(workers.scheduler, material.source, destination) if workers.scheduler else None
     with locked(folder, command):
         digest = prepare(folder, material.place, origin.settings, overwrite)
+        review = keep_review(folder, decisions)
         units = plan_units(material.captures, material.splits, material.headers, digest, material.captures_per_shard)
         records = finished_units(folder, units, material.headers, retry_failed)
         left = [unit for unit in units if unit.key not in records]
@@ -152,9 +154,11 @@ def make_dataset(
                 bar.update(len(record.rows))
         if cluster:
             destination.collect()
-        reviewed = apply_review(folder, units, records, rejected, work.compression)
+        reviewed = apply_review(folder, units, records, rejected_by(review), work.compression)
         remove_aligned(folder, _kept(reviewed.records.values()))
-        manifest, rows = finish(folder, origin, reviewed.units, reviewed.records, material.unpaired, reviewed.set_aside)
+        manifest, rows = finish(
+            folder, origin, reviewed.units, reviewed.records, material.unpaired, standing(review), reviewed.set_aside
+        )
         destination.publish()
     return Finished(manifest, rows, reused)
 

@@ -28,6 +28,7 @@ from dped_data.dataset.places import (
     ALIGNED_FOLDER,
     CAPTURES_NAME,
     MANIFEST_NAME,
+    REVIEW_NAME,
     SETTINGS_NAME,
     STORE_RECORD_NAME,
     TABLES,
@@ -64,13 +65,13 @@ def fetch_dataset(target: RemoteFolder, folder: Path) -> OwnObjects:
         InputError: the manifest, a table, the settings or the record there are not a build's work.
     """
     own = OwnObjects(target, folder)
-    own.refuse_foreign((*TABLES, SETTINGS_NAME, NEW_CARD_NAME))
+    own.refuse_foreign((*TABLES, REVIEW_NAME, SETTINGS_NAME, NEW_CARD_NAME))
     files = {name: file for name, file in own.files.items() if is_own_name(name)}
     stored = target.read(SETTINGS_NAME) if SETTINGS_NAME in files else b""
     if (folder / SETTINGS_NAME).exists() and (folder / SETTINGS_NAME).read_bytes() != stored:
         _empty(folder)
     for name, file in files.items():
-        small = name in TABLES or (name.startswith(f"{WORK_FOLDER}/") and name.endswith(".json"))
+        small = name in (*TABLES, REVIEW_NAME) or (name.startswith(f"{WORK_FOLDER}/") and name.endswith(".json"))
         if small and not _is_newer(folder / name, file):
             target.fetch(name, folder / name)
     wanted = _missing_shards(own, folder, files)
@@ -143,7 +144,7 @@ def begin_remote(
 
 def _needed(units: Sequence[Unit], left: Sequence[Unit], keep_aligned: bool) -> Iterator[str]:
     """Every name that a build may write, as far as it can be known before the work."""
-    yield from (*TABLES, SETTINGS_NAME, NEW_CARD_NAME)
+    yield from (*TABLES, REVIEW_NAME, SETTINGS_NAME, NEW_CARD_NAME)
     for split in SPLITS:
         yield from (shard_name(split, index) for index in range(sum(unit.split == split for unit in units)))
     for unit in left:

@@ -9,12 +9,10 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
-from dped_data.common.typed_settings import digest_of
 from dped_data.dataset.capture_table import CaptureRow, read_captures
-from dped_data.dataset.manifest import Manifest, read_manifest
+from dped_data.dataset.manifest import Manifest, dataset_digest, read_manifest
 from dped_data.dataset.places import CAPTURES_NAME, MANIFEST_NAME, SETTINGS_NAME, TABLES, UNPAIRED_NAME
 from dped_data.errors import InputError
-from dped_data.settings import FORMAT_VERSION
 
 DESCRIBING = frozenset((*TABLES, SETTINGS_NAME))
 """What describes a dataset; `known_by_manifest` wants as many of these as there are."""
@@ -39,7 +37,9 @@ def _is_as_written(text: str, *, sort_keys: bool) -> bool:
 def _own_manifest(folder: Path) -> Manifest | None:
     with suppress(InputError, OSError, ValueError):
         manifest, text = read_manifest(folder), (folder / MANIFEST_NAME).read_text(encoding="utf-8")
-        if _is_as_written(text, sort_keys=False) and manifest.digest == digest_of(manifest.settings, FORMAT_VERSION):
+        if _is_as_written(text, sort_keys=False) and manifest.digest == dataset_digest(
+            manifest.settings, manifest.review
+        ):
             return manifest
     return None
 

@@ -20,6 +20,8 @@ from dped_data import PatchStore, build_dataset
 from dped_data.build import BuildReport
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.places import all_shards
+from dped_data.dataset.review_file import read_decisions
+from dped_data.dataset.summary import build_text
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.verify import verify_dataset
 from dped_data.photos.reading import read_photo
@@ -276,8 +278,17 @@ def test_a_reviewed_capture_is_left_out_and_comes_back_without_aligning_again(
     ids = [name for store in stores for name in store.capture_ids()]
     assert "001" not in ids and {"000", "002", "003", "004", "005"} == set(ids)
     assert len(ids) == sum(row.patches for row in built.rows if row.capture_id != "001")
+    assert [decision.note for decision in report.manifest.review] == ["blurred"]
+    assert report.manifest.digest != built.manifest.digest
+    assert "1 reject (review.csv" in build_text("", report.manifest, 0, 0)
+    again = build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)  # decisions belong to the dataset
+    assert again.manifest == report.manifest and verify_dataset(tmp_path, "pocket", jobs=1).faults == ()
+    anew = build_dataset(rig[0], tmp_path, "pocket", load_build_settings(again.folder / "dataset.json", {}), jobs=1)
+    assert anew.manifest == report.manifest  # settings are those that the dataset tells
+    review.write_text("time,capture_id,verdict,note\n2024-05-02T09:30:00Z,001,clear,\n")
     build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1, review=review)
-    build_dataset(rig[0], tmp_path, "pocket", settings, jobs=1)
+    kept = tmp_path / "pocket" / "review.csv"
+    assert [d.verdict for d in read_decisions(kept)] == ["reject", "clear"]
     assert content(tmp_path / "pocket") == before
     review.write_text("time;capture_id;verdict;note\n;1;reject;blurred\n")  # as a spreadsheet leaves it
     with pytest.raises(InputError, match="1 of 1 rejected captures do not exist: '1'; is '001' meant"):

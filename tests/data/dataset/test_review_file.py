@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from dped_data.dataset.review_file import Decision, append_decision, check_ids, read_decisions, read_review
+from dped_data.dataset.review_file import (
+    Decision,
+    append_decision,
+    check_ids,
+    read_decisions,
+    read_review,
+    rejected_by,
+    review_text,
+    standing,
+    with_added,
+)
 from dped_data.errors import InputError
 
 
@@ -121,3 +131,21 @@ def test_rejections_without_effect_are_named(tmp_path: Path) -> None:
         check_ids(path, {"img_7"}, {"IMG_0007"})
     with pytest.raises(InputError, match="1 of 1 rejected captures do not exist: 'x'. Correct the capture_id there"):
         check_ids(path, {"x"}, {"001"})
+
+
+def test_a_review_that_is_handed_in_again_brings_nothing_back(tmp_path: Path) -> None:
+    rejects = [Decision("1", "a", "reject", "blurred"), Decision("1", "b", "reject", "")]
+    undone = Decision("2", "a", "clear", "")
+    kept = with_added(with_added([], rejects), [undone])
+    assert with_added(kept, rejects) == kept == [*rejects, undone]
+    assert rejected_by(kept) == {"b"} and standing(kept) == (rejects[1],)
+    again = Decision("3", "a", "reject", "blurred")
+    assert rejected_by(with_added(kept, [again])) == {"a", "b"}
+    (tmp_path / "review.csv").write_text(review_text(kept), encoding="utf-8")
+    assert read_decisions(tmp_path / "review.csv") == kept
+
+
+def test_decisions_without_a_time_count_where_they_change_the_last_word() -> None:
+    reject, clear = Decision("", "a", "reject", ""), Decision("", "a", "clear", "")
+    assert with_added([reject], [reject]) == [reject]
+    assert with_added([reject, clear], [reject]) == [reject, clear, reject]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from planted_dataset import PHONE, Fault, make_dataset
 
-from dped_data.errors import InputError
+from dped_data.errors import InputError, UsageError
 from dped_data.inspection.dataset_reader import open_dataset
-from dped_data.inspection.pipeline import as_json, inspect_captures, inspect_pairs
+from dped_data.inspection.pipeline import as_json, inspect_captures, inspect_pairs, redraw_report
 from dped_data.inspection.report import Check, Histogram, InspectReport
-from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.settings import InspectSettings, load_inspect_settings
 from dped_data.inspection.terminal import sparkline, terminal_text
 
 FAULTS = {2: Fault(shift_px=(3.0, 0.0)), 5: Fault(scene=40), 7: Fault(exposure=2.5)}
@@ -114,6 +115,42 @@ def test_limits_come_from_the_settings(tmp_path: Path) -> None:
         calibration_warn=99,
     )
     assert inspect_pairs(dataset, PHONE, tmp_path / "report", lax, jobs=1).verdict == "pass"
+
+
+def test_limits_come_from_the_rigs_file_and_flags_beat_it(tmp_path: Path) -> None:
+    toml = tmp_path / "rig.toml"
+    toml.write_text("[rig]\n[inspect]\nce90_fail_px = 0.5\nleast_share = 0\n", encoding="utf-8")
+    settings = load_inspect_settings(toml, {"least_share": 0.1})
+    assert settings == replace(InspectSettings(), ce90_fail_px=0.5, least_share=0.1)
+    toml.write_text("[inspect]\nce90_fial_px = 0.5\n", encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"rig.toml: \[inspect\]: unknown setting 'ce90_fial_px'; did you mean 'ce90_fail"
+    ):
+        load_inspect_settings(toml, {})
+    toml.write_text("inspect = 3\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="'inspect' must be a table"):
+        load_inspect_settings(toml, {})
+
+
+def test_a_report_is_drawn_again_by_other_limits_without_measuring(
+    faulty_folder: Path, faulty: InspectReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dped_data.inspection.pipeline.inspect_captures", None)  # measuring would fail
+    dataset, out = faulty_folder / "dataset", faulty_folder / "redrawn"
+    shutil.copytree(faulty_folder / "report", out)
+    shutil.rmtree(out / "assets")
+    lax = InspectSettings(capture_warn_px=9, capture_fail_px=10)
+    report = redraw_report(dataset, PHONE, out, lax)
+    assert check_named(report, "shifted captures").status == "pass"
+    assert check_named(report, "exposure").status == check_named(faulty, "exposure").status
+    assert "shifted" not in {flag for capture in report.captures for flag in capture.flags}
+    assert (out / "index.html").is_file() and (out / "assets" / "page.css").is_file()
+    back = redraw_report(dataset, PHONE, out, InspectSettings())
+    assert as_json(replace(back, page=faulty.page)) == as_json(faulty)
+    with pytest.raises(UsageError, match="--sample-patches asks for other measurements"):
+        redraw_report(dataset, PHONE, out, InspectSettings(sample_patches=8))
+    with pytest.raises(InputError, match=r"verdict.json: no report there to draw again"):
+        redraw_report(dataset, PHONE, faulty_folder / "nothing")
 
 
 def test_result_does_not_depend_on_the_number_of_processes(faulty_folder: Path, faulty: InspectReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,3 +101,15 @@ def test_figures_are_written_as_they_are(tmp_path: Path) -> None:
     assert document["summary"]["ce90_px"] == report.summary.ce90_px
     page = (tmp_path / "report" / "data" / "report.js").read_text(encoding="utf-8")
     assert json.dumps(report.summary.ce90_px) in page
+
+
+def test_the_command_under_reject_has_the_real_paths(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "data set", count=5, photos=tmp_path / "photos")
+    inspect_pairs(dataset, PHONE, tmp_path / "report", captures=tmp_path / "photos", jobs=1)
+    page = (tmp_path / "report" / "data" / "report.js").read_text(encoding="utf-8")
+    hint = json.loads(page[page.index("{") : page.rindex(")")])["review_hint"]
+    assert shlex.split(hint) == [
+        *("dped", "build-dataset", "--phone", PHONE, "--captures", str(tmp_path / "photos"), "--out", str(dataset)),
+        *("--rig", str(dataset / PHONE / "dataset.json"), "--review", str(tmp_path / "report" / "review.csv")),
+    ]
+    assert "review_hint" not in (tmp_path / "report" / "verdict.json").read_text(encoding="utf-8")

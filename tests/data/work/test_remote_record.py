@@ -99,7 +99,11 @@ def test_strangers_objects_outlive_everything_that_a_build_does(
     assert kept - set(everything(TARGET)) == {f"aligned/000{suffix}" for suffix in (".png", ".valid.png", ".error.png")}
     monkeypatch.setenv("DPED_CACHE", str(tmp_path / "another machine"))
     run(overwrite=True)
+    assert b'"reject"' in everything(TARGET)["review.csv"]  # decisions outlast settings and machines
+    append_decision(tmp_path / "review.csv", Decision("2024-05-02T09:30:00Z", "000", "clear", ""))
+    run(review=tmp_path / "review.csv")
     expected = content(build(rig, captures, tmp_path / "fresh").folder)
+    assert everything(TARGET)["review.csv"].count(b"\n") == 3
     assert own_part(TARGET, strangers) == expected
     assert not {name for name in everything(TARGET) if name.startswith("aligned/")} - set(STRANGERS)
 
