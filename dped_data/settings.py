@@ -178,6 +178,19 @@ class PatchSettings:
         minimum=0,
         maximum=1,
     )
+    min_sharpness: float = setting(
+        0.6,
+        "drop photos whose DSLR halves have less fine detail than this share of the phone halves' (median of the "
+        "windows), and single patches below 0.8 of it; 0 keeps all",
+        minimum=0,
+    )
+    max_light_ev: float = setting(
+        0.35,
+        "drop patches over which the DSLR's light against the phone's changes by more than this, as at the edge of a "
+        "cloud's shadow in one photo, stops; 100 keeps all",
+        minimum=0,
+        maximum=100,
+    )
     keep_flat: bool = setting(
         False,
         "also keep patches of sky and walls that the field around them proves aligned, though noise lowers their NCC",
@@ -247,6 +260,8 @@ class BuildSettings:
             # 1 is what was done before: it goes on with datasets of then, the fields' defaults do not.
             "patches.max_foreign": 1.0,
             "patches.max_clipped": 1.0,
+            "patches.min_sharpness": 0.0,  # likewise
+            "patches.max_light_ev": 100.0,
         },
     )
 

@@ -26,7 +26,7 @@ ABOVE_WORK = "inspection, simulation, released, study"
 ONLY_FROM = {"dped_data.align.kernels": "dped_data.common.jit"}
 """Rooms that import themselves and this alone."""
 DOORS = {
-    "dped_data.align": "pipeline, records, warped_photo, ncc, resampling",
+    "dped_data.align": "pipeline, records, warped_photo, ncc, resampling, target_quality",
     "dped_train.cpu": "__init__",
 }
 """Rooms that are entered from outside by these files alone."""

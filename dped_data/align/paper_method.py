@@ -16,6 +16,7 @@ from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import WINDOW_REASONS, Homography, Patches
 from dped_data.align.resampling import sample_dslr
 from dped_data.align.smooth_map import project, smooth_map_of_homography
+from dped_data.align.target_quality import measure_quality
 from dped_data.align.window_grid import overlap_share, place_windows
 from dped_data.common.patch_nodes import node_grid
 from dped_data.errors import CaptureRejected
@@ -79,6 +80,7 @@ def extract_paper_patches(
         window_xy=window_xy,
         window_reason=np.where(kept, 0, WINDOW_REASONS.index("ncc")).astype(np.uint8),
         flat=np.zeros(int(kept.sum()), bool),
+        **measure_quality(cuts[kept], dslr_patches[kept]).columns(),
     )
 
 

@@ -9,21 +9,26 @@ from dped_data.align.kernels.foreign_content import foreign_shares
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import WINDOW_REASONS, Alignment, Patches
 from dped_data.align.resampling import sample_dslr
+from dped_data.align.target_quality import TargetQuality, measure_quality
 from dped_data.settings import PatchSettings
 
 FLAT_RESIDUAL = 5.0
 """What gain and offset may leave of a flat patch, grey levels (standard deviation). Ours: a phone's noise in daylight;
 structure that were misaligned would leave as much as its own contrast."""
 
-CLIPPED = 250
-"""Grey level from which on a channel counts as clipped: sharpening and JPEG leave no 255 in a row. Ours."""
+SHARP_WINDOWS = 8
+"""So many windows with a known sharpness speak for the whole photo. Ours."""
+
+SINGLE_WINDOW = 0.8
+"""Single windows scatter: alone one is dropped below this share of the sharpness that a photo needs. Ours: of 2,386
+windows of real pairs one lies below."""
 
 
 def extract_patches(
     phone: NDArray[np.uint8], dslr: NDArray[np.uint8], alignment: Alignment, settings: PatchSettings
 ) -> Patches:
     """Cut every aligned window from the phone photo, sample the DSLR photo for it, keep it if their NCC is high
-    and no part of it shows something else or is clipped in the DSLR photo alone.
+    no part of it shows something else, and the DSLR half is a target: not clipped alone, sharp, in the same light.
 
     With `settings.keep_flat` windows are kept too whose NCC is low because there is only noise: their predicted error
     is small already, and what gain and offset leave of the phone's luminance is no more than FLAT_RESIDUAL.
@@ -31,7 +36,7 @@ def extract_patches(
     Args:
         phone, dslr: (H, W, 3) uint8 RGB photos.
         alignment: windows with reason 0 are tried.
-        settings: patch size, least NCC, most foreign content, most clipped pixels.
+        settings: patch size, least NCC, most foreign content, what makes a target.
     """
     size = settings.patch_size
     reason = alignment.reason.copy()
@@ -46,9 +51,12 @@ def extract_patches(
     foreign = passed.copy()
     foreign[passed] = foreign_shares(phone_patches[passed], dslr_patches[passed]) > settings.max_foreign
     reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
-    clipped = passed & ~foreign & (_clipped(dslr_patches) - _clipped(phone_patches) > settings.max_clipped)
-    reason[tried[clipped]] = WINDOW_REASONS.index("clipped")
-    passed &= ~(foreign | clipped)
+    passed &= ~foreign
+    quality = measure_quality(phone_patches[passed], dslr_patches[passed])
+    poor = _poor_targets(quality, settings)
+    reason[tried[passed]] = poor
+    good = poor == 0
+    passed[passed] = good
     kept = tried[passed]
     return Patches(
         phone=phone_patches[passed],
@@ -62,14 +70,24 @@ def extract_patches(
         window_xy=alignment.window_xy,
         window_reason=reason,
         flat=flat[passed],
+        **quality.of(good).columns(),
     )
 
 
-def _clipped(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return (N,) the share of the pixels with a channel at its upper end."""
-    bright = patches >= CLIPPED
-    shares: NDArray[np.float64] = (bright[..., 0] | bright[..., 1] | bright[..., 2]).mean(axis=(1, 2))
-    return shares
+def _poor_targets(quality: TargetQuality, settings: PatchSettings) -> NDArray[np.uint8]:
+    """Return (N,) the index into WINDOW_REASONS of what makes a window's DSLR half no target, 0 where nothing does.
+
+    A DSLR photo out of focus, or one that was enlarged, is seen by the median over its windows, which scatters less
+    than they do; then those go too that are too noisy or too plain to tell.
+    """
+    reason = np.zeros(len(quality.sharpness), np.uint8)
+    reason[quality.light_ev > settings.max_light_ev] = WINDOW_REASONS.index("light")
+    known = quality.sharpness[~np.isnan(quality.sharpness)]
+    if len(known) >= SHARP_WINDOWS and np.median(known) < settings.min_sharpness:
+        reason[:] = WINDOW_REASONS.index("blurred")
+    reason[quality.sharpness < SINGLE_WINDOW * settings.min_sharpness] = WINDOW_REASONS.index("blurred")
+    reason[quality.dslr_clipped - quality.phone_clipped > settings.max_clipped] = WINDOW_REASONS.index("clipped")
+    return reason
 
 
 def cut_patches(photo: NDArray[np.uint8], corner_xy: NDArray[np.int32], size: int) -> NDArray[np.uint8]:

@@ -49,10 +49,13 @@ class Homography:
     residual_px: float
 
 
-WINDOW_REASONS: tuple[str, ...] = ("kept", "texture", "error", "quadrant", "ncc", "outside", "foreign", "clipped")
+WINDOW_REASONS: tuple[str, ...] = (
+    *("kept", "texture", "error", "quadrant", "ncc", "outside", "foreign", "clipped", "blurred", "light"),
+)
 """Why a window was dropped: no texture and no neighbours to tell where it lies; predicted error too large; a part of it
 moves on its own (depth edge); correlation too low; not inside the DSLR photo; a part of it shows content that the
-other photo lacks at that place; the DSLR clips where the phone does not.
+other photo lacks at that place; the DSLR clips where the phone does not; the DSLR half is less sharp than the phone
+half; the light differs over it, as by a shadow in one photo.
 Shards hold the index: new reasons go to the end."""
 
 
@@ -139,6 +142,8 @@ class Patches:
         window_xy: (W, 2) int32, top-left corners of every window that was considered.
         window_reason: (W,) uint8, index into WINDOW_REASONS.
         flat: (N,) bool, kept for its small predicted error although noise holds its NCC down; None: none is.
+        phone_clipped, dslr_clipped, sharpness, light_ev: (N,) float32 as in target_quality.TargetQuality; None: not
+            measured.
     """
 
     phone: NDArray[np.uint8]
@@ -152,6 +157,10 @@ class Patches:
     window_xy: NDArray[np.int32]
     window_reason: NDArray[np.uint8]
     flat: NDArray[np.bool_] | None = None
+    phone_clipped: NDArray[np.float32] | None = None
+    dslr_clipped: NDArray[np.float32] | None = None
+    sharpness: NDArray[np.float32] | None = None
+    light_ev: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

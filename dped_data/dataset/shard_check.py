@@ -39,12 +39,22 @@ _SHAPES: Mapping[str, tuple[type, tuple[str | int, ...]]] = {
     "dslr_size_wh": (np.int32, ("captures", 2)),
     "homography": (np.float64, ("captures", 3, 3)),
     "flat": (np.bool_, ("patches",)),
+    "phone_clipped": (np.float32, ("patches",)),
+    "dslr_clipped": (np.float32, ("patches",)),
+    "sharpness": (np.float32, ("patches",)),
+    "light_ev": (np.float32, ("patches",)),
 }
 """Every dataset of a shard: its type and its lengths; a length of one name is the same everywhere."""
 PATCH_COLUMNS: Mapping[str, type] = {name: _SHAPES[name][0] for name in (*_SHAPES,)[:8]}
 """Datasets with one row per patch, besides `capture`; each is a field of records.Patches."""
 _OPTIONAL = frozenset((*_SHAPES,)[13:])
 """Datasets that a shard of others may lack."""
+ADDED_COLUMNS: Mapping[str, tuple[type, float | bool]] = {
+    "flat": (np.bool_, False),
+    **dict.fromkeys(("phone_clipped", "dslr_clipped", "sharpness", "light_ev"), (np.float32, np.nan)),
+}
+"""Datasets with one row per patch that shards of earlier versions lack: type, and what stands for a missing value. Each
+is a field of records.Patches, None where it is not known."""
 
 _MOST_SIDE = 2**13
 """Ours: pixels of a patch's side; far above what anybody trains with."""

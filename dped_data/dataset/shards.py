@@ -15,7 +15,7 @@ from dped_data.align.records import Patches
 from dped_data.common.files import pending_file, system_error
 from dped_data.common.written_record import Written
 from dped_data.dataset.layout import open_shard
-from dped_data.dataset.shard_check import PATCH_COLUMNS
+from dped_data.dataset.shard_check import ADDED_COLUMNS, PATCH_COLUMNS
 from dped_data.settings import FORMAT_VERSION
 
 __all__ = ["PATCH_COLUMNS", "ShardCapture", "open_shard", "read_shard", "write_shard"]
@@ -82,9 +82,12 @@ def _fill(file: h5py.File, captures: Sequence[ShardCapture], attributes: Mapping
     for name, dtype in PATCH_COLUMNS.items():
         parts = [np.asarray(getattr(c.patches, name)) for c in captures]
         _write_column(file, name, parts, dtype, compression if name in ("phone", "dslr") else "none")
-    if any(c.patches.flat is not None for c in captures):
-        flags = [c.patches.flat if c.patches.flat is not None else np.zeros(len(c.patches.ncc), bool) for c in captures]
-        _write_column(file, "flat", flags, np.bool_)
+    for name, (dtype, missing) in ADDED_COLUMNS.items():
+        known = [getattr(c.patches, name) for c in captures]
+        if any(part is not None for part in known):
+            unknown: list[NDArray[Any]] = [np.full(len(c.patches.ncc), missing, dtype) for c in captures]
+            parts = [b if a is None else a for a, b in zip(known, unknown, strict=True)]
+            _write_column(file, name, parts, dtype)
     for name, field in (("capture", "phone_xy"), ("window_capture", "window_xy")):
         counts = [len(getattr(c.patches, field)) for c in captures]
         file[name] = np.repeat(np.arange(len(captures), dtype=np.int32), counts)
@@ -128,7 +131,7 @@ def _batches(parts: Sequence[NDArray[Any]]) -> Iterator[Sequence[NDArray[Any]]]:
 def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
     """Return a whole shard as `write_shard` got it, captures and text attributes; InputError as `open_shard`."""
     with open_shard(path) as file:
-        optional = ("flat",) if "flat" in file else ()
+        optional = [name for name in ADDED_COLUMNS if name in file]
         columns = {name: file[name][:] for name in (*PATCH_COLUMNS, *optional, "window_xy", "window_reason")}
         texts = {name: file[name].asstr()[:] for name in ("captures", *_CAPTURE_TEXTS)}
         sizes = file["phone_size_wh"][:], file["dslr_size_wh"][:]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dped_data.captures.records import Split
 from dped_data.dataset.layout import open_shard, opened_shard
 from dped_data.dataset.manifest import Manifest, ShardEntry, read_manifest
-from dped_data.dataset.shard_check import check_size
+from dped_data.dataset.shard_check import ADDED_COLUMNS, check_size
 from dped_data.errors import InputError
 
 _MOST_FILES = 2**15
@@ -245,11 +245,18 @@ class PatchStore:
         return open_shard(self.folder / entry.file, (entry.patches, self.patch_size))
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a per-patch dataset of the whole split, such as "ncc" or "phone_xy", in the order of the indices."""
-        parts = []
+        """Return a per-patch dataset of the whole split, such as "ncc" or "phone_xy", in the order of the indices.
+
+        Shards of earlier versions lack what was added since (docs/format.md): NaN or False stands for it.
+        """
+        parts: list[NDArray[Any]] = []
         for entry in self.shards:
             with self.opened(entry) as file:
-                parts.append(file[name][:])
+                if name in ADDED_COLUMNS and name not in file:
+                    dtype, missing = ADDED_COLUMNS[name]
+                    parts.append(np.full(entry.patches, missing, dtype))
+                else:
+                    parts.append(file[name][:])
         if not parts:
             return np.empty((0,))
         return np.concatenate(parts)

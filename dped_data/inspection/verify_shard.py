@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align.resampling import sample_dslr
+from dped_data.align.target_quality import measure_quality
 from dped_data.common.files import sha256_of_file
 from dped_data.common.names import shown
 from dped_data.dataset.layout import open_shard
@@ -24,6 +25,9 @@ from dped_data.photos.reading import read_photo
 
 _NCC_TOLERANCE = 1e-4
 """Ours: the stored correlation is float32."""
+_QUALITY_TOLERANCE = 1e-4
+"""Ours: so are these, shares of one and stops, or ratios near one; more of larger ones."""
+_QUALITY = ("phone_clipped", "dslr_clipped", "sharpness", "light_ev")
 _READ_AT_ONCE = 256
 """Patches; a shard may be larger than the memory."""
 _FAULTS_PER_KIND = 20
@@ -147,6 +151,23 @@ def _patch_faults(file: h5py.File, columns: dict[str, NDArray[Any]]) -> Iterator
     measured = np.concatenate([np.zeros(0), *parts])
     finite = np.isfinite(measured) & np.isfinite(ncc)
     yield np.flatnonzero(finite & (np.abs(measured - ncc) > _NCC_TOLERANCE)), "correlation is not that of the pixels"
+    yield from _quality_faults(file, starts)
+
+
+def _quality_faults(file: h5py.File, starts: range) -> Iterator[tuple[NDArray[np.intp], str]]:
+    """Yield rows whose light and target quality is not that of their pixels; shards of earlier versions state none."""
+    stated = {name: file[name][:] for name in _QUALITY if name in file}
+    if not stated:
+        return
+    different = {name: [np.zeros(0, bool)] for name in stated}
+    for start in starts:
+        part = slice(start, start + _READ_AT_ONCE)
+        made = measure_quality(file["phone"][part], file["dslr"][part]).columns()
+        for name, values in stated.items():
+            same = np.isclose(values[part], made[name], _QUALITY_TOLERANCE, _QUALITY_TOLERANCE, equal_nan=True)
+            different[name].append(~same)
+    for name, parts in different.items():
+        yield np.flatnonzero(np.concatenate(parts)), f"{name} is not that of the pixels"
 
 
 def _recreate(

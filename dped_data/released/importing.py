@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import Patches
+from dped_data.align.target_quality import measure_quality
 from dped_data.captures.listing import list_folder
 from dped_data.captures.pair_by_name import pair_by_name
 from dped_data.captures.records import Capture, Unpaired
@@ -196,6 +197,8 @@ def read_pair(
         error_px=unknown,
         window_xy=np.zeros((0, 2), np.int32),
         window_reason=np.zeros(0, np.uint8),
+        flat=None,
+        **measure_quality(phone, dslr).columns(),
     )
     nowhere = np.full((3, 3), np.nan)
     row = replace(row, patches=1, median_ncc=float(patches.ncc[0]))

@@ -31,7 +31,7 @@ from dped_train.train import train
 PATCHES = 23
 DIGEST = "3ebb162597a0dd0dc2d77002a0e1a117c21de5ccbe563f82c29742787eed74d4"
 FLAGS = {"patch_size": 32, "stride": 90, "captures_per_shard": 1, "test_captures": 0, "val_share": 0.0}
-AS_BEFORE = {**FLAGS, "max_foreign": 1.0, "max_clipped": 1.0}
+AS_BEFORE = {**FLAGS, "max_foreign": 1.0, "max_clipped": 1.0, "min_sharpness": 0.0, "max_light_ev": 100.0}
 """The values of settings added since at which a build does what it did then."""
 
 TRAIN = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dped_data import PatchStore, build_dataset
+from dped_data.align.records import WINDOW_REASONS
 from dped_data.build import BuildReport
 from dped_data.captures.records import SPLITS
 from dped_data.inspection.remeasure import remeasure_shifts
@@ -16,6 +17,7 @@ from dped_data.settings import PAPER_RIG, BuildSettings, load_build_settings
 from dped_data.simulation import SimulationSettings, score_dataset, simulate_rig
 
 pytestmark = pytest.mark.realdata
+POOR_TARGET = [WINDOW_REASONS.index(reason) for reason in ("clipped", "blurred", "light")]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -36,11 +38,15 @@ def test_every_city100_pair_is_aligned_to_a_tenth_of_a_pixel(shared_data: Path, 
     report = build_city100(shared_data / "city100/captures", tmp_path)
     assert report.manifest.totals["kept"] == report.manifest.totals["captures"] == 12
     assert report.manifest.totals["patches"] >= 300
-    distances = []
+    distances, poor = [], 0
     for split in SPLITS:
         store = PatchStore(report.folder, split)
         shifts = remeasure_shifts(*store.read(np.arange(len(store))))
+        for entry in store.shards:
+            with store.opened(entry) as file:
+                poor += int(np.isin(file["window_reason"][:], POOR_TARGET).sum())
         distances.append(np.linalg.norm(shifts.shift_px[shifts.measured], axis=1))
+    assert poor <= 2  # of 400: all are genuine pairs
     distance = np.concatenate(distances)
     assert len(distance) >= 200  # there is texture enough to tell
     assert np.median(distance) <= 0.1

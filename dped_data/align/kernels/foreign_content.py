@@ -52,6 +52,9 @@ SECOND_LOOK = 0.1
 """Share by luminance from which on the colours are asked as well. Two colours of nearly one luminance may swap places
 from one camera to the next; over red, green and blue together they do not. Ours: few patches need it."""
 
+ALL_VALID = np.zeros((0, 0), np.bool_)
+"""No mask."""
+
 LUMINANCE = np.array([[77, 150, 29]], np.int32)
 COLOURS = np.array([[256, 0, 0], [0, 256, 0], [0, 0, 256]], np.int32)
 """Planes as weights of R, G, B, in 256ths."""
@@ -101,7 +104,7 @@ def _keep_foreign(phone, dslr, planes, foreign):  # type: ignore[no-untyped-def]
         for side in range(2):
             _pad_plane(phone if side == 0 else dslr, planes[plane], rim, grey[side])
             inner = grey[side, rim : rim + size, rim : rim + size]
-            noise[side] += _noise_variance(inner) * NOISE_LEFT / len(planes)
+            noise[side] += noise_variance(inner, ALL_VALID) * NOISE_LEFT / len(planes)
             contrast[side] += _plane_variance(inner)
             _smooth(grey[side], across, smooth[side])
         _add_moments(smooth[0], smooth[1], 1.0 / len(planes), columns, moments)
@@ -160,13 +163,20 @@ def _plane_variance(grey):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _noise_variance(grey):  # type: ignore[no-untyped-def]
-    """Return the variance of the pixels' noise, from second differences both ways in the smoothest blocks."""
+def noise_variance(grey, valid):  # type: ignore[no-untyped-def]
+    """Return the variance of the pixels' noise, from second differences both ways in the smoothest blocks.
+
+    Blocks with a pixel that is not valid (S, S) are left out; (0, 0) for all.
+    """
     size = grey.shape[0]
     blocks = (size - 2) // NOISE_BLOCK
     powers = np.empty(blocks * blocks)
+    found = 0
     for row in range(blocks):
         for column in range(blocks):
+            top, left = row * NOISE_BLOCK, column * NOISE_BLOCK
+            if len(valid) and not valid[top : top + NOISE_BLOCK + 2, left : left + NOISE_BLOCK + 2].all():
+                continue
             total = np.int32(0)
             for j in range(1 + row * NOISE_BLOCK, 1 + (row + 1) * NOISE_BLOCK):
                 for i in range(1 + column * NOISE_BLOCK, 1 + (column + 1) * NOISE_BLOCK):
@@ -174,9 +184,12 @@ def _noise_variance(grey):  # type: ignore[no-untyped-def]
                     corner = grey[j - 1, i - 1] + grey[j - 1, i + 1] + grey[j + 1, i - 1] + grey[j + 1, i + 1]
                     bend = 4 * grey[j, i] - 2 * beside + corner
                     total += bend * bend
-            powers[row * blocks + column] = total
-    powers.sort()
-    return powers[int(NOISE_QUANTILE * (len(powers) - 1))] / (NOISE_BLOCK * NOISE_BLOCK * 36)
+            powers[found] = total
+            found += 1
+    if not found:
+        return 0.0
+    powers[:found].sort()
+    return powers[int(NOISE_QUANTILE * (found - 1))] / (NOISE_BLOCK * NOISE_BLOCK * 36)
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ import pytest
 from dped_data.align.records import Patches
 from dped_data.common.files import sha256_of_file
 from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, read_manifest, write_manifest
-from dped_data.dataset.shards import ShardCapture, open_shard, write_shard
+from dped_data.dataset.shards import ShardCapture, open_shard, read_shard, write_shard
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError
 
@@ -80,6 +80,22 @@ def test_random_access_returns_what_was_written(tmp_path: Path, compression: str
     assert store.capture_ids() == [c.capture_id for c in captures for _ in range(len(c.patches.ncc))]
     x, y = captures[2].patches.phone_xy[1]
     assert store.patch_id(4) == f"train/00000.h5:4 capture é0/2 at x={x} y={y}"
+
+
+def test_columns_that_earlier_versions_do_not_write_are_unknown_there(tmp_path: Path) -> None:
+    """One capture of a shard may lack them, one shard of a dataset, or all."""
+    captures = make_dataset(tmp_path / "sony", [[2, 1], [3]])
+    known = np.array([0.5, 0.75], np.float32)
+    first = dataclasses.replace(captures[0].patches, sharpness=known, flat=np.array([True, False]))
+    path = tmp_path / "sony/train/00000.h5"
+    write_shard(path, [dataclasses.replace(captures[0], patches=first), captures[1]], {"digest": "0" * 64})
+    store = PatchStore(tmp_path / "sony", "train")
+    np.testing.assert_array_equal(store.column("sharpness"), [*known, *[np.nan] * 4])
+    np.testing.assert_array_equal(store.column("flat"), [True, *[False] * 5])
+    assert np.isnan(store.column("light_ev")).all() and store.column("light_ev").dtype == np.float32
+    back = read_shard(path)[0]
+    assert back[0].patches.sharpness is not None and np.isnan(back[1].patches.sharpness).all()
+    assert back[0].patches.light_ev is None
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from planted_dataset import PHONE, make_dataset
 
+from dped_data.align.target_quality import measure_quality
 from dped_data.common.files import sha256_of_file
 from dped_data.inspection.verify import VerifyReport, verify_dataset, verify_text
 from dped_data.photos.reading import read_photo
@@ -117,10 +118,23 @@ def _set(name: str, row: int, value: object) -> Callable[[h5py.File], None]:
     return edit
 
 
+def _add_quality(name: str, row: int, value: float) -> Callable[[h5py.File], None]:
+    """Add a column that the shard lacks, true but for one row."""
+
+    def edit(file: h5py.File) -> None:
+        file[name] = measure_quality(file["phone"][:], file["dslr"][:]).columns()[name]
+        file[name][row] = value
+
+    return edit
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (_set("ncc", 3, 0.5), "patch 3 (capture c000): correlation is not that of the pixels"),
+        (_add_quality("sharpness", 5, 0.31), "patch 5 (capture c000): sharpness is not that of the pixels"),
+        (_add_quality("light_ev", 5, np.nan), "patch 5 (capture c000): light_ev is not that of the pixels"),
+        (_add_quality("dslr_clipped", 5, 0.1), "patch 5 (capture c000): dslr_clipped is not that of the pixels"),
         (_set("ncc", 3, np.nan), "patch 3 (capture c000): correlation is not between -1 and 1"),
         (_set("error_px", 20, -1.0), "patch 20 (capture c001): predicted error is not a positive number"),
         (_set("dslr_xy", 2, np.inf), "patch 2 (capture c000): geometry is not finite"),
@@ -129,7 +143,7 @@ def _set(name: str, row: int, value: object) -> Callable[[h5py.File], None]:
         (_set("phone_xy", 1, (450, 0)), "damaged shard, 'phone_xy' holds [450, 0] in row 1, outside the phone photo"),
         (_set("phone_xy", 1, (3, 0)), "patch 1 (capture c000): phone pixels are not those of the photo"),
         (_set("window_xy", 1, (0, 0)), "1 duplicate windows"),
-        (_set("window_reason", 0, 77), "damaged shard, 'window_reason' holds 77 in row 0, allowed are 0 to 7"),
+        (_set("window_reason", 0, 77), "damaged shard, 'window_reason' holds 77 in row 0, allowed are 0 to 9"),
     ],
 )
 def test_damaged_content_is_named(copy: Path, edit: Callable[[h5py.File], None], message: str) -> None:
