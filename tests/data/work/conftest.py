@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import small_rig
+from remembered_alignment import remembered_align_photos
 
 from dped_data import build_dataset
 from dped_data.common.remote_folder import _opened
@@ -50,6 +52,13 @@ def environment(store: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monke
     yield
     _opened.cache_clear()
     _executor.cache_clear()
+
+
+@pytest.fixture
+def built_here(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of this process need no workers, and align the same small pair once: for tests that watch files."""
+    monkeypatch.setattr("dped_data.align.pipeline.align_photos", remembered_align_photos())
+    monkeypatch.setattr("dped_data.common.worker_pool._executor", lru_cache(lambda count: None))
 
 
 @pytest.fixture(scope="package")

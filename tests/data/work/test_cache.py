@@ -17,6 +17,8 @@ from dped_data.common.work_folder import MARK_NAME
 from dped_data.errors import InputError
 from dped_data.work.remote_copy import local_dataset
 
+pytestmark = pytest.mark.usefixtures("built_here")
+
 URL = f"{BUCKET}/data/pocket"
 
 

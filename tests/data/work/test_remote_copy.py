@@ -37,6 +37,7 @@ def test_from_store_to_store_is_the_local_build(
     assert len(PatchStore(folder, "train")) > 0
 
 
+@pytest.mark.usefixtures("built_here")
 def test_a_machine_that_dies_leaves_whole_units_to_the_next(
     rig: tuple[Path, BuildSettings], local: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_machine_that_dies_leaves_whole_units_to_the_next(
     assert stored(target.url) == local
 
 
+@pytest.mark.usefixtures("built_here")
 def test_new_and_changed_photos_and_other_settings(rig: tuple[Path, BuildSettings], tmp_path: Path) -> None:
     captures = upload(rig[0])
     build(rig, captures, f"{BUCKET}/data")

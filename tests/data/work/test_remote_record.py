@@ -34,6 +34,8 @@ from dped_data.errors import InputError, UsageError
 from dped_data.work import remote_copy as remote_dataset
 from dped_data.work.units import Unit, UnitRecord, shards_by_key, write_record
 
+pytestmark = pytest.mark.usefixtures("built_here")
+
 TARGET = f"{BUCKET}/data/pocket"
 KEY = "ab" * 32
 STRANGERS = {
