@@ -22,7 +22,7 @@ from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
 from dped_data.photos.reading import decode_photo
 from dped_data.plan import check_captures, plan_dataset, review_decisions
-from dped_data.settings import BuildSettings
+from dped_data.settings import BuildSettings, RawSettings
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import destination
 from dped_data.work.folder import built_origin, check_place
@@ -62,8 +62,8 @@ def align_capture(
     from dped_data.align.pipeline import align_photos  # brings the compiled numerics, which plans do not need
     from dped_data.align.warped_photo import warp_aligned
 
-    phone = _read(photos, capture.phone_file, "phone")
-    dslr = _read(photos, capture.dslr_file, "dslr")
+    phone = _read(photos, capture.phone_file, "phone", settings.raw)
+    dslr = _read(photos, capture.dslr_file, "dslr", settings.raw)
     aligned = align_photos(phone, dslr, settings)
     row = _row_of(row, aligned)
     if row.status != "kept":
@@ -84,11 +84,11 @@ def align_capture(
     )
 
 
-def _read(photos: PhotoReader, file: str, camera: str) -> NDArray[np.uint8]:
+def _read(photos: PhotoReader, file: str, camera: str, raw: RawSettings) -> NDArray[np.uint8]:
     """Return the decoded photo; PhotoError says which camera's photo is at fault."""
     try:
         with refusals_told():
-            return decode_photo(photos.read(file), Path(file).name)
+            return decode_photo(photos.read(file), Path(file).name, raw)
     except PhotoError as error:
         raise PhotoError(file, f"{camera} photo: {error.fault}") from None
 

@@ -109,6 +109,19 @@ class PairingSettings:
 
 
 @dataclass(frozen=True)
+class RawSettings:
+    """How camera RAW photos are developed (docs/captures.md)."""
+
+    raw_brightness: Literal["fixed", "auto"] = setting(
+        "fixed",
+        "RAW photos: the sensor's white level becomes white (fixed), or each photo is stretched its own way (auto)",
+    )
+    raw_white_balance: Literal["camera", "daylight"] = setting(
+        "camera", "RAW photos: as the camera chose, or for daylight"
+    )
+
+
+@dataclass(frozen=True)
 class SplitSettings:
     """How whole shooting sessions are divided into train, val and test."""
 
@@ -216,6 +229,7 @@ class BuildSettings:
 
     rig: Rig = PAPER_RIG
     pairing: PairingSettings = field(default_factory=PairingSettings)
+    raw: RawSettings = field(default_factory=RawSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     homography: HomographySettings = field(default_factory=HomographySettings)
@@ -262,6 +276,8 @@ class BuildSettings:
             "patches.max_clipped": 1.0,
             "patches.min_sharpness": 0.0,  # likewise
             "patches.max_light_ev": 100.0,
+            "raw.raw_brightness": "auto",  # as above
+            "raw.raw_white_balance": "camera",
         },
     )
 

@@ -53,13 +53,22 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
-def write_dng(path: Path, height: int = 240, width: int = 320, *, grey: bool = False) -> None:
-    """A DNG of red-green-blue-green cells, or grey ones.
+def write_dng(
+    path: Path,
+    height: int = 240,
+    width: int = 320,
+    *,
+    grey: bool = False,
+    mosaic: NDArray[np.uint16] | None = None,
+    black: int = 0,
+) -> None:
+    """A DNG of red-green-blue-green cells, or grey ones, of white level 65535.
 
-    Its left half is darker, and it is to be turned a quarter clockwise when viewed.
+    Without `mosaic` (H, W) its left half is darker; it is to be turned a quarter clockwise when viewed.
     """
-    mosaic = np.full((height, width), 8000, np.uint16)
-    mosaic[:, : width // 2] //= 4
+    if mosaic is None:
+        mosaic = np.full((height, width), 8000, np.uint16)
+        mosaic[:, : width // 2] //= 4
     identity = (1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1)
     tags = [  # DNG 1.4 specification, chapter 4
         (274, 3, 1, 6, True),  # Orientation
@@ -68,6 +77,7 @@ def write_dng(path: Path, height: int = 240, width: int = 320, *, grey: bool = F
         (33422, 1, 4, bytes([0, 1, 1, 2]), True),  # CFAPattern
         (50706, 1, 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
         (50708, 2, None, "Test Camera", True),  # UniqueCameraModel
+        (50714, 4, 1, black, True),  # BlackLevel
         (50717, 4, 1, 65535, True),  # WhiteLevel
         (50721, 10, 9, identity, True),  # ColorMatrix1
         (50728, 5, 3, (1, 1, 1, 1, 1, 1), True),  # AsShotNeutral

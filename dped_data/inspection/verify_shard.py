@@ -21,6 +21,7 @@ from dped_data.dataset.layout import open_shard
 from dped_data.dataset.manifest import Manifest, ShardEntry, dataset_digest
 from dped_data.errors import InputError, PhotoError
 from dped_data.inspection.remeasure import zero_shift_correlation
+from dped_data.photos.raw import raw_settings_of
 from dped_data.photos.reading import read_photo
 
 _NCC_TOLERANCE = 1e-4
@@ -199,7 +200,8 @@ def _recreate(
                 if stated and sha256_of_file(path) != stated:
                     check.faults.append(Fault(entry.file, None, name, f"{path} is not the photo it was built from"))
                     continue
-                made = _cut(camera, read_photo(path), columns, rows, manifest.patch_size)
+                photo = read_photo(path, raw_settings_of(manifest.settings))
+                made = _cut(camera, photo, columns, rows, manifest.patch_size)
             except (PhotoError, OSError):
                 check.not_recreated["the photo is missing or cannot be read"] += len(rows)
                 continue

@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
-HEIF_SUFFIXES = frozenset({".heic", ".heif"})
-RAW_SUFFIXES = frozenset({".cr2", ".dng"})
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+# fmt: off
+RAW_SUFFIXES = frozenset({
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr",
+    ".iiq", ".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef",
+    ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+})
+# fmt: on
+"""Of cameras whose files LibRaw reads."""
 PHOTO_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff"} | HEIF_SUFFIXES | RAW_SUFFIXES
 """File suffixes (lower case) that count as photos."""
 

@@ -34,9 +34,10 @@ from dped_data.photos.colour import srgb_from_adobe_rgb, srgb_from_display_p3
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import capture_time, orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
-from dped_data.photos.formats import RAW_SUFFIXES, PhotoHeader
+from dped_data.photos.formats import PhotoHeader
 from dped_data.photos.jpeg_segments import has_zeroed_part, without_harmless_faults
-from dped_data.photos.raw import decode_raw, raw_header
+from dped_data.photos.raw import decode_raw, is_raw, raw_header
+from dped_data.settings import RawSettings
 
 _FORMATS = ("JPEG", "PNG", "TIFF")
 """What Pillow may take a file for, whatever its name; HEIC by its suffix only, since it needs an extra."""
@@ -61,7 +62,9 @@ _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
 
 def read_header(path: Path) -> PhotoHeader:
     """Read a photo's upright size and EXIF capture time without decoding it; PhotoError if it is no photo."""
-    if path.suffix.lower() in RAW_SUFFIXES:
+    with open_photo_file(path) as file:
+        raw = is_raw(file, path.name)
+    if raw:
         return raw_header(path)
     with opened_photo(path) as image:
         exif = read_exif(image)
@@ -72,24 +75,25 @@ def read_header(path: Path) -> PhotoHeader:
         return PhotoHeader(width, height, *capture_time(exif))
 
 
-def read_photo(path: Path) -> NDArray[np.uint8]:
+def read_photo(path: Path, raw: RawSettings | None = None) -> NDArray[np.uint8]:
     """Return the photo as (H, W, 3) uint8 RGB, sRGB, upright.
 
     Grey, palette, CMYK, 16-bit and transparent photos are converted (transparency is dropped); embedded ICC profiles
-    and the Adobe RGB mark of cameras (EXIF interoperability index R03) are converted to sRGB.
+    and the Adobe RGB mark of cameras (EXIF interoperability index R03) are converted to sRGB. RAW photos are developed
+    as `raw` says, by default with fixed brightness.
 
     Raises:
         PhotoError: the file cannot be read, is no photo, is truncated or damaged, or has more than MAX_PIXELS pixels.
     """
-    return decode_photo(read_bytes(path), path.name)
+    return decode_photo(read_bytes(path), path.name, raw)
 
 
-def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
-    """`read_photo` for bytes already in memory; `name` (for messages) decides by its suffix how RAW files are read."""
+def decode_photo(data: bytes, name: str, raw: RawSettings | None = None) -> NDArray[np.uint8]:
+    """`read_photo` for bytes already in memory; `name` is for messages, and RAW files that do not tell their kind."""
     if not data:
         raise PhotoError(name, "empty file (0 bytes)")
-    if Path(name).suffix.lower() in RAW_SUFFIXES:
-        return decode_raw(data, name)
+    if is_raw(io.BytesIO(data), name):
+        return decode_raw(data, name, raw)
     with opened_photo(data, name) as image:
         check_expansion(name, image.format, image.width, image.height, len(data))
         exif = read_exif(image)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from dped_data.common.files import atomic_write_bytes
 from dped_data.errors import PhotoError
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import read_exif
+from dped_data.photos.files import open_photo_file
+from dped_data.photos.raw import is_raw, keep_photos_tags, raw_exif
 from dped_data.photos.reading import opened_photo
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}
@@ -92,8 +95,7 @@ def carried_exif(path: Path, size_wh: tuple[int, int]) -> bytes | None:
     behind; the camera's own notes do when the block is too large for a JPEG segment. None where there is no EXIF data
     or none that can be read.
     """
-    with suppress(PhotoError), opened_photo(path) as image, decoding(path.name, "damaged EXIF block"):
-        exif = read_exif(image)
+    with suppress(PhotoError), _opened_exif(path) as exif, decoding(path.name, "damaged EXIF block"):
         if not exif:
             return None
         for tag in _OF_THE_FILE & {*exif}:
@@ -110,6 +112,19 @@ def carried_exif(path: Path, size_wh: tuple[int, int]) -> bytes | None:
             block = exif.tobytes()
         return block if len(block) <= LARGEST_JPEG_EXIF else None
     return None
+
+
+@contextmanager
+def _opened_exif(path: Path) -> Iterator[Image.Exif]:
+    """The EXIF data of a photo of any kind, without what a RAW file says of its mosaic."""
+    with open_photo_file(path) as file:
+        if is_raw(file, path.name):
+            exif = raw_exif(file)
+            keep_photos_tags(exif)
+            yield exif
+            return
+    with opened_photo(path) as image:
+        yield read_exif(image)
 
 
 def write_enhanced(

@@ -151,7 +151,8 @@ def _as_before(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         section, _, name = key.rpartition(".")
         tables = [table.get(section, {}) if section else table for table in (old, new)]
         if name not in tables[0] and name in tables[1]:
-            flags.append(f"--{name.replace('_', '-')} {before:g}" if type(before) is float else f"{key} = {before!r}")
+            shown = f"{before:g}" if type(before) is float else before
+            flags.append(f"--{name.replace('_', '-')} {shown}")
     return f" (it was built as with {' '.join(flags)})" if flags else ""
 
 

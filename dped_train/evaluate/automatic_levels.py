@@ -77,7 +77,7 @@ class AdjustedPatches:
     def _of(self, capture: str) -> NDArray[np.uint8]:
         if capture not in self._levels:
             if capture in self.files:
-                photo = read_photo(self.files[capture].phone)
+                photo = read_photo(self.files[capture].phone, self.files[capture].raw)
             else:
                 photo = np.concatenate(self.store.read(np.flatnonzero(self.capture_ids == capture))[0])
             self._levels[capture] = automatic_levels(photo)

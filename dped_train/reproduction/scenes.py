@@ -59,7 +59,7 @@ def scenes(
     result = []
     for capture in chosen:
         rows = np.flatnonzero(captures == capture)
-        photo = read_photo(files[capture].phone)
+        photo = read_photo(files[capture].phone, files[capture].raw)
         part = _part(photo, store.column("phone_xy")[rows], store.patch_size, side_px)
         phone = np.ascontiguousarray(photo[part])
         made = {}
@@ -104,7 +104,7 @@ def _dslr(store: PatchStore, rows: NDArray[np.int64], files: CapturePhotos, part
     matrix, _ = cv2.findHomography(phone_xy, dslr_xy, cv2.RANSAC, 3.0)
     if matrix is None:
         return np.zeros((height, width, 3), np.uint8)
-    photo = read_photo(files.dslr)
+    photo = read_photo(files.dslr, files.raw)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     if scale > 1:  # against aliasing, as the photo gets smaller
         photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.4 * float(np.sqrt(scale**2 - 1)) + 1e-3), np.uint8)

@@ -24,14 +24,21 @@ from dped_data.common.typed_settings import setting, settings_dict
 from dped_data.dataset.manifest import read_manifest, write_manifest
 from dped_data.errors import InputError
 from dped_data.inspection import inspect_pairs, verify_dataset
-from dped_data.settings import BuildSettings, PatchSettings, load_build_settings
+from dped_data.settings import BuildSettings, PatchSettings, RawSettings, load_build_settings
 from dped_train.settings import TrainSettings
 from dped_train.train import train
 
 PATCHES = 23
 DIGEST = "3ebb162597a0dd0dc2d77002a0e1a117c21de5ccbe563f82c29742787eed74d4"
 FLAGS = {"patch_size": 32, "stride": 90, "captures_per_shard": 1, "test_captures": 0, "val_share": 0.0}
-AS_BEFORE = {**FLAGS, "max_foreign": 1.0, "max_clipped": 1.0, "min_sharpness": 0.0, "max_light_ev": 100.0}
+AS_BEFORE = {
+    **FLAGS,
+    "max_foreign": 1.0,
+    "max_clipped": 1.0,
+    "min_sharpness": 0.0,
+    "max_light_ev": 100.0,
+    "raw_brightness": "auto",
+}
 """The values of settings added since at which a build does what it did then."""
 
 TRAIN = {
@@ -129,6 +136,11 @@ def test_windows_that_were_never_asked_for_foreign_content_are_not_mixed_with_th
             place,
             lambda settings: replace(settings, patches=replace(settings.patches, max_foreign=0.2, max_clipped=1.0)),
         )
+
+
+def test_raw_photos_that_were_stretched_are_not_mixed_with_those_that_are_not(place: Path) -> None:
+    with pytest.raises(InputError, match=r"raw: not recorded -> .*fixed.* built as with --raw-brightness auto"):
+        build(place, lambda settings: replace(settings, raw=RawSettings()))
 
 
 def test_its_patches_are_read(place: Path) -> None:
