@@ -382,19 +382,35 @@ def _open(address: str) -> None:
 @click.option("--phone", help="Phone whose dataset to train on; may be left out when there is one only.")
 @click.option("--data", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
 @click.option("--out", type=FOLDER, default="runs", show_default=True, help="Folder of runs.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
+@click.option("--config", type=FILE, help="TOML file of settings, such as the config.toml of a run; flags beat it.")
+@click.option("--resume", is_flag=True, help="Go on with the settings of the run that is there; flags may change some.")
+@click.option("--data-changed", is_flag=True, help="Go on with a run although its dataset has grown since.")
 @settings_options(TrainSettings)
-def train_command(phone: str | None, data: Path | str, out: Path, resume: bool, **flags: Any) -> None:
-    """Train the enhancer on a dataset; run under torchrun for several GPUs or machines."""
+def train_command(
+    phone: str | None,
+    data: Path | str,
+    out: Path,
+    config: Path | None,
+    resume: bool,
+    data_changed: bool,
+    **flags: Any,
+) -> None:
+    """Train the enhancer on a dataset; the same command again goes on where it stopped.
+
+    Run it under torchrun for several GPUs or machines.
+    """
     end_with_agent()  # before torch is there, which takes a while
     from dped_data.work.remote_copy import local_dataset
+    from dped_train.run.asked import asked_settings
     from dped_train.train import train
 
-    settings = load_settings(TrainSettings(), {}, "settings", flags)
-    report = train(local_dataset(data, phone), phone, out, settings, resume=resume)
+    source = local_dataset(data, phone)
+    settings = asked_settings(source, phone, out, config, flags, resume=resume)
+    report = train(source, phone, out, settings, resume=resume, data_changed=data_changed)
     if os.environ.get("RANK", "0") != "0":  # one of several processes speaks
         return
-    _echo(f"{report.model}: {report.steps} steps, {report.patches_per_s:.1f} patches/s")
+    done = "finished before" if report.first_step == report.steps else f"{report.patches_per_s:.1f} patches/s"
+    _echo(f"{report.model}: {report.steps} steps, {done}")
     if report.val_psnr is not None and report.phone_psnr is not None:
         _echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
     _echo(f"  test it with: dped evaluate --model {report.model}")

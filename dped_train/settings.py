@@ -12,6 +12,9 @@ Method = Literal["dped", "srcnn", "johnson"]
 RECIPE_WEIGHT = -1.0
 """The weight of a loss that stands for the recipe's own (`dped_train.losses`)."""
 
+STARTS = ("identity", "random")
+"""First weights that are made; every other `start` is a model to go on from."""
+
 FREE_ON_RESUME = (
     "steps",
     "vgg",
@@ -60,9 +63,10 @@ class TrainSettings:
         minimum=-1,
     )
     vgg: str = setting("", "file with VGG-19 or VGG-16 weights (.pth, .mat, .npz); empty: torch's cache or a download")
-    start: Literal["identity", "random"] = setting(
+    start: str = setting(
         "identity",
-        "first weights: random but for three channels that hand the photo through, or all random (as the authors)",
+        "first weights: identity (random but for three channels that hand the photo through), random (as the "
+        "authors), or a model to go on from: a file, a run's folder, or a name in models/",
     )
     crop_px: int = setting(0, "train on the middle of each patch only, this many pixels wide; 0: all of it", minimum=0)
     flips: bool = setting(False, "mirror half of the pairs, both photos alike")

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -39,7 +40,14 @@ from dped_train.networks.vgg import load_vgg
 from dped_train.photo_tensors import photos_from_bytes
 from dped_train.run.distributed import Process, joined_processes, sum_gradients, summed
 from dped_train.run.feature_cache import FeatureCache
-from dped_train.run.folder import held_run, last_checkpoint_text, resume_or_begin, run_facts, save_run
+from dped_train.run.folder import (
+    beginning_of_run,
+    held_run,
+    last_checkpoint_text,
+    prune_checkpoints_of,
+    run_facts,
+    save_run,
+)
 from dped_train.run.log import RunRecord
 from dped_train.run.methods import recipe_of
 from dped_train.run.state import begin, place
@@ -76,34 +84,50 @@ class TrainReport:
     phone_psnr: float | None
 
 
-def train(data: Path, phone: str | None, out: Path, settings: TrainSettings, *, resume: bool = False) -> TrainReport:
+def train(
+    data: Path,
+    phone: str | None,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    resume: bool = False,
+    data_changed: bool = False,
+) -> TrainReport:
     """Train an enhancer on a dataset; everything is written below OUT/<phone>.
+
+    A run that is there already goes on from its newest checkpoint, if settings and dataset are its own; on a CPU the
+    result is that of an uninterrupted run to the last bit.
 
     Args:
         data: folder of datasets, one folder for each phone.
         phone: which one; None where there is only one.
         out: folder of runs.
         settings: what to compute.
-        resume: go on from the newest checkpoint of OUT/<phone>, if there is one. On a CPU the result is that of an
-            uninterrupted run to the last bit.
+        resume: the person said that a run is meant to go on: errors then name the way out for it.
+        data_changed: go on with a run although its dataset has grown since; the card tells of it.
     Raises:
-        InputError: no usable dataset, VGG weights or checkpoint; a run is there already; a loss that is not finite.
+        InputError: no usable dataset, VGG weights, model to start from or checkpoint; a run of other settings or of
+            another dataset is there; a loss that is not finite.
         UsageError: settings that make no sense here.
     """
     keep_freed_memory()
     source = find_dataset(data, phone)
     folder = out / source.name
     with joined_processes(settings.device) as process, held_run(folder, process.leads):
-        run = Run(settings, open_pairs(source, "train"), process, folder)
+        store = open_pairs(source, "train")
+        begun = beginning_of_run(folder, settings, store, resume=resume, data_changed=data_changed)
+        run = Run(settings, store, process, folder)
+        begun.enter(run.state)
+        first_step = begun.step
+        prune_checkpoints_of(folder, settings, run.state)  # a run may have ended before it came to that
         validation = Validation(source, settings.validation_patches, process.device)
-        first_step = resume_or_begin(folder, run.state, settings, run.pairs.store, resume)
         facts = run_facts(settings, run.pairs.store)
         if first_step == 0:
             run.pretrain_discriminator()
         seconds, waited_s, figures = 0.0, 0.0, dict[str, float]()
         with (
-            RunRecord(folder, first_step, facts) if process.leads else nullcontext() as record,
-            tqdm(total=settings.steps, initial=first_step, unit="step", disable=_silent(process)) as bar,
+            RunRecord(folder, first_step, facts, settings) if process.leads else nullcontext() as record,
+            _bar(settings.steps, first_step, process) as bar,
         ):
             for read in run.batches(first_step):
                 start = perf_counter()
@@ -117,10 +141,10 @@ def train(data: Path, phone: str | None, out: Path, settings: TrainSettings, *, 
                     if (sheet := validation.sheet(run.state.mean)) is not None:
                         record.add_picture(step, sheet)
                     record.add(step, figures)
-                    save_run(folder, run.state, step, settings, run.pairs.store, figures, validation.phone_psnr)
+                    save_run(folder, run.state, step, settings, store, figures, validation.phone_psnr, begun.origin)
                 elif record:
                     record.add(step, figures)
-                bar.set_postfix({name: f"{figures[name]:.4g}" for name in LOSSES}, refresh=False)
+                bar.set_postfix_str(f"loss {figures['total']:.4g}", refresh=False)
                 bar.update()
     return TrainReport(
         folder=folder,
@@ -173,9 +197,8 @@ class Run:
 
     def step(self, read: StepData) -> dict[str, float]:
         """Do one step of both networks, the enhancer first as the authors do; return the figures of its row."""
-        self.state.set_learning_rate(
-            self.settings.learning_rate * min(1.0, (read.step + 1) / max(self.settings.warmup, 1))
-        )
+        rate = self.settings.learning_rate * min(1.0, (read.step + 1) / max(self.settings.warmup, 1))
+        self.state.set_learning_rate(rate)
         figures, enhanced = self.enhancer_step(read.batches[0], read.step)
         if self.own_batch:
             figures |= self.discriminator_step_on_either(read.batches[1], read.step)
@@ -183,7 +206,7 @@ class Run:
             figures |= self.discriminator_step_on_both(read.batches[0], enhanced, GENERATOR_BATCH, read.step)
         self.state.scaler.update()
         self.state.follow_mean(read.step + 1, self.settings.ema_decay)
-        return figures
+        return figures | {"learning_rate": rate}
 
     def enhancer_step(self, batch: Batch, step: int) -> tuple[dict[str, float], Tensor]:
         """Move the enhancer down its losses; return them, and what it had made of the phone patches."""
@@ -297,5 +320,7 @@ class Run:
         return torch.autocast(self.device.type, self.precision if enabled else torch.bfloat16, enabled=enabled)
 
 
-def _silent(process: Process) -> bool:
-    return not process.leads or not sys.stderr.isatty()
+def _bar(steps: int, first_step: int, process: Process) -> tqdm[NoReturn]:
+    """A bar of the steps with the time left, silent where stderr is no terminal and in all processes but one."""
+    silent = not process.leads or not sys.stderr.isatty()
+    return tqdm(total=steps, initial=first_step, desc="train", unit="step", disable=silent, dynamic_ncols=True)

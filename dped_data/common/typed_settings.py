@@ -190,6 +190,36 @@ def settings_dict(settings: Any) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value != {}}
 
 
+def recorded_settings(cls: type[S], table: Mapping[str, Any], source: str) -> S:
+    """Return the settings that `settings_dict` recorded: what a record leaves unsaid has the default it came with.
+
+    Raises:
+        UsageError: an unknown key, a wrong type, or a value out of range, as in `load_settings`.
+    """
+    frozen: FrozenDefaults | None = getattr(cls, "frozen_defaults", None)
+    unsaid = {key.rpartition(".")[2]: value for key, value in frozen.added.items()} if frozen else {}
+    return load_settings(load_settings(cls(), {}, source, unsaid), table, source, {})
+
+
+def settings_toml(settings: Any, title: str) -> str:
+    """Return the settings as a TOML file that `load_settings` reads, each with its help above it."""
+    lines, section = [f"# {title}"], ""
+    for field in setting_fields(type(settings)):
+        if field.section != section:
+            lines += ["", f"[{field.section}]"]
+            section = field.section
+        value = getattr(getattr(settings, field.section) if field.section else settings, field.name)
+        lines += ["", f"# {field.help}", f"{field.name} = {_toml_value(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    # JSON writes strings as TOML reads them, but for one control character
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def digest_of(settings: Mapping[str, Any], format_version: int) -> str:
     """Return the sha256 (hexadecimal) of settings as sorted JSON together with the format version."""
     text = json.dumps({"format_version": format_version, "settings": settings}, sort_keys=True, separators=(",", ":"))

@@ -6,8 +6,9 @@ keys `architecture` ("dped-enhancer", "srcnn-enhancer" or "johnson-enhancer"), `
 Further metadata (recipe, dataset digest, metrics) may stand beside them.
 """
 
+import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +26,8 @@ SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
 FORMAT_VERSION = "1"
 MODEL_NAME = "enhancer.safetensors"
 """Of the enhancer in the folder of a training run."""
+MODELS, RUNS = Path("models"), Path("runs")
+"""Folders in which models are looked for by name."""
 _MOST_HEAD = 2**22
 """Ours: bytes of names, shapes and metadata; a checkpoint's take a fortieth of it."""
 _MOST_TOLD = 200
@@ -47,7 +50,7 @@ def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str
     if taken:
         raise ValueError(f"metadata names {taken} are reserved")
     tensors = {name: value.detach().cpu().contiguous() for name, value in enhancer.state_dict().items()}
-    extra["architecture"], extra["normalisation"] = _kind(enhancer)
+    extra["architecture"], extra["normalisation"] = kind_of(enhancer)
     extra["format_version"] = FORMAT_VERSION
     extra["sha256"] = digest_of_tensors(tensors)
     atomic_write_bytes(path, save(tensors, extra))
@@ -112,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return read_safetensors(path, "safetensors file", "fetch or write it again")
 
 
-def _kind(network: PhotoNetwork) -> tuple[str, str]:
+def kind_of(network: PhotoNetwork) -> tuple[str, str]:
     """Architecture and normalisation of a network, as they stand in its file."""
     if isinstance(network, Enhancer):
         return ARCHITECTURE, network.normalisation
@@ -159,18 +162,45 @@ def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
     return None
 
 
-def find_model(model: Path | str, models: Path) -> Path:
-    """Return the model file that `model` means; InputError lists the names there are."""
+def find_model(model: Path | str, models: Path = MODELS, runs: Path = RUNS) -> Path:
+    """Return the model file that `model` means: a file, the folder of a run, or a name in `models`, then in `runs`.
+
+    Raises:
+        InputError: none of them; the message has the nearest name, or lists those there are.
+    """
     path = Path(model)
-    if path.is_dir() and (path / MODEL_NAME).is_file():
+    places = [models / f"{model}.safetensors", runs / path / MODEL_NAME]
+    if (path / MODEL_NAME).is_file():
         return path / MODEL_NAME
-    named = models / f"{model}.safetensors"
-    if path.is_file() or (not named.is_file() and path.suffix):
+    if not path.is_file():
+        for place in places:
+            if place.is_file():
+                return place
+    if path.is_file() or (path.suffix and not path.is_dir() and not near_names(str(model), _names_beside(path))):
         return path  # reading it says what is wrong with it
-    if named.is_file():
-        return named
-    known = ", ".join(sorted(file.stem for file in models.glob("*.safetensors"))) or "none yet"
+    known = known_models(models, runs)
+    near = near_names(str(model), [*known, *_names_beside(path)])
+    told = f"did you mean '{near[0]}'?" if near else f"there: {', '.join(sorted(known)) or 'none yet'}"
     raise InputError(
-        f"{model}: neither a model file nor the name of one in {models} (there: {known}); "
-        f"`dped import-checkpoint PREFIX --out {named}` puts one there"
+        f"{model}: neither a model file, nor a run's folder, nor the name of one in {models} or {runs} ({told}); "
+        f"`dped train` makes one, `dped import-checkpoint PREFIX --out {places[0]}` another"
     )
+
+
+def known_models(models: Path = MODELS, runs: Path = RUNS) -> dict[str, Path]:
+    """The models that have a name: it, and the file."""
+    named = {place.parent.name: place for place in sorted(runs.glob(f"*/{MODEL_NAME}"))}
+    return named | {place.stem: place for place in sorted(models.glob("*.safetensors"))}
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """The names that a mistyped one may stand for, the nearest first."""
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+
+
+def _names_beside(path: Path) -> list[str]:
+    """Models in the folder in which `path` would be, as a person would type them: files, and folders of runs."""
+    if not path.parent.is_dir():
+        return []
+    files = [*path.parent.glob("*.safetensors"), *(place.parent for place in path.parent.glob(f"*/{MODEL_NAME}"))]
+    return sorted(str(file) for file in files)

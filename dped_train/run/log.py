@@ -17,9 +17,11 @@ from dped_data.common.csv_tables import read_table
 from dped_data.common.files import atomic_write_text, written_state
 from dped_data.common.foreign_files import read_limited
 from dped_data.common.ownership import keep_changed, set_aside
+from dped_data.common.typed_settings import settings_toml
 from dped_data.common.written_record import note
 from dped_data.errors import InputError
 from dped_data.photos.writing import write_photo
+from dped_train.settings import TrainSettings
 
 COLUMNS = (
     "step",
@@ -36,13 +38,25 @@ COLUMNS = (
     "waited_s",
     "val_psnr",
     "val_ms_ssim",
+    "learning_rate",
 )
-"""Columns of metrics.csv. The losses are unweighted but for `total`; the two of a validation are empty elsewhere."""
-SETTINGS_NAME, METRICS_NAME = "settings.json", "metrics.csv"
+"""Columns of metrics.csv. The losses are unweighted but for `total`; those of a validation are empty elsewhere. New
+columns come last: a run of before goes on, its rows filled up with empty cells."""
+_LEAST_COLUMNS = 14
+"""Of the first version that wrote metrics.csv."""
+TAGS = {
+    **{name: f"loss/{name}" for name in ("content", "texture", "colour", "tv", "mse", "total", "discriminator")},
+    "seconds": "time/step_s",
+    "waited_s": "time/waiting_for_data_s",
+    "accuracy": "metric/discriminator_accuracy",
+}
+"""What TensorBoard calls a column; all others are metric/COLUMN."""
+SETTINGS_NAME, CONFIG_NAME, METRICS_NAME = "settings.json", "config.toml", "metrics.csv"
 PICTURES, TENSORBOARD = "pictures", "tensorboard"
-TABLES = (SETTINGS_NAME, METRICS_NAME)
+TABLES = (SETTINGS_NAME, CONFIG_NAME, METRICS_NAME)
 """What is written anew when a run goes on; one that a person has changed is kept beside it."""
 
+_CONFIG_TITLE = "What this run was asked for. Another one like it: dped train --config config.toml"
 _STEP = re.compile(r"[0-9]{1,15}")
 _MOST_BYTES, _MOST_SECONDS = 2**29, 1e9
 """Ours: of metrics.csv, some four million steps; of one step."""
@@ -51,11 +65,13 @@ _MOST_BYTES, _MOST_SECONDS = 2**29, 1e9
 class RunRecord:
     """The readable files of one run, continued after `step` when the run is resumed."""
 
-    def __init__(self, folder: Path, step: int, facts: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, step: int, facts: Mapping[str, Any], settings: TrainSettings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / PICTURES).mkdir(exist_ok=True)
         keep_changed(folder / SETTINGS_NAME)
         atomic_write_text(folder / SETTINGS_NAME, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        keep_changed(folder / CONFIG_NAME)
+        atomic_write_text(folder / CONFIG_NAME, settings_toml(settings, _CONFIG_TITLE))
         self.folder = folder
         kept = _rows_until(folder / METRICS_NAME, step)
         if _has_notes(folder / METRICS_NAME):
@@ -73,7 +89,7 @@ class RunRecord:
         self._rows.writerow({"step": step, **{name: f"{value:.6g}" for name, value in figures.items()}})
         self._file.flush()
         for name, value in figures.items():
-            self._tensorboard.add_scalar(name, value, step)
+            self._tensorboard.add_scalar(TAGS.get(name, f"metric/{name}"), value, step)
 
     def add_picture(self, step: int, sheet: NDArray[np.uint8]) -> None:
         """Keep a validation picture (H, W, 3) as pictures/step-NNNNNNN.png and in TensorBoard."""
@@ -95,19 +111,33 @@ class RunRecord:
 
 def _rows_until(path: Path, step: int) -> list[str]:
     """The rows of an earlier metrics.csv up to `step`: what a killed run wrote beyond its checkpoint goes."""
-    rows = _text_of(path).splitlines()[1:] if path.exists() else []
-    return [row for row in rows if _is_row(row) and int(row.partition(",")[0]) <= step]
+    lines = _lines_of(path)
+    width = _columns(lines)
+    filling = "," * (len(COLUMNS) - width)
+    return [
+        row.strip() + filling for row in lines[1:] if _is_row(row.strip(), width) and int(row.partition(",")[0]) <= step
+    ]
 
 
-def _is_row(line: str) -> bool:
+def _columns(lines: list[str]) -> int:
+    """How many of the columns a table has: all, or, by its head, those of an earlier version."""
+    cells = tuple(lines[0].strip().split(",")) if lines else ()
+    return len(cells) if len(cells) >= _LEAST_COLUMNS and cells == COLUMNS[: len(cells)] else len(COLUMNS)
+
+
+def _is_row(line: str, columns: int) -> bool:
     cells = line.split(",")
-    return len(cells) == len(COLUMNS) and _STEP.fullmatch(cells[0]) is not None
+    return len(cells) == columns and _STEP.fullmatch(cells[0]) is not None
 
 
 def _has_notes(path: Path) -> bool:
     """Whether metrics.csv has lines that are no rows; the last one, which a kill may have cut off, does not count."""
-    lines = _text_of(path).splitlines(keepends=True)[1:] if path.exists() else []
-    return any(not _is_row(line.strip()) for line in lines if line.endswith("\n"))
+    lines = _lines_of(path)
+    return any(not _is_row(line.strip(), _columns(lines)) for line in lines[1:] if line.endswith("\n"))
+
+
+def _lines_of(path: Path) -> list[str]:
+    return _text_of(path).splitlines(keepends=True) if path.exists() else []
 
 
 def recorded_seconds(run: Path) -> float:

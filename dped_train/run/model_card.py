@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ def write_model_card(
     figures: Mapping[str, float],
     phone_psnr: float | None,
     dataset: str,
+    origin: Sequence[str] = (),
 ) -> bool:
     """Write or update FOLDER/README.md for the enhancer there; see `write_card` for what it returns and leaves alone.
 
@@ -33,6 +34,7 @@ def write_model_card(
         figures: the validation: val_psnr (dB) and val_ms_ssim; they may be missing.
         phone_psnr: that of the untouched phone patches, dB.
         dataset: digest of the dataset's settings and shards.
+        origin: sentences on where the weights come from besides.
     """
     phone, dslr = store.manifest.phone, store.manifest.dslr
     name = f"{phone} photos as {dslr} takes them"
@@ -50,7 +52,7 @@ def write_model_card(
             metadata=_metadata(name, store, figures),
             title=f"Enhancer: {name}",
             invitation="Say here whose model this is, what it is meant for, and who may use it.",
-            body="\n".join(_body(settings, store, step, figures, phone_psnr, dataset)),
+            body="\n".join(_body(settings, store, step, figures, phone_psnr, dataset, origin)),
         ),
     )
 
@@ -85,6 +87,7 @@ def _body(
     figures: Mapping[str, float],
     phone_psnr: float | None,
     dataset: str,
+    origin: Sequence[str],
 ) -> list[str]:
     manifest = store.manifest
     changed = changed_settings(_decisive(type(settings)()), _decisive(settings))
@@ -97,6 +100,7 @@ def _body(
         "",
         f"- Data: {len(store):,} pairs of {manifest.patch_size}x{manifest.patch_size} pixels, {manifest.phone} to "
         f"{manifest.dslr}, {manifest.source}; settings digest `{manifest.digest}`, with shards `{dataset}`.",
+        *(f"- {line}" for line in origin),
         f"- Recipe: {settings.recipe}, method {settings.method}, {step:,} of {settings.steps:,} steps with batches of "
         f"{settings.batch_size}.",
         f"- Settings other than the defaults (was -> is): {'; '.join(changed) or 'none'}.",
@@ -126,6 +130,7 @@ def _body(
 
 
 def _decisive(settings: TrainSettings) -> dict[str, Any]:
-    """The settings that decide what is learnt; the others say more about a machine than about the model."""
+    """The settings that decide what is learnt; the others, and folders, say more about a machine than a model."""
     names = (field.name for field in setting_fields(type(settings)))
-    return {name: getattr(settings, name) for name in names if name not in FREE_ON_RESUME}
+    decisive = {name: getattr(settings, name) for name in names if name not in FREE_ON_RESUME}
+    return decisive | {"start": Path(settings.start).name}

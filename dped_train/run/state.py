@@ -56,6 +56,11 @@ class TrainingState:
     best_step: int | None = None
     best_psnr: float | None = None
 
+    def start_from(self, model: PhotoNetwork) -> None:
+        """Take over the weights of another enhancer of this architecture."""
+        for network in (self.enhancer, self.mean):
+            network.load_state_dict(model.state_dict())
+
     def set_learning_rate(self, rate: float) -> None:
         """Give both optimisers the learning rate of the next step."""
         for adam in (self.enhancer_adam, self.discriminator_adam):

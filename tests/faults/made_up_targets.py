@@ -150,7 +150,7 @@ def _simulation(folder: Path) -> list[Target]:
 
 
 def _runs(folder: Path) -> list[Target]:
-    with RunRecord(folder / "make-run", 0, {"settings": {"seed": 1}}) as record:
+    with RunRecord(folder / "make-run", 0, {"settings": {"seed": 1}}, TrainSettings()) as record:
         for step in (1, 2, 3):
             record.add(step, {"total": step / 3, "seconds": 0.5})
     metrics = (folder / "make-run/metrics.csv").read_bytes()

@@ -293,8 +293,8 @@ def test_training_needs_no_validation_split(tmp_path: Path) -> None:
 
 def test_a_run_is_never_overwritten_or_mixed_with_another(data: Path, tmp_path: Path) -> None:
     train(data, "toy", tmp_path, replace(SMALL, steps=2))
-    with pytest.raises(InputError, match=r"a run is there already, up to step-0000002.*--resume"):
-        train(data, "toy", tmp_path, SMALL)
+    with pytest.raises(InputError, match=r"a run is there already, up to step-0000002.*seed: 0 -> 9.*by --resume"):
+        train(data, "toy", tmp_path, replace(SMALL, seed=9))
     with pytest.raises(InputError, match=r"other settings \(learning_rate: 0.0005 -> 0.1; seed: 0 -> 9\)"):
         train(data, "toy", tmp_path, replace(SMALL, seed=9, learning_rate=0.1), resume=True)
     with pytest.raises(InputError, match=r"has 2 steps, --steps asks for 1"):
