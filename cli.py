@@ -413,11 +413,30 @@ def train_command(
     _echo(f"{report.model}: {report.steps} steps, {done}")
     if report.val_psnr is not None and report.phone_psnr is not None:
         _echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
-    _echo(f"  test it with: dped evaluate --model {report.model}")
+    where = "" if data == Path("dataset") else f" --data {shlex.quote(str(data))}"
+    where += f" --phone {shlex.quote(phone)}" if phone else ""
+    _echo(f"  test it with: dped evaluate --model {shlex.quote(str(report.model))}{where}")
+
+
+@dped.command("models")
+@click.option("--fetch", type=click.Choice(["vgg19", "lpips"]), help="Download weights of others into torch's cache.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def models_command(fetch: str | None, as_json: bool) -> None:
+    """List the models that have a name here, and the weights of others; fetch these, their hash checked."""
+    from dped_train.networks.catalogue import catalogue, catalogue_text
+    from dped_train.networks.weights import LPIPS, VGG16, VGG19, fetched
+
+    for weights in {"vgg19": (VGG19,), "lpips": (LPIPS, VGG16), None: ()}[fetch]:
+        _echo(f"{fetched(weights)}: {weights.name}, {weights.use}", err=as_json)
+    found = catalogue()
+    if as_json:
+        _print_json(found)
+    elif fetch is None:
+        _echo(catalogue_text(found))
 
 
 @dped.command("evaluate")
-@click.option("--model", type=FILE, help="Enhancer to test.")
+@click.option("--model", type=_Local(), help="Enhancer to test: a file, a run's folder, or a name (dped models).")
 @click.option("--external", type=FOLDER, help="Folder of photos that something else enhanced, named as the phone's.")
 @click.option("--baseline", is_flag=True, help="Test an automatic adjustment: white balance, contrast, exposure.")
 @click.option("--identity", is_flag=True, help="Test the untouched phone patches.")
@@ -434,7 +453,7 @@ def train_command(
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def evaluate_command(
-    model: Path | None,
+    model: str | None,
     external: Path | None,
     baseline: bool,
     identity: bool,
@@ -452,13 +471,14 @@ def evaluate_command(
     """Hold a model, externally enhanced photos, or the untouched phone patches against the DSLR patches."""
     from dped_data.work.remote_copy import local_dataset
     from dped_train.evaluate.evaluate import evaluate, evaluation_text
+    from dped_train.networks.file import find_model
 
     if (model is not None) + (external is not None) + baseline + identity != 1:
         raise UsageError("evaluate needs exactly one of --model FILE, --external DIR, --baseline and --identity")
     report = evaluate(
         local_dataset(data, phone),
         phone,
-        model=model,
+        model=find_model(model) if model is not None else None,
         external=external,
         baseline=baseline,
         split=split,
@@ -634,14 +654,15 @@ def import_checkpoint_command(prefix: Path, out: Path) -> None:
 @dped.command("export-onnx")
 @click.argument("model", type=_Local())
 @click.option("--out", type=FILE, required=True, help="File to write: ONNX, or torch.export where it ends in .pt2.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of an earlier export.")
 @click.option("--size", help="The only photo size to take, such as 2048x1536.  [default: any size, any number]")
-def export_onnx_command(model: str, out: Path, size: str | None) -> None:
-    """Write MODEL (a file, a run's folder, or a name in models/) for other runtimes and for phones."""
+def export_onnx_command(model: str, out: Path, overwrite: bool, size: str | None) -> None:
+    """Write MODEL (a file, a run's folder, or a name) for other runtimes and for phones."""
     from dped_train.export import export_enhancer, parse_size
     from dped_train.networks.file import find_model
 
-    model_file = find_model(model, Path(EnhanceSettings().models))
-    report = export_enhancer(model_file, out, parse_size(size) if size else None)
+    model_file = find_model(model)
+    report = export_enhancer(model_file, out, parse_size(size) if size else None, overwrite=overwrite)
     sizes = "any size" if report.size_wh is None else f"{report.size_wh[0]}x{report.size_wh[1]} only"
     checked = "too large to be compared" if report.difference is None else f"within {report.difference:.1g} of torch"
     _echo(f"{out}: {report.format}, {report.bytes / 1e6:.1f} MB, photos of {sizes}, {checked}")

@@ -32,6 +32,7 @@ OPSET = 18  # ours: the oldest that the exporter writes, for the sake of runtime
 LIMIT = 1e-3  # ours: of the difference to torch, a quarter of an 8-bit level
 CHECKED_SIZES_WH = ((32, 24), (17, 5), (1, 1))
 LARGEST_CHECKED_PX = 1_000_000
+FORMATS: dict[str, Literal["onnx", "pt2"]] = {".onnx": "onnx", ".pt2": "pt2"}
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT = "photo", "enhanced"
 
@@ -76,25 +77,32 @@ class SplitMeanNorm(nn.Module):
         return y if skip is None else y + skip
 
 
-def export_enhancer(model: Path | str, out: Path | str, size_wh: tuple[int, int] | None = None) -> ExportReport:
+def export_enhancer(
+    model: Path | str, out: Path | str, size_wh: tuple[int, int] | None = None, *, overwrite: bool = False
+) -> ExportReport:
     """Write the enhancer in `model` to `out`, whole or not at all, after comparing it with torch.
 
     Args:
         model: an enhancer file.
-        out: the file to write: a `torch.export` program where its name ends in .pt2, else ONNX. An existing one is
-            replaced. ONNX files carry the model's facts in their metadata: sha256, recipe, normalisation, ranges.
+        out: the file to write: ONNX where its name ends in .onnx, a `torch.export` program where it ends in .pt2. ONNX
+            files carry the model's facts in their metadata: sha256, recipe, normalisation, ranges.
         size_wh: width and height of the only photos to take, then one at a time; None for any number of any size.
+        overwrite: replace a file that an earlier export wrote there.
 
     Raises:
-        InputError: no usable model, a package that ONNX needs is missing, or the export differs from torch.
-        UsageError: a size below 1.
+        InputError: no usable model, a package that ONNX needs is missing, the export differs from torch, or a file is
+            there already.
+        UsageError: a size below 1, or another suffix.
     """
     out = Path(out)
     if size_wh is not None and min(size_wh) < 1:
         raise UsageError(f"size {size_wh[0]}x{size_wh[1]}: width and height must be 1 or more")
+    if (format_ := FORMATS.get(out.suffix.lower())) is None:
+        raise UsageError(f"{out}: its suffix names no format; end it in .onnx (ONNX) or .pt2 (torch.export)")
     check_free(out)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out}: is there already; --overwrite replaces it, or choose another --out")
     enhancer = load_enhancer(model)
-    format_: Literal["onnx", "pt2"] = "pt2" if out.suffix.lower() == ".pt2" else "onnx"
     if format_ == "onnx":
         check_onnx_installed()
     out.parent.mkdir(parents=True, exist_ok=True)

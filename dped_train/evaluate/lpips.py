@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from dped_data.errors import InputError
 from dped_train.networks.vgg import Vgg, load_vgg, read_state
+from dped_train.networks.weights import VGG16, fetched
 
 CHANNELS = (64, 128, 256, 512, 512)
 """Of relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3, the layers that are compared."""
@@ -67,20 +68,22 @@ class Lpips:
 
 
 def load_lpips(path: Path, vgg: Path | None) -> Lpips:
-    """Load the linear weights of LPIPS from the authors' `vgg.pth`, and VGG-16 as `load_vgg` finds it.
+    """Load the linear weights of LPIPS from the authors' `vgg.pth`, and VGG-16 from a file, else from torch's cache.
 
     Raises:
         InputError: no such file, other weights than these, or a VGG that is not VGG-16.
     """
-    if vgg is None:
-        raise InputError("LPIPS needs VGG-16's weights; name their file with --vgg")
+    if vgg is None and not VGG16.path.is_file():
+        raise InputError(
+            "LPIPS needs VGG-16's weights; `dped models --fetch lpips` gets them, or name a file with --vgg"
+        )
     if not path.is_file():
-        raise InputError(f"{path}: no such LPIPS weights file; it is weights/v0.1/vgg.pth of the package lpips")
+        raise InputError(f"{path}: no such LPIPS weights file; `dped models --fetch lpips` gets it")
     state = read_state(path)
     linear = tuple(state.get(f"lin{number}.model.1.weight") for number in range(len(CHANNELS)))
     if [tuple(w.shape) if isinstance(w, Tensor) else None for w in linear] != [(1, c, 1, 1) for c in CHANNELS]:
         raise InputError(f"{path}: not LPIPS's linear weights for VGG-16 (lin0 to lin4, 64 to 512 channels)")
-    network = load_vgg(vgg)
+    network = load_vgg(vgg or fetched(VGG16))
     if network.name != "VGG-16":
         raise InputError(f"{vgg}: {network.name}; LPIPS is defined with VGG-16")
     return Lpips(network, tuple(w.reshape(-1).float() for w in linear if w is not None))

@@ -180,10 +180,11 @@ def find_model(model: Path | str, models: Path = MODELS, runs: Path = RUNS) -> P
         return path  # reading it says what is wrong with it
     known = known_models(models, runs)
     near = near_names(str(model), [*known, *_names_beside(path)])
-    told = f"did you mean '{near[0]}'?" if near else f"there: {', '.join(sorted(known)) or 'none yet'}"
+    meant = f"; did you mean '{near[0]}'?" if near else ";"
     raise InputError(
-        f"{model}: neither a model file, nor a run's folder, nor the name of one in {models} or {runs} ({told}); "
-        f"`dped train` makes one, `dped import-checkpoint PREFIX --out {places[0]}` another"
+        f"{model}: neither a model file nor the name of one in {models} or {runs} "
+        f"(there: {', '.join(sorted(known)) or 'none yet'}){meant} "
+        f"`dped models` lists them, `dped import-checkpoint PREFIX --out {places[0]}` puts one there"
     )
 
 

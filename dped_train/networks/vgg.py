@@ -4,9 +4,7 @@ VGG-19 gives relu5_4, the layer of the paper (section 3.1.3); VGG-16 gives relu5
 holds is seen from its shapes.
 """
 
-import hashlib
 import pickle
-import urllib.error
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -22,6 +20,7 @@ from torch.nn import functional as F
 
 from dped_data.errors import InputError
 from dped_train.cpu import Conv3x3
+from dped_train.networks.weights import VGG19, fetched
 
 # output channels; None is a 2x2 max pooling. Everything up to the last convolution that the content loss looks at
 _VGG16 = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512)
@@ -31,13 +30,11 @@ ContentLayer = Literal["last", "relu2_2"]
 """Which activations `features` gives: relu5_4 (relu5_3 of VGG-16), or relu2_2, the layer of Johnson et al."""
 _LAYOUTS = {"VGG-16": _VGG16, "VGG-19": _VGG19}
 
+_OTHER_WAYS = "name a file with --vgg, or go on without it by --content-weight 0"
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; torchvision's pre-processing
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MATCONVNET_MEAN = (123.68, 116.779, 103.939)  # of RGB in [0, 255]; vgg.py of the authors' code
-
-VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # the name holds the start of the sha256
-VGG19_FILE = "vgg19-dcbb9e9d.pth"
-VGG19_SHA256_START = "dcbb9e9d"
 
 WINOGRAD_CHANNELS = 256
 """Ours: from so many channels on, a Winograd convolution's rounding errors are no larger than those of a plain sum.
@@ -137,9 +134,9 @@ def load_vgg(path: str | Path | None = None, device: str | torch.device = "cpu",
     Raises:
         InputError: no such file, not one of the formats, other shapes, or no way to get the weights.
     """
-    file = Path(path) if path is not None else _cached_or_downloaded_vgg19()
+    file = Path(path) if path is not None else _fetched_vgg19()
     if not file.is_file():
-        raise InputError(f"{file}: no such VGG weights file; {_ways_to_get_it()}")
+        raise InputError(f"{file}: no such VGG weights file; `dped models --fetch vgg19` gets it, or {_OTHER_WAYS}")
     readers = {".pth": _read_torchvision, ".pt": _read_torchvision, ".mat": _read_matconvnet, ".npz": _read_npz}
     reader = readers.get(file.suffix.lower())
     if reader is None:
@@ -147,24 +144,11 @@ def load_vgg(path: str | Path | None = None, device: str | torch.device = "cpu",
     return Vgg(reader(file), str(file), layer).to(device)
 
 
-def _cached_or_downloaded_vgg19() -> Path:
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / VGG19_FILE
-    if not cached.is_file():
-        try:
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(VGG19_URL, str(cached), hash_prefix=VGG19_SHA256_START, progress=False)
-        except (urllib.error.URLError, RuntimeError, OSError) as error:
-            raise InputError(f"{cached}: VGG-19 cannot be downloaded ({error}); {_ways_to_get_it()}") from error
-    with cached.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(VGG19_SHA256_START):
-        raise InputError(f"{cached}: sha256 starts with {digest[:8]}, must be {VGG19_SHA256_START}; delete the file")
-    return cached
-
-
-def _ways_to_get_it() -> str:
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    return f"put {VGG19_URL} into {folder}, or name a file with --vgg, or go on without it by --content-weight 0"
+def _fetched_vgg19() -> Path:
+    try:
+        return fetched(VGG19)
+    except InputError as error:
+        raise InputError(f"{error}, or {_OTHER_WAYS}") from error
 
 
 def _read_torchvision(path: Path) -> VggWeights:

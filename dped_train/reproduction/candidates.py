@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dped_data.common.names import plain_name
 from dped_data.errors import InputError, UsageError
+from dped_train.networks.file import MODEL_NAME, find_model
 from dped_train.networks.vgg import load_vgg
 from dped_train.reproduction.settings import ReproduceSettings
 from dped_train.settings import TrainSettings
@@ -34,6 +35,7 @@ class Candidate:
 
 
 DPED = "dped"
+_ROW = "must be NAME=FILE (a model; also a run's folder or a model's name) or NAME=DIR (enhanced photos), and be there"
 PHONE = Candidate("phone", "untouched phone")
 
 
@@ -96,16 +98,19 @@ def vgg_missing(settings: ReproduceSettings) -> str:
 
 
 def added_row(text: str) -> Candidate:
-    """Read `NAME=PATH`: a model's file, or a folder of enhanced photos; UsageError where it is neither."""
+    """Read `NAME=PATH`: a model as `find_model` knows it, or a folder of enhanced photos; UsageError where neither."""
     name, equals, path = text.partition("=")
-    if not equals or not name or not Path(path).exists():
-        raise UsageError(f"--row {text}: must be NAME=FILE (a model) or NAME=DIR (enhanced photos), and be there")
+    if not equals or not name:
+        raise UsageError(f"--row {text}: {_ROW}")
     safe = "".join(c if c.isalnum() else "-" for c in name.lower())
     plain_name(f"row-{safe}.safetensors", "--row", UsageError)
     place = Path(path)
-    if place.is_dir():
+    if place.is_dir() and not (place / MODEL_NAME).is_file():
         return Candidate(f"row-{safe}", name, external=place)
-    return Candidate(f"row-{safe}", name, model=place)
+    try:
+        return Candidate(f"row-{safe}", name, model=find_model(path))
+    except InputError as error:
+        raise UsageError(f"--row {text}: {_ROW}: {error}") from None
 
 
 def _ours(settings: ReproduceSettings, label: str, published: str) -> Candidate:

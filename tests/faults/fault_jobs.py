@@ -156,7 +156,7 @@ def other_jobs(bench: Bench) -> dict[str, Job]:
             ("import-checkpoint", str(bench.folder / "tensorflow"), "--out", "OUT/m.safetensors"),
             holds=False,
         ),
-        Job("export pt2", ("export-onnx", model, "--out", "OUT/m.pt2"), holds=False),
+        Job("export pt2", ("export-onnx", model, "--out", "OUT/m.pt2", "--overwrite"), holds=False),
     )
     return {job.name: job for job in jobs}
 

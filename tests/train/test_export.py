@@ -13,6 +13,8 @@ import torch
 from authors_reference import released_enhancer
 from numpy.typing import NDArray
 
+from dped_data.common.files import atomic_write_bytes
+from dped_data.common.work_folder import ForeignFileError
 from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_train import export as export_module
@@ -148,6 +150,20 @@ def test_sizes_and_models_that_cannot_be(tmp_path: Path) -> None:
         export_enhancer(make_model(tmp_path), tmp_path / "a.onnx", (0, 8))
     with pytest.raises(InputError, match="no such model file"):
         export_enhancer(tmp_path / "none.safetensors", tmp_path / "a.onnx")
+    for name in ("a.onxx", "a"):
+        with pytest.raises(UsageError, match=r"its suffix names no format; end it in .onnx \(ONNX\) or .pt2"):
+            export_enhancer(make_model(tmp_path), tmp_path / name)
+
+
+def test_an_existing_file_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
+    model, out = make_model(tmp_path), tmp_path / "a.pt2"
+    atomic_write_bytes(out, b"an earlier export")
+    with pytest.raises(InputError, match=r"a.pt2: is there already; --overwrite replaces it, or choose another --out"):
+        export_enhancer(model, out, (8, 8))
+    assert out.read_bytes() == b"an earlier export"
+    out.write_bytes(b"a person's own")
+    with pytest.raises(ForeignFileError, match="changed since dped wrote it"):
+        export_enhancer(model, out, (8, 8), overwrite=True)
 
 
 @pytest.mark.realdata

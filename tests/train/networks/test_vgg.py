@@ -1,6 +1,8 @@
 """VGG weights: three kinds of files give the same network; whatever else gives one clear line."""
 
+import hashlib
 import urllib.error
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from authors_reference import loss_reference, photos_from_nhwc, relative_differe
 from torch.nn import functional as F
 
 from dped_data.errors import InputError
-from dped_train.networks.vgg import IMAGENET_MEAN, IMAGENET_STD, VGG19_FILE, load_vgg
+from dped_train.networks.vgg import IMAGENET_MEAN, IMAGENET_STD, load_vgg
+from dped_train.networks.weights import VGG19
 
 VGG16_CHANNELS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
 VGG19_CHANNELS = [64, 64, 128, 128, *[256] * 4, *[512] * 8]
@@ -105,17 +108,15 @@ def test_gradients_flow_to_the_photos_only(vgg16_layers: Layers, tmp_path: Path)
 
 
 def test_vgg19_comes_from_torchs_cache_when_its_hash_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached = tmp_path / "checkpoints" / VGG19_FILE
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    cached = VGG19.path
+    assert cached.parent == tmp_path / "checkpoints"
     cached.parent.mkdir()
     write_torchvision(cached, random_layers(VGG19_CHANNELS))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(InputError, match=r"vgg19-dcbb9e9d\.pth: sha256 starts with .* must be dcbb9e9d; delete"):
         load_vgg()
-    import hashlib
-
-    monkeypatch.setattr(
-        "dped_train.networks.vgg.VGG19_SHA256_START", hashlib.sha256(cached.read_bytes()).hexdigest()[:8]
-    )
+    own = replace(VGG19, sha256=hashlib.sha256(cached.read_bytes()).hexdigest()[:8])
+    monkeypatch.setattr("dped_train.networks.vgg.VGG19", own)
     vgg = load_vgg()
     assert (vgg.name, vgg.layer) == ("VGG-19", "relu5_4")
 
@@ -126,7 +127,7 @@ def test_without_a_network_the_way_out_is_said(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(InputError, match="VGG-19 cannot be downloaded") as caught:
+    with pytest.raises(InputError, match="vgg19 cannot be downloaded") as caught:
         load_vgg()
     message = str(caught.value)
     assert "\n" not in message
