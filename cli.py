@@ -629,11 +629,13 @@ def import_dped_command(folder: Path, phone: str, out: Path, jobs: int, overwrit
 @click.option("--phone", help="Phone whose dataset to export; may be left out when there is one only.")
 @click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
 @click.option("--out", type=FOLDER, required=True, help="Folder to write OUT/PHONE into.")
-@click.option("--as", "layout", type=click.Choice(["dped", "folders", "webdataset"]), default="dped", show_default=True)
+@click.option(
+    "--as", "layout", type=click.Choice(["dped", "folders", "webdataset", "parquet"]), default="dped", show_default=True
+)
 @click.option("--image-format", type=click.Choice(["jpg", "png"]), help="[default: jpg for dped, else png]")
 @click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
 def export_dped_command(phone: str | None, data: Path, out: Path, layout: Any, image_format: Any, jobs: int) -> None:
-    """Write a dataset's patches as the authors' folders, paired folders, or tar shards."""
+    """Write a dataset's patches as the authors' folders, paired folders, tar shards, or Parquet."""
     from dped_data.released import export_dped
 
     report = export_dped(data, phone, out, layout, image_format=image_format, jobs=jobs)

@@ -19,7 +19,12 @@ _PAPER = "[DSLR-Quality Photos on Mobile Devices with Deep Convolutional Network
 
 def write_dataset_card(folder: Path, manifest: Manifest) -> bool:
     """Write or update FOLDER/README.md for the dataset there; see `write_card` for what it returns and leaves alone."""
-    return write_card(folder, dataset_card(manifest, _column(folder, manifest, "error_px"), _sizes_of(manifest)))
+    return write_card(folder, card_of_dataset(folder, manifest))
+
+
+def card_of_dataset(folder: Path, manifest: Manifest) -> Card:
+    """Return the card of the dataset in `folder`."""
+    return dataset_card(manifest, _column(folder, manifest, "error_px"), _sizes_of(manifest))
 
 
 def dataset_card(manifest: Manifest, error_px: NDArray[np.float32], sizes: dict[str, str]) -> Card:
@@ -113,6 +118,21 @@ def _origin(manifest: Manifest) -> list[str]:
         'store = PatchStore("PATH OF THIS FOLDER", "train")',
         "phone, dslr = store.read([0, 1])  # two (2, S, S, 3) uint8 arrays, RGB",
         "```",
+        "",
+        'or, for a `DataLoader` of torch, as `dped_train.PatchDataset("PATH OF THIS FOLDER", "train")`.',
+        "",
+        "`load_dataset` of Hugging Face's `datasets` does not read the shards: beside the patches they hold columns of "
+        "other lengths (a row per capture, per window), and its HDF5 reader wants one length. It reads, and the Hub "
+        "shows, what `dped export-dped --as parquet` makes of them:",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'pairs = load_dataset("PATH OF THE EXPORT", split="train")',
+        'pairs[0]["phone"], pairs[0]["dslr"]  # two images; capture_id, x and y say where they come from',
+        "```",
+        "",
+        "`--as folders` and `--as webdataset` make files for other trainers, `patches.csv` in each says the same.",
         "",
         f"Alignment: {manifest.alignment}. Settings digest: `{manifest.digest}`.",
     ]

@@ -21,15 +21,19 @@ from numpy.typing import NDArray
 from dped_data.captures.records import SPLITS, Split
 from dped_data.common.csv_tables import Formatted, csv_text
 from dped_data.common.folder_lock import held
+from dped_data.common.markdown_card import CARD_NAME
 from dped_data.common.ownership import publish_folder, temporary_folder
 from dped_data.common.parallel import Backend, run_parallel
 from dped_data.common.progress import progress_bar
+from dped_data.dataset.card import card_of_dataset
 from dped_data.dataset.manifest import Manifest, find_dataset, read_manifest
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS
+from dped_data.released.parquet import FOLDER as PARQUET_FOLDER
+from dped_data.released.parquet import check_parquet_installed, parquet_path, write_parquet
 
-Layout = Literal["dped", "folders", "webdataset"]
+Layout = Literal["dped", "folders", "webdataset", "parquet"]
 ImageFormat = Literal["jpg", "png"]
 
 JPEG_QUALITY = 98
@@ -83,6 +87,7 @@ def export_dped(
       Where the target camera is not called canon, a link of that name leads to it.
     - "folders": <split>/lq and <split>/gt with equal names, as trainers for paired folders read them; PNG.
     - "webdataset": <split>-NNNNNN.tar with KEY.phone.png, KEY.dslr.png and KEY.json; PNG.
+    - "parquet": data/<split>-NNNNN-of-NNNNN.parquet, pairs as images beside where they come from, and a card; PNG.
 
     patches.csv says for every pair which photo and place it was cut from.
 
@@ -97,6 +102,8 @@ def export_dped(
         InputError: no dataset there, a damaged shard, OUT/<phone> exists, or it cannot be written.
     """
     start = time.perf_counter()
+    if as_ == "parquet":
+        check_parquet_installed()
     source = find_dataset(Path(data), phone)
     manifest = read_manifest(source)
     form: ImageFormat = image_format or ("jpg" if as_ == "dped" else "png")
@@ -112,6 +119,8 @@ def export_dped(
         (temporary / PATCH_TABLE).write_text(_patch_table(rows), encoding="utf-8")
         if as_ == "dped":
             _link_authors_dslr(temporary, manifest)
+        if as_ == "parquet":
+            (temporary / CARD_NAME).write_text(card_of_dataset(source, manifest).text(), encoding="utf-8")
         files = [path for path in temporary.rglob("*") if path.is_file() and not path.parent.is_symlink()]
         size = sum(path.stat().st_size for path in files)
     pairs: dict[Split, int] = {split: manifest.splits[split].patches for split in SPLITS}
@@ -144,7 +153,9 @@ def _calls(
         for number, entry in enumerate(manifest.splits[split].shards):
             calls.append((source, split, number, first, temporary, as_, form))
             first += entry.patches
-        if first and as_ != "webdataset":
+        if as_ == "parquet":
+            (temporary / PARQUET_FOLDER).mkdir(exist_ok=True)
+        elif first and as_ != "webdataset":
             for folder in _pair_folders(as_, split, manifest):
                 (temporary / folder).mkdir(parents=True)
     return calls
@@ -165,6 +176,10 @@ def export_shard(
     entry = store.shards[number]
     rows = _described(store, number, first, as_)
     pixels = _encoded(store, range(first, first + entry.patches), form)
+    if as_ == "parquet":
+        path = temporary / parquet_path(split, number, len(store.shards))
+        write_parquet(path, _provenance(store, number, rows), pixels, form)
+        return rows
     if as_ == "webdataset":
         with tarfile.open(temporary / f"{split}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
             for row, (phone, dslr) in zip(rows, pixels, strict=True):
@@ -190,6 +205,14 @@ def _described(store: PatchStore, number: int, first: int, as_: Layout) -> list[
     return rows
 
 
+def _provenance(store: PatchStore, number: int, rows: list[ExportedPatch]) -> Iterator[dict[str, object]]:
+    """The rows of a shard with the files of their photos; None where something is unknown."""
+    with store.opened(store.shards[number]) as file:
+        photos = [file[name].asstr()[:][file["capture"][:]] for name in ("phone_file", "dslr_file")]
+    for row, phone_file, dslr_file in zip(rows, *photos, strict=True):
+        yield {**_known(row), "phone_file": str(phone_file), "dslr_file": str(dslr_file)}
+
+
 def _encoded(store: PatchStore, indices: range, form: ImageFormat) -> Iterator[tuple[bytes, bytes]]:
     for start in range(indices.start, indices.stop, _READ_AT_ONCE):
         phones, dslrs = store.read(np.arange(start, min(start + _READ_AT_ONCE, indices.stop)))
@@ -213,8 +236,12 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def _json(row: ExportedPatch) -> str:
-    known = {key: None if value != value else value for key, value in vars(row).items()}  # NaN is not JSON
-    return json.dumps(known)
+    return json.dumps(_known(row))
+
+
+def _known(row: ExportedPatch) -> dict[str, object]:
+    """The fields of a row, None where it has NaN, which is no JSON."""
+    return {key: None if value != value else value for key, value in vars(row).items()}
 
 
 def _patch_table(rows: list[ExportedPatch]) -> str:

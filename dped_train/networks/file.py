@@ -170,17 +170,14 @@ def find_model(model: Path | str, models: Path = MODELS, runs: Path = RUNS) -> P
     """
     path = Path(model)
     places = [models / f"{model}.safetensors", runs / path / MODEL_NAME]
-    if (path / MODEL_NAME).is_file():
-        return path / MODEL_NAME
-    if not path.is_file():
-        for place in places:
-            if place.is_file():
-                return place
-    if path.is_file() or (path.suffix and not path.is_dir() and not near_names(str(model), _names_beside(path))):
-        return path  # reading it says what is wrong with it
+    for file in (path / MODEL_NAME, path, *places):
+        if file.is_file():
+            return file
     known = known_models(models, runs)
-    near = near_names(str(model), [*known, *_names_beside(path)])
-    meant = f"; did you mean '{near[0]}'?" if near else ";"
+    near = _nearest(path, known)
+    meant = f"; did you mean '{near}'?" if near else ";"
+    if path.suffix and not path.is_dir():
+        raise InputError(f"{model}: no such model file{meant} `dped train` or `dped import-checkpoint` makes one")
     raise InputError(
         f"{model}: neither a model file nor the name of one in {models} or {runs} "
         f"(there: {', '.join(sorted(known)) or 'none yet'}){meant} "
@@ -194,14 +191,9 @@ def known_models(models: Path = MODELS, runs: Path = RUNS) -> dict[str, Path]:
     return named | {place.stem: place for place in sorted(models.glob("*.safetensors"))}
 
 
-def near_names(name: str, known: Iterable[str]) -> list[str]:
-    """The names that a mistyped one may stand for, the nearest first."""
-    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-
-
-def _names_beside(path: Path) -> list[str]:
-    """Models in the folder in which `path` would be, as a person would type them: files, and folders of runs."""
-    if not path.parent.is_dir():
-        return []
-    files = [*path.parent.glob("*.safetensors"), *(place.parent for place in path.parent.glob(f"*/{MODEL_NAME}"))]
-    return sorted(str(file) for file in files)
+def _nearest(path: Path, known: Iterable[str]) -> str | None:
+    """The name, or the file or run beside where `path` would be, that a mistyped one most likely stands for."""
+    beside = [*path.parent.glob("*.safetensors"), *(place.parent for place in path.parent.glob(f"*/{MODEL_NAME}"))]
+    candidates = {name: name for name in known} | {place.stem: str(place) for place in sorted(beside)}
+    near = difflib.get_close_matches(path.stem, candidates, n=1, cutoff=0.7)
+    return candidates[near[0]] if near else None

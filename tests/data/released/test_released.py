@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sys
 import tarfile
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import simplejpeg
 from frozen_settings import check_frozen
+from make_shards import make_dataset
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -232,6 +234,40 @@ def test_webdataset_shards_hold_whole_samples_and_the_same_bytes(tmp_path: Path)
         "split": "train", "name": "00000005", "capture_id": "train/5", "x": -1, "y": -1,
         "ncc": pytest.approx(1, abs=1e-3), "error_px": None,
     }  # fmt: skip
+
+
+@pytest.mark.parquet
+def test_parquet_is_what_load_dataset_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_OFFLINE", True)
+    from datasets import load_dataset
+
+    folder = make_dataset(tmp_path / "out" / "toy", train=7, val=3, test=0, size=SIZE)
+    exports = [export_dped(tmp_path / "out", None, tmp_path / n, "parquet", jobs=1).folder for n in ("a", "b")]
+    names = sorted(path.relative_to(exports[0]).as_posix() for path in exports[0].rglob("*") if path.is_file())
+    files = [f"data/{name}-of-00002.parquet" for name in ("train-00000", "train-00001")]
+    assert names == ["README.md", *files, *(name.replace("train", "validation") for name in files), "patches.csv"]
+    for name in files:
+        assert (exports[0] / name).read_bytes() == (exports[1] / name).read_bytes()
+    sources = {"train": str(exports[0] / "data/train-*"), "validation": str(exports[0] / "data/validation-*")}
+    pairs = load_dataset("parquet", data_files=sources, cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in pairs.items()} == {"train": 7, "validation": 3}
+    store = PatchStore(folder, "train")
+    for index in (0, 6):
+        row, (phone, dslr) = pairs["train"][index], store[index]
+        np.testing.assert_array_equal(np.asarray(row["phone"]), phone)
+        np.testing.assert_array_equal(np.asarray(row["dslr"]), dslr)
+        assert (row["capture_id"], row["x"], row["y"]) == (store.capture_ids()[index], index, 0)
+        assert row["phone_file"] == f"{row['capture_id']}.jpg" and row["ncc"] == 1 and row["error_px"] == 0
+    there = load_dataset(str(exports[0]), split="validation", cache_dir=str(tmp_path / "cache"))
+    assert len(there) == 3 and 'load_dataset("PATH OF THE EXPORT"' in (exports[0] / "README.md").read_text()
+
+
+def test_parquet_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pyarrow: not installed, .* pip install 'dped\[parquet\]'"):
+        export_dped(tmp_path, None, tmp_path / "a", "parquet")
 
 
 def test_an_export_never_replaces_and_never_leaves_a_part(tmp_path: Path) -> None:

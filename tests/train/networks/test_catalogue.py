@@ -60,14 +60,16 @@ def test_a_model_is_found_by_name_folder_and_file() -> None:
 
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize(
-    ("typed", "meant"),
-    [("sonny", "sony"), ("iphnoe", "iphone"), ("runs/sonny", "runs/sony"), ("models/ipone.safetensors", "iphone")],
+    ("typed", "meant"), [("sonny", "sony"), ("iphnoe", "iphone"), ("runs/sonny", "runs/sony"), ("nothing", "")]
 )
 def test_a_mistyped_name_is_answered_with_the_nearest(typed: str, meant: str) -> None:
-    with pytest.raises(
-        InputError, match=rf"^{typed}: neither a model .*\(there: iphone, sony\); did you mean '.*{meant}"
-    ):
+    with pytest.raises(InputError, match=rf"^{typed}: neither a model .*\(there: iphone, sony\);") as told:
         find_model(typed)
+    assert (f"did you mean '{meant}'?" in str(told.value)) == bool(meant)
+    with pytest.raises(InputError, match=r"no such model file; did you mean 'models/iphone.safetensors'\?"):
+        find_model("models/ipone.safetensors")
+    with pytest.raises(InputError, match=r"no such model file; `dped train`"):
+        find_model("models/none.safetensors")
 
 
 @pytest.mark.usefixtures("place")
