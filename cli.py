@@ -593,7 +593,7 @@ def study_serve_command(folder: Path, host: str, port: int) -> None:
 
 @study_group.command("report")
 @click.argument("folder", type=FOLDER, default="study")
-@click.option("--out", type=FOLDER, help="Folder for tables and bars.  [default: FOLDER/report]")
+@click.option("--out", type=FOLDER, help="Folder for page, tables and bars.  [default: FOLDER/report]")
 @click.option("--complete-only", is_flag=True, help="Count only subjects who answered every question.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def study_report_command(folder: Path, out: Path | None, complete_only: bool, as_json: bool) -> None:
@@ -601,12 +601,12 @@ def study_report_command(folder: Path, out: Path | None, complete_only: bool, as
     from dped_data import study
 
     report = study.report_study(folder, complete_only=complete_only)
-    written = study.write_report(report, out or folder / "report")
+    written = study.write_report(report, out or folder / "report", folder)
     if as_json:
         _print_json(report)
     else:
         _echo(study.report_text(report))
-        _echo(f"{written}: comparisons, classes, scenes, subjects and answers (.csv), bars.png, bars.svg")
+        _echo(f"{written}: index.html, tables (.csv, .tex), bars.png, bars.svg")
 
 
 @dped.command("import-dped")

@@ -101,7 +101,7 @@ def show(capture_id: str, then: str = "") -> str:
 
 def make_study(photos: Path, folder: Path) -> Path:
     """Make a study of nine scenes and three classes from photos that ship with scikit-image; return its folder."""
-    scenes = [path for path in sorted(photos.iterdir()) if path.stem != "hubble_deep_field"]
+    scenes = [path for path in sorted(photos.glob("[a-z]*")) if path.stem != "hubble_deep_field"]
     scenes += [Path(skimage.__file__).parent / "data" / name for name in ("brick.png", "grass.png")]
     for scene in scenes:
         pixels = read_photo(scene)
@@ -141,7 +141,8 @@ def photograph_study(driver: WebDriver, folder: Path) -> None:
     finally:
         server.stop()
         thread.join()
-    bars = write_report(report_study(folder / "study", complete_only=True), folder / "report") / "bars.png"
+    report = report_study(folder / "study", complete_only=True)
+    bars = write_report(report, folder / "report", folder / "study") / "bars.png"
     Image.open(bars).convert("RGB").save(IMAGES / "study-bars.png", optimize=True)
 
 

@@ -36,13 +36,13 @@ from dped_data.inspection.page import (
     prepare_folder,
     write_page,
 )
-from dped_data.inspection.previews import read_preview
 from dped_data.inspection.ranking import judge_captures, rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
 from dped_data.inspection.report import InspectReport
 from dped_data.inspection.settings import MEASURING, InspectSettings
 from dped_data.inspection.summary import summarise
 from dped_data.inspection.verdict import judge, weakest_check
+from dped_data.photos.preview import read_preview
 
 _CAPTURES_PER_TASK = 16
 _MOST_REPORT_BYTES = 2**29

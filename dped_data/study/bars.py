@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dped_data.study.report import Comparison, StudyReport
 
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c8c8c")
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c8c8c")
 """Okabe and Ito's palette, which colour-blind readers can tell apart; repeated beyond eight classes."""
 _LIGHT = frozenset(("#e69f00", "#56b4e9", "#f0e442", "#cc79a7"))
 """Those that carry dark text."""
@@ -29,7 +29,7 @@ def draw_bars(report: StudyReport, file_format: str) -> bytes:
     """
     groups = list(dict.fromkeys(comparison.group for comparison in report.comparisons))
     names = list(dict.fromkeys(entry.class_name for entry in report.classes))
-    colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
+    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
     columns = min(_COLUMNS, len(groups))
     bars = max(sum(entry.group == group for entry in report.comparisons) for group in groups) + 1
     rows = math.ceil(len(groups) / columns)

@@ -1,4 +1,4 @@
-"""A study's report as text, as CSV tables, and as the bars of the paper's Figure 10."""
+"""A study's report as text, as a page, as tables for CSV and LaTeX, and as the bars of the paper's Figure 10."""
 
 from __future__ import annotations
 
@@ -9,17 +9,35 @@ from pathlib import Path
 from dped_data.common.csv_tables import csv_text
 from dped_data.common.files import atomic_write_bytes, atomic_write_text
 from dped_data.common.folder_lock import held
+from dped_data.common.latex_tables import latex_table
 from dped_data.study.bars import draw_bars
+from dped_data.study.page import study_page
 from dped_data.study.records import Question
 from dped_data.study.report import LEAST_SUBJECTS, Comparison, Interval, SceneCount, StudyReport
 
+PAGE_NAME = "index.html"
+_SET = ("comparisons", "classes", "scenes")
+"""Tables that papers print, hence for LaTeX too."""
 
-def write_report(report: StudyReport, out: Path) -> Path:
-    """Write the CSV tables (comparisons, classes, scenes, subjects, answers), bars.png and bars.svg; return `out`."""
+
+def write_report(report: StudyReport, out: Path, folder: Path | None = None) -> Path:
+    """Write the page (index.html), the tables, bars.png and bars.svg; return `out`.
+
+    Tables are comparisons, classes, scenes, subjects and answers as .csv, the first three as .tex as well.
+
+    Args:
+        report: what the answers say.
+        out: folder of the report.
+        folder: the study's folder, for the photos of the scenes; without it the page shows none.
+    """
     tables, bars = list(_tables(report)), [f"bars.{suffix}" for suffix in ("png", "svg")]
-    with held(out, "study report", (*(f"{name}.csv" for name, _, _ in tables), *bars)):
+    names = (PAGE_NAME, *(f"{name}.csv" for name, _, _ in tables), *(f"{name}.tex" for name in _SET), *bars)
+    with held(out, "study report", names):
         for name, header, rows in tables:
             atomic_write_text(out / f"{name}.csv", csv_text(header, rows))
+            if name in _SET:
+                atomic_write_text(out / f"{name}.tex", latex_table([h.replace("_", " ") for h in header], rows))
+        atomic_write_text(out / PAGE_NAME, study_page(report, folder))
         for name in bars:
             atomic_write_bytes(out / name, draw_bars(report, name.rpartition(".")[2]))
     return out

@@ -25,7 +25,7 @@ from dped_train.data import open_pairs
 from dped_train.devices import chosen_device
 from dped_train.evaluate.automatic_levels import AdjustedPatches
 from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap
-from dped_train.evaluate.comparison_sheet import comparison_sheet
+from dped_train.evaluate.comparison_sheet import phone_enhanced_dslr
 from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.evaluate.limitations import LimitationReport, limitation_columns, limitation_reports, limitations_text
 from dped_train.evaluate.lpips import load_lpips
@@ -129,7 +129,7 @@ def evaluate(
     if picture is not None:
         phone_patches, dslr = store.read(worst)
         picture.parent.mkdir(parents=True, exist_ok=True)
-        write_photo(picture, comparison_sheet([phone_patches, enhance(worst, phone_patches), dslr], scale=2))
+        write_photo(picture, phone_enhanced_dslr(phone_patches, enhance(worst, phone_patches), dslr, scale=2))
     return EvaluationReport(
         subject=BASELINE if baseline else str(model or external or "untouched phone"),
         dataset=store.folder,

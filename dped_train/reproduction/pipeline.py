@@ -30,13 +30,14 @@ from dped_train.reproduction.shift_loss import (
     write_shift_csv,
     write_shift_plot,
 )
-from dped_train.reproduction.tables import Table, table_2, table_3, table_text
+from dped_train.reproduction.tables import Table, table_2, table_3, table_text, write_table
 
 What = Literal["methods", "ablation", "shift-loss", "figures", "all"]
 _NAMES = (
     *("results/", "runs/", "figures/", "figure-06.csv", "figure-06.svg", "report.html"),
     *(f"{what}.html" for what in ("methods", "ablation", "shift-loss", "figures")),
     *("figures/figure-*.png", "figures/scene-*.jpg"),
+    *(f"table-{number}.{kind}" for number in (2, 3) for kind in ("csv", "tex")),
 )
 _RESULTS = ("results/*.json", "runs/*/done.json", "figures/figures.json")
 """What is made anew where it is not as it was written; then it is kept beside."""
@@ -100,6 +101,9 @@ def reproduce(
         if second is not None and what in ("figures", "all"):
             known = {c.name: c for c in (*methods(settings, added), without_content(settings))}
             drawn = figures(bench, [(known[row.name], row) for row in second.rows], (third or second).rows)
+        for table in (second, third):
+            if table is not None:
+                write_table(table, bench.out)
         place = bench.out / ("report.html" if what == "all" else f"{what}.html")
         facts = PageFacts(
             what=what, bench=bench, manifest=bench.test().manifest, rows=tuple(rows), seconds=perf_counter() - start

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
+from dped_data.common.printed_page import embedded, page_templates
 from dped_data.common.typed_settings import setting_fields
 from dped_data.dataset.manifest import Manifest
 from dped_train.evaluate.bootstrap import CONFIDENCE
@@ -68,13 +68,7 @@ def page(
 
 
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("dped_train.reproduction", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("dped_train.reproduction", "assets")
     environment.filters |= {"embedded": _embedded, "digits": _digits, "duration": _time}
     return environment.get_template("report.html")
 
@@ -86,7 +80,7 @@ def _pairs(figures: Figures) -> list[tuple[str, Path]]:
 
 def _embedded(path: Path) -> str:
     kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return embedded(path.read_bytes(), kind)
 
 
 def _drawing(path: Path) -> Markup:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
 from dped_data.photos.writing import write_photo
 from dped_train.devices import chosen_device
-from dped_train.evaluate.comparison_sheet import GAP_PX, WHITE, comparison_sheet
+from dped_train.evaluate.comparison_sheet import Column, headed_sheet
 from dped_train.evaluate.limitations import limitation_columns
 from dped_train.losses import blur
 from dped_train.networks.file import load_enhancer
@@ -23,30 +21,7 @@ from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 from dped_train.reproduction.measure import Row
 
 Photos = NDArray[np.uint8]
-HEADING_PX = 22
-FONT_PX = 13
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a sheet: its heading, and a patch for each row, (n, S, S, 3) uint8."""
-
-    heading: str
-    photos: Photos
-
-
-def headed_sheet(columns: Sequence[Column], scale: int = 2) -> Photos:
-    """Lay columns side by side with their headings above; each pixel becomes scale x scale. (h, w, 3) uint8."""
-    sheet = comparison_sheet([column.photos for column in columns], scale)
-    page = np.full((sheet.shape[0] + HEADING_PX, *sheet.shape[1:]), WHITE, np.uint8)
-    page[HEADING_PX:] = sheet
-    picture = Image.fromarray(page)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(FONT_PX)
-    width = columns[0].photos.shape[2] * scale
-    for place, column in enumerate(columns):
-        draw.text((place * (width + GAP_PX), 2), _fitting(column.heading, width, font), fill=(0, 0, 0), font=font)
-    return np.asarray(picture)
 
 
 def write_picture(path: Path, photo: Photos) -> Path:
@@ -98,9 +73,3 @@ def _blurred(photos: Photos) -> Photos:
     """Blurred as in the released colour loss, but not darkened at the border."""
     tensors = photos_from_bytes(photos, CPU)
     return bytes_from_photos(blur(tensors, "released") / blur(torch.ones_like(tensors), "released"))
-
-
-def _fitting(text: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    while len(text) > 1 and font.getlength(text) > width:
-        text = text[:-2].rstrip() + "…"
-    return text

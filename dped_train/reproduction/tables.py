@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from dped_data.common.csv_tables import Formatted, csv_text
+from dped_data.common.files import atomic_write_text
+from dped_data.common.latex_tables import latex_table
 from dped_train.evaluate.bootstrap import Figure
 from dped_train.reproduction.candidates import Candidate, losses, methods, needs_vgg, vgg_missing, without_content
 from dped_train.reproduction.measure import Bench, Row, measured
@@ -32,6 +36,11 @@ class Table:
     rows: tuple[Row, ...]
     published: Mapping[str, Mapping[str, Published]]
     notes: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """Name of its files without the ending, such as table-2."""
+        return self.title.partition(":")[0].lower().replace(" ", "-")
 
     def beside(self, row: Row) -> Published | None:
         """The paper's figures for a row of this phone, None where it has none."""
@@ -86,6 +95,25 @@ def _reasons(best: Row, settings: ReproduceSettings) -> tuple[str, ...]:
             "(0.9198 against 0.9201)."
         )
     return tuple(reasons)
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """Write the table as CSV (every figure with its interval) and for LaTeX (as papers print it) into a folder."""
+    header = ["method", "psnr_db", "psnr_low", "psnr_high", "ssim", "ssim_low", "ssim_high", "ms_ssim"]
+    header += ["paper_psnr_db", "paper_ssim", "patches", "train_seconds"]
+    rows, printed = [], []
+    for row in table.rows:
+        beside = table.beside(row)
+        paper = (f"{beside.psnr:.2f}", f"{beside.ssim:.4f}") if beside else ("", "")
+        psnr = [Formatted(f"{value:.4f}") for value in (row.psnr.mean, row.psnr.low, row.psnr.high)]
+        ssim = [Formatted(f"{value:.5f}") for value in (row.ssim.mean, row.ssim.low, row.ssim.high)]
+        ms_ssim = Formatted(f"{row.ms_ssim.mean:.5f}")
+        rows.append([row.label, *psnr, *ssim, ms_ssim, *paper, row.patches, round(row.train_seconds, 1)])
+        printed.append([row.label, _text(row.psnr, 2), _text(row.ssim, 4), f"{row.ms_ssim.mean:.4f}", *paper])
+    atomic_write_text(folder / f"{table.file}.csv", csv_text(header, rows))
+    paper_of = f"paper, {table.phone}" if table.phone else "paper"
+    names = ["", "PSNR, dB", "SSIM", "MS-SSIM", f"{paper_of}: PSNR", f"{paper_of}: SSIM"]
+    atomic_write_text(folder / f"{table.file}.tex", latex_table(names, printed))
 
 
 def table_text(table: Table) -> str:

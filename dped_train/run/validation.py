@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
-from dped_train.evaluate.comparison_sheet import comparison_sheet
+from dped_train.evaluate.comparison_sheet import phone_enhanced_dslr
 from dped_train.evaluate.metrics import ms_ssim, psnr
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
@@ -42,7 +42,7 @@ class Validation:
         if not len(self.phone):
             return None
         rows = spread_rows(len(self.phone), PICTURE_ROWS)
-        return comparison_sheet([self.phone[rows], self._enhance(enhancer, self.phone[rows]), self.dslr[rows]])
+        return phone_enhanced_dslr(self.phone[rows], self._enhance(enhancer, self.phone[rows]), self.dslr[rows])
 
     @torch.no_grad()
     def _enhance(self, enhancer: PhotoNetwork, phone: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -34,9 +34,9 @@ from dped_data.dataset.shards import ShardCapture, open_shard, read_shard, write
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import CaptureRejected, InputError
 from dped_data.inspection.dataset_reader import open_dataset, stored_captures
-from dped_data.inspection.previews import read_preview
 from dped_data.inspection.verify import verify_dataset
 from dped_data.photos.exif import exif_with_time
+from dped_data.photos.preview import read_preview
 from dped_data.photos.reading import read_header
 from dped_data.photos.writing import carried_exif
 from dped_data.settings import FORMAT_VERSION, BuildSettings, load_build_settings

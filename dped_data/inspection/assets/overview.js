@@ -69,10 +69,12 @@ dped.overview = (() => {
     byId("passed-fold").hidden = !passed.length;
   }
 
-  // Draws a chart at its place's width; keeps the place when there is no room yet.
+  // Draws a chart at its place's width; keeps the place when there is no room yet. A card with nothing to show is none.
   function draw(id, make) {
-    const place = byId(id);
-    place.replaceChildren(make(Math.max(220, place.clientWidth || 320)));
+    const place = byId(id), card = place.closest(".card");
+    const chart = make(Math.max(220, place.clientWidth || 320));
+    card.hidden = chart.matches(".empty");
+    place.replaceChildren(chart);
   }
 
   function charts() {
@@ -94,6 +96,7 @@ dped.overview = (() => {
     document.title = `${r.phone} · ${r.verdict} · pairs report`;
     byId("title").textContent = `${r.phone} and ${r.dslr}`;
     byId("verdict").replaceWith(Object.assign(badge(r.verdict), { id: "verdict" }));
+    byId("weakest").textContent = r.weakest && r.verdict !== "pass" ? `weakest: ${r.weakest}` : "";
     byId("about").textContent = `alignment ${r.alignment} · patches of ${r.patch_size} px · settings ${r.digest.slice(0, 10)}`;
     headline();
     tiles();

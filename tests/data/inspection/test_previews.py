@@ -15,7 +15,8 @@ from planted_dataset import HEIGHT, SIZE, WIDTH, make_dataset, scene
 import dped_data.inspection.previews as previews
 from dped_data.dataset.layout import open_shard
 from dped_data.inspection.dataset_reader import open_dataset, stored_captures
-from dped_data.inspection.previews import covered, mosaic, read_preview, shrink_factor
+from dped_data.inspection.previews import covered, mosaic, shrink_factor
+from dped_data.photos.preview import read_preview
 from dped_data.photos.reading import read_photo
 
 

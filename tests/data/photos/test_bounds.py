@@ -18,10 +18,10 @@ from PIL import ExifTags, Image, ImageFile
 
 import dped_data.photos.bounds as bounds
 from dped_data.errors import PhotoError
-from dped_data.inspection.previews import read_preview
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import capture_time, exif_with_time
 from dped_data.photos.jpeg_segments import JpegSegment, jpeg_segments
+from dped_data.photos.preview import read_preview
 from dped_data.photos.reading import decode_photo, read_header, read_photo
 
 

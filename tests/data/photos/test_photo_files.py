@@ -13,8 +13,8 @@ from no_waiting import no_waiting
 from photo_files import smooth_photo
 
 from dped_data.errors import PhotoError
-from dped_data.inspection.previews import read_preview
 from dped_data.photos.files import LARGEST_FILE, file_state, read_bytes, read_photo_file, sha256_of_photo
+from dped_data.photos.preview import read_preview
 from dped_data.photos.reading import read_header, read_photo
 from dped_data.photos.writing import carried_exif, write_photo
 from dped_data.study.clean_copy import clean_copy

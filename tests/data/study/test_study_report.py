@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -17,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from study_photos import CLASSES, answer_all, make_study, prefers
+from study_photos import CLASSES, LEVELS, answer_all, make_study, prefers
 
 from dped_data.errors import InputError
 from dped_data.study.bars import draw_bars
@@ -181,8 +183,46 @@ def test_files_hold_the_same_figures(tmp_path: Path) -> None:
     assert [row["class"] for row in rows["classes"]] == list(CLASSES)
     assert len(rows["answers"]) == 45 and {row["subject"] for row in rows["answers"]} == {*subjects}
     assert len(rows["scenes"]) == 9
+    for name, columns in (("comparisons", "lllrrrrrrrrr"), ("classes", "llrrrrrrrr"), ("scenes", "llllrr")):
+        printed = (out / f"{name}.tex").read_text().splitlines()
+        assert printed[0] == rf"\begin{{tabular}}{{{columns}}}"
+        assert len(printed) == len(rows[name]) + 6
     picture = cv2.imread(str(out / "bars.png"))
     assert picture is not None and picture.shape[1] > 600
+
+
+def test_the_page_tells_which_scenes_were_won_and_shows_them(tmp_path: Path) -> None:
+    """Two who like the enhanced photo always, and one who likes the DSLR's in scene0 and scene1."""
+    folder, study = make_study(tmp_path, scenes=3)
+
+    def torn(shown: ShownQuestion) -> str:
+        liked = "dslr" if shown.question.scene in ("scene0", "scene1") else "enhanced"
+        return prefers(liked, *(name for name in CLASSES if name != liked))(shown)
+
+    with closing(AnswerStore(folder, study)) as store:
+        for chooser in (torn, torn, prefers("enhanced", "dslr", "original")):
+            answer_all(store, chooser)
+    text = (write_report(report_study(folder), tmp_path / "report", folder) / "index.html").read_text()
+    assert "scenes: 1 won by enhanced, 2 by dslr, 0 even" in re.sub(r"\s+", " ", text)
+    part = text[text.index("<h3>enhanced against dslr") :]
+    scenes = re.findall(r"<figcaption>(\w+) (\d)</figcaption>|<p class=\"quiet\">(scene\d)</p>", part)
+    assert [" ".join(filter(None, found)) for found in scenes] == [
+        *("enhanced 3", "dslr 0", "scene2", "enhanced 1", "dslr 2", "scene0", "enhanced 1", "dslr 2", "scene1")
+    ]
+    winners = re.findall(r"<figure class=\"winner\"><img src=\"data:image/jpeg;base64,([^\"]+)\"", part)
+    levels = [cv2.imdecode(np.frombuffer(base64.b64decode(w), np.uint8), cv2.IMREAD_COLOR).mean() for w in winners]
+    assert levels == pytest.approx([LEVELS[name] for name in ("enhanced", "dslr", "dslr")], abs=3)
+    assert len(text) < 200_000 and "http" not in text
+
+
+def test_names_of_classes_and_scenes_cannot_become_markup_or_commands(tmp_path: Path) -> None:
+    group = StudyGroup("a & b", ("<b>x", "50% \\input{y}_z"), ("<script>",))
+    study = Study("", 0, (group,), ())
+    answers = [Answer("s", study.questions[0], group.classes[0], group.classes[0], "2020", 1)]
+    out = write_report(report_answers(study, ["s"], answers), tmp_path / "report")
+    page, printed = (out / "index.html").read_text(), (out / "comparisons.tex").read_text()
+    assert "<script>" not in page and "<b>" not in page and "&lt;script&gt;" in page
+    assert r"50\% \textbackslash{}input\{y\}\_z" in printed and r"a \& b" in printed
 
 
 def test_bars_show_the_shares_and_come_out_the_same(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dped_train.evaluate.comparison_sheet import GAP_PX, WHITE, comparison_sheet
+from dped_train.evaluate.comparison_sheet import GAP_PX, WHITE, Column, comparison_sheet, headed_sheet
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 
 
@@ -36,3 +36,12 @@ def test_bytes_survive_the_way_to_the_network_and_back() -> None:
     assert (float(tensor.min()), float(tensor.max())) == (0, 1)
     np.testing.assert_array_equal(bytes_from_photos(tensor), photos)
     assert bytes_from_photos(torch.tensor([-0.3, 1.4, 0.5]).view(1, 3, 1, 1)).tolist() == [[[[0, 255, 128]]]]
+
+
+def test_headings_stand_above_their_columns() -> None:
+    red, blue = (np.broadcast_to(np.array(c, np.uint8), (2, 30, 30, 3)) for c in ((255, 0, 0), (0, 0, 255)))
+    sheet = headed_sheet([Column("phone", red), Column("a heading that is far too long", blue)], scale=2)
+    assert sheet.shape == (22 + 2 * 64 - 4, 2 * 64 - 4, 3)
+    assert (sheet[22:82, :60] == (255, 0, 0)).all()
+    assert (sheet[22:82, 64:] == (0, 0, 255)).all()
+    assert (sheet[:22, :60] < 100).any() and (sheet[:22, 60:64] == 255).all()

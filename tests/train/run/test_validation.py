@@ -11,6 +11,7 @@ from make_shards import make_dataset
 from skimage.metrics import peak_signal_noise_ratio
 
 from dped_data.dataset.store import PatchStore
+from dped_train.evaluate.comparison_sheet import HEADING_PX
 from dped_train.networks.dped import Enhancer, initialise
 from dped_train.run.validation import Validation
 
@@ -39,8 +40,10 @@ def test_scores_are_those_of_the_stored_patches(tmp_path: Path) -> None:
     assert 0 <= figures["val_ms_ssim"] < 1
     sheet = validation.sheet(_gray())
     assert sheet is not None
-    np.testing.assert_array_equal(sheet[:32, :32], phone[0])
-    assert (sheet[:32, 36:68] == 128).all()
+    shown = sheet[HEADING_PX:]  # patches of 32 px, four times enlarged for the headings' sake
+    np.testing.assert_array_equal(shown[:128, :128], phone[0].repeat(4, 0).repeat(4, 1))
+    assert (shown[:128, 132:260] == 128).all()
+    assert (sheet[:HEADING_PX] < 100).any()
 
 
 def test_the_choice_spans_the_split(tmp_path: Path) -> None:
