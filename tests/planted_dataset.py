@@ -22,17 +22,22 @@ from dped_data.common.typed_settings import digest_of, settings_dict
 from dped_data.dataset.capture_table import CaptureRow, write_captures
 from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
 from dped_data.dataset.shards import ShardCapture, write_shard
+from dped_data.photos.exif import exif_with_time
 from dped_data.photos.writing import write_photo
 from dped_data.settings import FORMAT_VERSION, BuildSettings
 
 SIZE = 100
 WIDTH, HEIGHT = 500, 400
 PHONE, DSLR = "sony", "canon"
+FIRST_SHOT_S = 1_700_000_000.0
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a capture: its DSLR patches are shifted, show another scene, or are over-exposed.
+    """What is wrong with a capture: its DSLR patches are shifted, show another scene, are over-exposed or blurred.
+
+    `foreign` is a scene that covers a part of every window of the DSLR photo; `contrast` is what is left of the scene's
+    in both photos.
 
     `again` is no fault of the capture: both its photos show the scene of another capture, from a few pixels aside.
     """
@@ -41,6 +46,9 @@ class Fault:
     scene: int | None = None
     exposure: float = 1.0
     again: int | None = None
+    foreign: int | None = None
+    blur_px: float = 0.5
+    contrast: float = 1.0
 
 
 NO_FAULT = Fault()
@@ -71,15 +79,26 @@ def moved(picture: NDArray[np.float32], shift_px: tuple[float, float]) -> NDArra
     return np.fft.ifft2(shifted, axes=(0, 1)).real.astype(np.float32)
 
 
+def _covered() -> NDArray[np.bool_]:
+    """The right lower part, 25 px wide and high, of every window."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    covered: NDArray[np.bool_] = (y % SIZE >= SIZE - 25) & (x % SIZE >= SIZE - 25)
+    return covered
+
+
 def photo_pair(
     number: int, fault: Fault, shared_shift: tuple[float, float]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Phone and DSLR photo of a scene, aligned but for the fault; blur, colour and noise differ."""
     rng = np.random.default_rng(1000 + number)
     view = scene(number) if fault.again is None else scene(fault.again, turned_px=15)
+    view = (view - 128) * fault.contrast + 128
     phone = cv2.GaussianBlur(view, (0, 0), 0.8) * (0.95, 0.9, 0.85) + rng.normal(0, 2, (HEIGHT, WIDTH, 3))
     shift = (fault.shift_px[0] + shared_shift[0], fault.shift_px[1] + shared_shift[1])
-    dslr = moved(cv2.GaussianBlur(view if fault.scene is None else scene(fault.scene), (0, 0), 0.5), shift)
+    shown = view if fault.scene is None else scene(fault.scene)
+    if fault.foreign is not None:
+        shown = np.where(_covered()[:, :, None], scene(fault.foreign), shown)
+    dslr = moved(cv2.GaussianBlur(shown, (0, 0), fault.blur_px), shift)
     dslr = dslr * fault.exposure + rng.normal(0, 0.7, dslr.shape)
     return phone.round().clip(0, 255).astype(np.uint8), dslr.round().clip(0, 255).astype(np.uint8)
 
@@ -118,10 +137,12 @@ def make_dataset(
     shared_shift: tuple[float, float] = (0.0, 0.0),
     rejected: int = 0,
     photos: Path | None = None,
+    timed: bool = False,
 ) -> Path:
     """Write OUT/sony: `count` kept captures named c000 … (three quarters train), then `rejected` ones; return OUT.
 
-    With `photos`, the photos are written there too, so that the patches can be made again from them.
+    With `photos`, the photos are written there too, so that the patches can be made again from them; `timed` ones state
+    that they were taken a minute apart.
     """
     faults, folder = faults or {}, out / PHONE
     settings = settings_dict(BuildSettings())
@@ -149,7 +170,7 @@ def make_dataset(
         for camera, picture in zip((PHONE, DSLR), photo_pair(k, faults.get(k, NO_FAULT), shared_shift), strict=True):
             path = Path(photos or "") / camera / f"c{k:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_photo(path, picture)
+            write_photo(path, picture, exif=exif_with_time(FIRST_SHOT_S + 60 * k) if timed else None)
     total = sum(entry.patches for entry in splits.values())
     totals = {"captures": len(rows), "kept": count, "rejected": rejected, "failed": 0, "patches": total}
     totals |= {"windows": sum(row.windows or 0 for row in rows), "unpaired_photos": 0}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dped_data.align.records import WINDOW_REASONS
 from dped_data.common.spread_rows import spread_rows
+from dped_data.inspection.cells import BLACK, BRIGHT, compare_cells, relative_sharpness
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, SceneView, StoredCapture
 from dped_data.inspection.remeasure import LEAST_CORRELATION, remeasure_shifts
@@ -15,7 +16,6 @@ from dped_data.inspection.settings import InspectSettings
 
 VIEW_SIDE = 64
 _COARSE_SIDE = 16
-_BRIGHT, _BLACK = 250, 4
 _BLOCKS = 10
 """Blocks per side whose mean colours decide the colour transform: large enough to be blind to a small shift."""
 
@@ -41,9 +41,29 @@ def measure_capture(
         return _figures(stored, phone.shape[1], None, None, preview, time_s)
     position = spread_rows(len(stored.rows), settings.sample_patches)
     mine, theirs = phone[position], dslr[position]
+    sample = measure_patches(stored, position, mine, theirs, settings)
+    if preview is None:
+        preview = mosaic(phone, stored, shrink_factor(photo_size(stored, phone.shape[1]), 4 * VIEW_SIDE))
+    return _figures(stored, phone.shape[1], sample, _look(mine, theirs), preview, time_s)
+
+
+def measure_patches(
+    stored: StoredCapture,
+    position: NDArray[np.int64],
+    mine: NDArray[np.uint8],
+    theirs: NDArray[np.uint8],
+    settings: InspectSettings,
+) -> PatchSample:
+    """Measure the phone and DSLR patches (n, S, S, 3) that lie at `position` among the capture's."""
     shifts = remeasure_shifts(mine, theirs, max_deviation_px=settings.max_deviation_px)
     luminance = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in mine])
-    sample = PatchSample(
+    chosen, count = spread_rows(len(position), settings.cell_patches), len(position)
+    looked, told, foreign = np.zeros(count, bool), np.zeros(count, bool), np.zeros(count, np.int32)
+    scale, sharpness = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
+    cells = compare_cells(mine[chosen], theirs[chosen], shifts.of(chosen))
+    looked[chosen], told[chosen], foreign[chosen], scale[chosen] = True, cells.told, cells.foreign, cells.scale
+    sharpness[chosen] = relative_sharpness(mine[chosen], theirs[chosen])
+    return PatchSample(
         position=position,
         phone_xy=stored.phone_xy[position],
         error_px=stored.error_px[position],
@@ -54,10 +74,12 @@ def measure_capture(
         measured=shifts.measured,
         matched=(shifts.correlation >= LEAST_CORRELATION) & ~shifts.edge,
         contrast=luminance.std((1, 2)).astype(np.float32),
+        looked=looked,
+        told=told,
+        foreign=foreign,
+        scale=scale,
+        sharpness=sharpness,
     )
-    if preview is None:
-        preview = mosaic(phone, stored, shrink_factor(photo_size(stored, phone.shape[1]), 4 * VIEW_SIDE))
-    return _figures(stored, phone.shape[1], sample, _look(mine, theirs), preview, time_s)
 
 
 def _figures(
@@ -98,7 +120,7 @@ def _look(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> Look:
         for patches in (phone, dslr)
     ]
     sparse = [patches[:, ::3, ::3] for patches in (phone, dslr)]
-    clipped = [float(((pixels >= _BRIGHT).any(-1) | (pixels <= _BLACK).all(-1)).mean()) for pixels in sparse]
+    clipped = [float(((pixels >= BRIGHT).any(-1) | (pixels <= BLACK).all(-1)).mean()) for pixels in sparse]
     return Look(
         phone_rgb=blocks[0].mean(0),
         dslr_rgb=blocks[1].mean(0),

@@ -18,6 +18,8 @@ _FAILED, _REJECTED = 0.95, 0.9
 """Severity of captures without patches: they harm nothing, so they come after every kept capture that fails (1 and
 more), and before those that pass, since a person may want to know why."""
 _CONTRAST = 4.0
+_LEAST_PATCHES = 3
+"""Fewer patches that tell give a capture no share and no median."""
 _LEAST_SPREAD = 0.03
 """Floor of the robust deviation of log brightness and log colour ratios: scenes that agree better than 3 % make no
 outlier of one that differs by little."""
@@ -30,6 +32,8 @@ class _Scores:
     shifted: float
     unmatched: float
     clipped: float
+    foreign: float
+    blurred: float
     brightness: float
     colour: float
     sparse: float
@@ -62,11 +66,13 @@ def _judged(c: RankedCapture, settings: InspectSettings, leaking: bool) -> Ranke
             else 0.0
         ),
         clipped=max(c.clipped or (0.0,)) / settings.clipped_fail if settings.clipped_fail else 0.0,
+        foreign=(c.foreign_share or 0.0) / settings.foreign_fail if settings.foreign_fail else 0.0,
+        blurred=_blur(c.sharpness, settings),
         brightness=c.brightness_off / (2 * settings.outlier_warn),
         colour=c.colour_off / (2 * settings.outlier_warn),
         sparse=float(c.status == "kept" and c.coverage < settings.coverage_warn and c.stored_windows > 0),
     )
-    flags = _flags(scores, c.own_shift_px, c.match_share, c.clipped, settings) + (("leak",) if leaking else ())
+    flags = _flags(scores, c, settings) + (("leak",) if leaking else ())
     return replace(
         c,
         severity=0.0 if c.decided else _severity(c.status, scores, leaking),  # a person knows already
@@ -100,6 +106,8 @@ def _told(f: CaptureFigures, summary: Summary, brightness: float, colour: float)
         shift_length_px=_median(lengths),
         shift_p90_px=float(np.quantile(lengths, 0.9)) if len(lengths) else None,
         match_share=_match_share(f),
+        foreign_share=_foreign_share(f),
+        sharpness=_sharpness(f),
         brightness=(float(look.phone_rgb @ LUMA), float(look.dslr_rgb @ LUMA)) if look else None,
         brightness_off=brightness,
         colour_off=colour,
@@ -116,21 +124,26 @@ def _severity(status: str, scores: _Scores, leaking: bool) -> float:
         return _FAILED
     if status == "rejected":
         return _REJECTED
-    worst = max(scores.shifted, scores.unmatched, scores.clipped, scores.brightness, scores.colour)
+    harms = (scores.shifted, scores.unmatched, scores.clipped, scores.foreign, scores.blurred)
+    worst = max(*harms, scores.brightness, scores.colour)
     return max(worst, 1.0 if leaking else 0.0, 0.3 * scores.sparse)
 
 
-def _flags(
-    scores: _Scores,
-    own: float | None,
-    match: float | None,
-    clipped: tuple[float, float] | None,
-    settings: InspectSettings,
-) -> tuple[str, ...]:
+def _blur(sharpness: float | None, settings: InspectSettings) -> float:
+    """1 at the limit that fails, 0 for DSLR patches as sharp as the phone's."""
+    if sharpness is None or settings.sharpness_fail >= 1:
+        return 0.0
+    return max(0.0, (1 - sharpness) / (1 - settings.sharpness_fail))
+
+
+def _flags(scores: _Scores, c: RankedCapture, settings: InspectSettings) -> tuple[str, ...]:
+    own, match, clipped = c.own_shift_px, c.match_share, c.clipped
     raised = {
         "shifted": own is not None and own > settings.capture_warn_px,
         "no match": match is not None and match < settings.match_warn,
         "clipped": clipped is not None and max(clipped) > settings.clipped_warn,
+        "two contents": c.foreign_share is not None and c.foreign_share > settings.foreign_warn,
+        "blurred": c.sharpness is not None and c.sharpness < settings.sharpness_warn,
         "brightness": scores.brightness > 0.5,
         "colour": scores.colour > 0.5,
         "coverage": scores.sparse > 0,
@@ -151,9 +164,23 @@ def _match_share(f: CaptureFigures) -> float | None:
     if f.sample is None:
         return None
     contrast = f.sample.contrast >= _CONTRAST
-    if contrast.sum() < 3:
+    if contrast.sum() < _LEAST_PATCHES:
         return None
     return float(f.sample.matched[contrast].mean())
+
+
+def _foreign_share(f: CaptureFigures) -> float | None:
+    """Share of the patches looked at cell by cell that hold a cell of something else."""
+    if f.sample is None or f.sample.told.sum() < _LEAST_PATCHES:
+        return None
+    return float((f.sample.foreign[f.sample.told] > 0).mean())
+
+
+def _sharpness(f: CaptureFigures) -> float | None:
+    """Median of the DSLR patches' fine detail over the phone's."""
+    if f.sample is None or np.isfinite(f.sample.sharpness).sum() < _LEAST_PATCHES:
+        return None
+    return float(np.nanmedian(f.sample.sharpness))
 
 
 def _median(values: NDArray[np.floating]) -> float | None:

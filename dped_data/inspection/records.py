@@ -66,6 +66,9 @@ class PatchSample:
         shift_px, deviation_px, correlation, measured: as in remeasure.Shifts.
         matched: (n,) bool, whether the pair correlates at some shift well inside the search: that it shows the same.
         contrast: (n,) float32, standard deviation of the phone patch's luminance, grey levels.
+        looked: (n,) bool, whether it was also looked at cell by cell.
+        told, foreign, scale: (n,) as in cells.Cells; False, 0 and NaN where it was not.
+        sharpness: (n,) float32, as in `cells.relative_sharpness`; NaN where it was not, or cannot be told.
     """
 
     position: NDArray[np.int64]
@@ -78,6 +81,11 @@ class PatchSample:
     measured: NDArray[np.bool_]
     matched: NDArray[np.bool_]
     contrast: NDArray[np.float32]
+    looked: NDArray[np.bool_]
+    told: NDArray[np.bool_]
+    foreign: NDArray[np.int32]
+    scale: NDArray[np.float32]
+    sharpness: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

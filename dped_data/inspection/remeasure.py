@@ -55,6 +55,12 @@ class Shifts:
     measured: NDArray[np.bool_]
     edge: NDArray[np.bool_]
 
+    def of(self, rows: NDArray[np.int64]) -> Shifts:
+        """Those of some pairs."""
+        return Shifts(
+            self.shift_px[rows], self.deviation_px[rows], self.correlation[rows], self.measured[rows], self.edge[rows]
+        )
+
 
 def remeasure_shifts(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], *, max_deviation_px: float = 0.1) -> Shifts:
     """Measure how far each DSLR patch lies off its phone patch, to about 0.05 px where there is texture.

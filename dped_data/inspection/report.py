@@ -89,6 +89,8 @@ class Summary:
         field: the residual field over the photo.
         field_px: largest cell of the field beyond the systematic part that is significant.
         drift_px: change of the shift from the first to the last capture; None without capture times.
+        looked, scaled: patches looked at cell by cell, and those of them whose scale can be told.
+        scale: how much larger the DSLR patches show their content, minus 1, in the median; None when none can be told.
         calibration: median of re-measured length over what the predicted error and the measurement's noise explain;
             1 when the prediction is right.
         leaks: near-duplicates across splits, most alike first.
@@ -115,6 +117,9 @@ class Summary:
     field: tuple[FieldCell, ...]
     field_px: float
     drift_px: float | None
+    looked: int
+    scaled: int
+    scale: float | None
     calibration: float | None
     leaks: tuple[Leak, ...]
     leak_correlation: float
@@ -165,6 +170,8 @@ class RankedCapture:
         own_shift_px: length of `shift_px` beyond what all captures share.
         shift_length_px, shift_p90_px: median and 90 % quantile of their lengths.
         match_share: share of the patches with contrast that match at all; None when none has contrast.
+        foreign_share: share of the patches that show two contents; None where too few tell.
+        sharpness: median of the DSLR patches' fine detail over the phone's; None where too few tell.
         brightness: mean luminance of phone and DSLR patches, 0 to 255.
         brightness_off, colour_off: robust deviations of the cameras' relative brightness and colour from the others'.
         windows: of the capture, by its table; `stored_windows` those that the shard tells.
@@ -192,6 +199,8 @@ class RankedCapture:
     shift_length_px: float | None
     shift_p90_px: float | None
     match_share: float | None
+    foreign_share: float | None
+    sharpness: float | None
     brightness: tuple[float, float] | None
     brightness_off: float
     colour_off: float

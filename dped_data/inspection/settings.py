@@ -16,6 +16,9 @@ class InspectSettings:
     """How closely a dataset is looked at and what it must satisfy; a limit comes as a pair, warn and fail."""
 
     sample_patches: int = setting(64, "patches re-measured per capture, spread evenly over the photo", minimum=4)
+    cell_patches: int = setting(
+        24, "of these, patches per capture that are also looked at cell by cell and for sharpness", minimum=4
+    )
     max_deviation_px: float = setting(
         0.1,
         "patches whose shift cannot be re-measured with a smaller standard deviation are left out, pixels",
@@ -43,6 +46,20 @@ class InspectSettings:
     match_fail: float = setting(0.5, "fail when a smaller share of a capture's patches match", minimum=0, maximum=1)
     clipped_warn: float = setting(0.2, "warn when a larger share of pixels is burnt out or black", minimum=0, maximum=1)
     clipped_fail: float = setting(0.5, "fail when a larger share of pixels is burnt out or black", minimum=0, maximum=1)
+    foreign_warn: float = setting(
+        0.05, "warn when a larger share of a capture's patches shows two contents", minimum=0, maximum=1
+    )
+    foreign_fail: float = setting(
+        0.2, "fail when a larger share of a capture's patches shows two contents", minimum=0, maximum=1
+    )
+    sharpness_warn: float = setting(
+        0.7, "warn when a capture's DSLR patches have less fine detail than this share of the phone's", minimum=0
+    )
+    sharpness_fail: float = setting(
+        0.5, "fail when a capture's DSLR patches have less fine detail than this share of the phone's", minimum=0
+    )
+    scale_warn: float = setting(0.005, "warn when one half is larger than the other by this share", minimum=0)
+    scale_fail: float = setting(0.02, "fail when one half is larger than the other by this share", minimum=0)
     outlier_warn: float = setting(6.0, "warn of brightness or colour this many robust deviations off", minimum=1)
     leak_correlation: float = setting(
         0.85, "scenes in two splits count as near-duplicates above this correlation", minimum=0.1, maximum=1
@@ -54,7 +71,7 @@ class InspectSettings:
     )
 
 
-MEASURING = ("sample_patches", "max_deviation_px")
+MEASURING = ("sample_patches", "cell_patches", "max_deviation_px")
 """Settings that decide what is measured; the others are limits, which can be changed afterwards."""
 
 

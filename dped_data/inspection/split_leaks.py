@@ -16,6 +16,8 @@ _COARSE_CORRELATION = 0.75
 """Ours: two views of 16x16 pixels below it never show the same scene; loose, since the second look decides."""
 _REACH = 8
 """Pixels of the 64 px view that the camera may have turned between two shots: an eighth of the field of view."""
+_LEAST_STD = 1.0
+"""Ours: grey levels of detail in a view; below it the rounding to whole levels is what correlates."""
 _CHUNK = 512
 _MOST = 1000
 _MOST_LOOKS = 50_000
@@ -84,6 +86,6 @@ def _detail(view: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _same_scene(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     middle = second[_REACH:-_REACH, _REACH:-_REACH]
-    if first.std() < 0.5 or middle.std() < 0.5:
+    if min(first.std(), middle.std()) < _LEAST_STD:
         return 0.0
     return float(cv2.matchTemplate(first, middle, cv2.TM_CCOEFF_NORMED).max())

@@ -42,6 +42,7 @@ def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: Insp
     random = np.concatenate([np.hypot(*part.T) for part in own] or [none])
     sampled = sum(len(s.position) for s in samples)
     ncc = np.concatenate([f.ncc for f in figures] or [none])
+    scale = np.concatenate([s.scale for s in samples] or [none])
     error = np.concatenate([f.error_px for f in figures] or [none])
     return Summary(
         captures_by_status=_count(f.listed.row.status for f in figures),
@@ -64,6 +65,9 @@ def summarise(figures: Sequence[CaptureFigures], patch_size: int, settings: Insp
         field=field,
         field_px=_field_px(field, systematic),
         drift_px=_drift(figures),
+        looked=sum(int(s.looked.sum()) for s in samples),
+        scaled=int(np.isfinite(scale).sum()),
+        scale=float(np.nanmedian(scale)) if np.isfinite(scale).any() else None,
         calibration=_calibration(figures),
         leaks=leaks,
         leak_correlation=leak_correlation,

@@ -32,12 +32,15 @@ def judge(
         _accuracy(summary, settings),
         _shifted(captures, settings),
         _matching(captures, settings),
+        _foreign(captures, settings),
+        _scale(summary, settings),
         _systematic(summary, captures, settings),
         _field(summary, settings),
         _drift(summary, captures, settings),
         _calibration(summary, settings),
         _leaks(summary, captures, settings),
         _clipped(captures, settings),
+        _sharpness(captures, settings),
         _outliers(captures),
         _coverage(summary, captures, settings),
     )
@@ -163,6 +166,27 @@ def _matching(captures: Sequence[RankedCapture], settings: InspectSettings) -> C
     return _told(Check("matching content", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
 
 
+def _foreign(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
+    limits = (settings.foreign_warn, settings.foreign_fail)
+    shares = [c.foreign_share for c in captures if c.foreign_share is not None]
+    worst = max(shares, default=None)
+    ids = _flagged(captures, "two contents")
+    text = _many(ids, "holds", "hold") + " patches of which a part shows something else, or another depth"
+    status: Status = "pass" if worst is None else _grade(worst, *limits)
+    evidence = (len(shares), len(_stored(captures)))
+    return _told(Check("foreign content", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
+
+
+def _scale(summary: Summary, settings: InspectSettings) -> Check:
+    limits = (settings.scale_warn, settings.scale_fail)
+    evidence = (summary.scaled, summary.looked)
+    if summary.scale is None:
+        return Check("scale", "unknown", None, *limits, "", "no patch has the texture to tell", *evidence)
+    text = f"the DSLR patches show their content {summary.scale:+.2%} larger than the phone patches"
+    check = Check("scale", _grade(abs(summary.scale), *limits), abs(summary.scale), *limits, "", text, *evidence)
+    return _told(check, settings.least_patches, settings.least_share)
+
+
 def _systematic(summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
     limits = (settings.systematic_warn_px, settings.systematic_fail_px)
     evidence = (sum(c.shift_px is not None for c in captures), len(_stored(captures)))
@@ -244,6 +268,17 @@ def _clipped(captures: Sequence[RankedCapture], settings: InspectSettings) -> Ch
     status: Status = "pass" if worst is None else _grade(worst, *limits)
     evidence = (len(shares), len(_stored(captures)))
     return _told(Check("exposure", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
+
+
+def _sharpness(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
+    limits = (settings.sharpness_warn, settings.sharpness_fail)
+    found = [c.sharpness for c in captures if c.sharpness is not None]
+    worst = min(found, default=None)
+    ids = _flagged(captures, "blurred")
+    text = _many(ids, "has", "have") + " a DSLR photo that is less sharp than the phone's"
+    status: Status = "pass" if worst is None else _grade(-worst, -limits[0], -limits[1])
+    evidence = (len(found), len(_stored(captures)))
+    return _told(Check("sharpness", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
 
 
 def _outliers(captures: Sequence[RankedCapture]) -> Check:

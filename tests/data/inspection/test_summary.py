@@ -40,6 +40,11 @@ def figures(number: int, shift_px: NDArray[np.float64], time_s: float | None = N
         measured=np.ones(count, bool),
         matched=np.ones(count, bool),
         contrast=np.full(count, 20, np.float32),
+        looked=np.ones(count, bool),
+        told=np.ones(count, bool),
+        foreign=np.zeros(count, np.int32),
+        scale=np.zeros(count, np.float32),
+        sharpness=np.ones(count, np.float32),
     )
     ratio = rng.normal(1.1, 0.01, 3)
     look = Look(np.array([100.0, 110, 120]), np.array([100.0, 110, 120]) * ratio, 0.01, 0.01, np.eye(3, 4))

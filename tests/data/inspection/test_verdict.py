@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_dataset import PHONE, make_dataset
+from planted_dataset import PHONE, Fault, make_dataset
 from test_summary import figures
 
 from dped_data.inspection.pipeline import inspect_pairs
@@ -113,3 +113,46 @@ def test_the_command_under_reject_has_the_real_paths(tmp_path: Path) -> None:
         *("--rig", str(dataset / PHONE / "dataset.json"), "--review", str(tmp_path / "report" / "review.csv")),
     ]
     assert "review_hint" not in (tmp_path / "report" / "verdict.json").read_text(encoding="utf-8")
+
+
+COUNT, TIMED = 6, 10
+SMALL: dict[str, Status] = {"drift": "unknown", "residual field": "unknown"}
+"""What no set of so few captures without times can tell."""
+UNTOLD: tuple[str, ...] = (
+    *("remaining shift", "shifted captures", "matching content", "foreign content", "scale", "systematic shift"),
+    *("predicted error", "sharpness"),
+)
+PLANTED: dict[str, tuple[dict[int, Fault], dict[str, Status]]] = {
+    "nothing": ({}, {}),
+    "shift": ({2: Fault(shift_px=(3.0, 0.0))}, {"remaining shift": "fail", "shifted captures": "fail"}),
+    "foreign cells": (  # in windows of little contrast the foreign part is all that counts: they match nowhere
+        {1: Fault(foreign=41)},
+        {"foreign content": "fail", "matching content": "warn"},
+    ),
+    "wrong scene": ({3: Fault(scene=40)}, {"matching content": "fail", "look": "warn"}),
+    "clipped": ({0: Fault(exposure=2.5)}, {"exposure": "fail", "look": "warn"}),
+    "blurred DSLR": ({4: Fault(blur_px=4.0)}, {"sharpness": "fail"}),
+    "leak": ({5: Fault(again=0)}, {"split leakage": "fail"}),
+    "few measurable patches": ({k: Fault(contrast=0.02) for k in range(1, COUNT)}, dict.fromkeys(UNTOLD, "unknown")),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_faults_give_exactly_these_states(tmp_path: Path, name: str) -> None:
+    faults, expected = PLANTED[name]
+    dataset = make_dataset(tmp_path / "dataset", count=COUNT, faults=faults)
+    report = inspect_pairs(dataset, PHONE, tmp_path / "report", jobs=1)
+    states = {check.name: check.status for check in report.checks if check.status != "pass"}
+    assert states == SMALL | expected
+    if len(faults) == 1 and name != "leak":
+        assert [c.capture_id for c in report.captures if c.flags] == [f"c{next(iter(faults)):03d}"]
+
+
+def test_a_planted_drift_gives_exactly_these_states(tmp_path: Path) -> None:
+    """The content moves by 0.8 px from the first shot to the last: no single capture is far off the others' middle."""
+    faults = {k: Fault(shift_px=(0.8 * k / (TIMED - 1) - 0.4, 0.0)) for k in range(TIMED)}
+    photos = tmp_path / "photos"
+    dataset = make_dataset(tmp_path / "dataset", count=TIMED, faults=faults, photos=photos, timed=True)
+    report = inspect_pairs(dataset, PHONE, tmp_path / "report", captures=photos, jobs=1)
+    states = {check.name: check.status for check in report.checks if check.status != "pass"}
+    assert states == {"drift": "fail", "predicted error": "warn"}
