@@ -3,7 +3,8 @@
     python benchmarks/damaged_jpegs.py --photos DIR [--count 200] [--seed 0]
 
 Each photo of DIR is stored as baseline and as progressive JPEG, with and without restart markers, and as the first
-picture of a multi-picture file; then 512 bytes of it, somewhere in its scans, are zeroed or overwritten.
+picture of a multi-picture file; then 512 bytes of it, somewhere in its scans, are zeroed or overwritten: by noise, by
+text, by a sector of another place of the file or of the photo before.
 """
 
 from __future__ import annotations
@@ -44,12 +45,21 @@ def encoded(pixels: NDArray[np.uint8], kind: str) -> bytes:
     return stored.getvalue()
 
 
-def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """The file with one sector of its first picture's scans zeroed or overwritten, at a whole multiple of 512 bytes."""
+def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    """The file with one sector of its first picture's scans replaced, at a whole multiple of 512 bytes."""
     first = next(s.end for s in jpeg_segments(data) if s.marker == SCAN)
     end = data.index(b"\xff\xd9", first)
-    start = SECTOR * int(rng.integers(first // SECTOR + 1, max(end // SECTOR, first // SECTOR + 2)))
-    filling = bytes(SECTOR) if rng.integers(2) else rng.integers(0, 256, SECTOR, np.uint8).tobytes()
+    places = (first // SECTOR + 1, max(end // SECTOR, first // SECTOR + 2))
+    start, elsewhere = (SECTOR * int(rng.integers(*places)) for _ in range(2))
+    behind = SECTOR * int(rng.integers(len(other) // SECTOR))
+    fillings = (
+        bytes(SECTOR),
+        rng.integers(0, 256, SECTOR, np.uint8).tobytes(),
+        (b"the quick brown fox jumps over the lazy dog. " * 12)[:SECTOR],
+        data[elsewhere : elsewhere + SECTOR],
+        other[behind : behind + SECTOR],
+    )
+    filling = fillings[int(rng.integers(len(fillings)))]
     return data[:start] + filling[: len(data) - start] + data[start + SECTOR :]
 
 
@@ -57,6 +67,7 @@ def outcomes(photos: list[Path], count: int, seed: int) -> Iterator[tuple[str, s
     """Yield (kind, what became of it): refused, harmless (taken, at most 1 % of its pixels wrong), wrong (taken)."""
     rng = np.random.default_rng(seed)
     sources: dict[Path, NDArray[np.uint8]] = {}
+    other = b""
     for index in range(count):
         path = photos[index % len(photos)]
         if path not in sources:
@@ -66,8 +77,9 @@ def outcomes(photos: list[Path], count: int, seed: int) -> Iterator[tuple[str, s
         kind = [*KINDS][index % len(KINDS)]
         data = encoded(sources[path], kind)
         sound = decode_photo(data, "sound.jpg")
+        before, other = other or data, data
         try:
-            taken = decode_photo(damaged(data, rng), "damaged.jpg")
+            taken = decode_photo(damaged(data, before, rng), "damaged.jpg")
         except PhotoError:
             yield kind, "refused"
             continue

@@ -35,6 +35,7 @@ from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import capture_time, orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
 from dped_data.photos.formats import PhotoHeader
+from dped_data.photos.jpeg_breaks import breaks_off
 from dped_data.photos.jpeg_segments import has_zeroed_part, without_harmless_faults
 from dped_data.photos.raw import decode_raw, is_raw, raw_header
 from dped_data.settings import RawSettings
@@ -162,23 +163,31 @@ def decode_jpeg(
     With `least_wh` the photo is decoded fast at 1/1 to 1/8 of its size, at least that large, and damage is passed over.
     """
     check_scans(name, data)
-    if not least_wh and has_zeroed_part(data):
+    if least_wh:
+        small = {"min_width": least_wh[0], "min_height": least_wh[1], "fastdct": True, "fastupsample": True}
+        with decoding(name, "damaged JPEG"):
+            return simplejpeg.decode_jpeg(data, "RGB", strict=False, **small)
+    if has_zeroed_part(data):
         raise PhotoError(name, "damaged JPEG (a part of it is all zeros)")
     with decoding(name, "damaged JPEG"):
-        try:
-            if least_wh:
-                small = {"min_width": least_wh[0], "min_height": least_wh[1], "fastdct": True, "fastupsample": True}
-                return simplejpeg.decode_jpeg(data, "RGB", strict=False, **small)
-            return simplejpeg.decode_jpeg(data, colours)
-        except ValueError:
-            if least_wh:
-                raise
-        try:
-            return simplejpeg.decode_jpeg(without_harmless_faults(data), colours)
-        except ValueError as error:
-            if "premature end" in str(error).lower():
-                raise PhotoError(name, "truncated JPEG") from None
-            raise PhotoError(name, f"damaged JPEG ({error})") from None
+        pixels = _decode_strictly(data, name, colours)
+        if breaks_off(pixels, data):
+            raise PhotoError(name, "damaged JPEG (its content breaks off)")
+        return pixels
+
+
+def _decode_strictly(data: bytes, name: str, colours: str) -> NDArray[np.uint8]:
+    """Decode a JPEG photo; PhotoError for whatever the decoder warns of, unless it costs no pixel."""
+    try:
+        return simplejpeg.decode_jpeg(data, colours)
+    except ValueError:
+        pass
+    try:
+        return simplejpeg.decode_jpeg(without_harmless_faults(data), colours)
+    except ValueError as error:
+        if "premature end" in str(error).lower():
+            raise PhotoError(name, "truncated JPEG") from None
+        raise PhotoError(name, f"damaged JPEG ({error})") from None
 
 
 def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
