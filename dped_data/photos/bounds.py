@@ -124,15 +124,22 @@ def check_strips(name: str, image: TiffImagePlugin.TiffImageFile, data: bytes) -
     """Hold each JPEG picture that a TIFF file has for a strip or a tile against `check_scans`."""
     if image.tag_v2.get(TiffImagePlugin.COMPRESSION) not in _JPEG_IN_TIFF:
         return
+    looked_at = 0
+    for start, size in parts_of(image):
+        part = data[start : start + size]
+        looked_at += len(part)
+        if looked_at > 2 * len(data):  # parts that overlap one another
+            raise PhotoError(name, CLAIMS_TOO_MUCH)
+        check_scans(name, part)
+
+
+def parts_of(image: TiffImagePlugin.TiffImageFile) -> list[tuple[int, int]]:
+    """Return place and length of each strip and tile of a TIFF file; of those that stand twice, one."""
+    parts: dict[tuple[int, int], None] = {}
     for places, lengths in _PARTS:
         starts, sizes = (_numbers(image.tag_v2.get(tag)) for tag in (places, lengths))
-        looked_at = 0
-        for start, size in {*zip(starts, sizes, strict=False)}:  # a part that stands twice is one
-            part = data[start : start + size]
-            looked_at += len(part)
-            if looked_at > 2 * len(data):  # parts that overlap one another
-                raise PhotoError(name, CLAIMS_TOO_MUCH)
-            check_scans(name, part)
+        parts |= dict.fromkeys(zip(starts, sizes, strict=False))
+    return [*parts]
 
 
 def _numbers(value: object) -> tuple[int, ...]:

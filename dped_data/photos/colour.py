@@ -15,6 +15,12 @@ _XYZ_FROM_ADOBE = np.array(  # Adobe RGB (1998) Color Image Encoding, section 4.
 _XYZ_FROM_P3 = np.array(  # SMPTE EG 432-1 primaries with D65, as Display P3 has them
     [[0.486571, 0.265668, 0.198217], [0.228975, 0.691739, 0.079287], [0.0, 0.045113, 1.043944]]
 )
+_XYZ_FROM_BT601 = np.array(  # ITU-R BT.601, 625 lines, with D65
+    [[0.430554, 0.341550, 0.178352], [0.222004, 0.706655, 0.071341], [0.020182, 0.129553, 0.939322]]
+)
+_XYZ_FROM_SMPTE_C = np.array(  # SMPTE 170M, 525 lines, with D65
+    [[0.393521, 0.365258, 0.191677], [0.212376, 0.701060, 0.086564], [0.018739, 0.111934, 0.958385]]
+)
 _SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
 )
@@ -47,6 +53,16 @@ def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def srgb_from_display_p3(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert (H, W, 3) uint8 Display P3 to sRGB; colours outside sRGB are clipped."""
     return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_P3)
+
+
+def srgb_from_bt601(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert (H, W, 3) uint8 of BT.601's primaries (625 lines) and the sRGB curve to sRGB."""
+    return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_BT601)
+
+
+def srgb_from_smpte_c(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert (H, W, 3) uint8 of BT.601's primaries (525 lines) and the sRGB curve to sRGB."""
+    return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_SMPTE_C)
 
 
 def _srgb_from(

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from dped_data.errors import PhotoError
+
+_OF_LIBRAW = re.compile(r"unknown file: (.*)")
+_OF_LIBTIFF = re.compile(r"(?:\w*(?:Decode\w*|JPEGLib|TIFF\w*|Setup\w*)|tempfile\.tif): (.*)")
+_told = Lock()
 
 
 @contextmanager
@@ -34,3 +42,30 @@ def _tells_of_memory(text: str) -> bool:
     """libjpeg, libtiff, libheif and LibRaw have words only; libheif's own limit concerns what the file claims."""
     text = text.lower()
     return ("memory" in text or "bad_alloc" in text) and "limit" not in text
+
+
+@contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Give what LibRaw and libtiff write to the process's stderr inside: their only word of damage that they pass over.
+
+    The list is filled when it ends; what others wrote there meanwhile is written then. Neither rawpy nor Pillow gives
+    access to their callbacks.
+    """
+    lines: list[str] = []
+    with _told, tempfile.TemporaryFile() as file:
+        stderr = os.dup(2)
+        try:
+            os.dup2(file.fileno(), 2)
+            try:
+                yield lines
+            finally:
+                os.dup2(stderr, 2)
+                file.seek(0)
+                for line in file.read().splitlines(keepends=True):
+                    text = line.decode(errors="replace").strip()
+                    if found := _OF_LIBRAW.fullmatch(text) or _OF_LIBTIFF.fullmatch(text):
+                        lines.append(found[1].rstrip("."))
+                    else:
+                        os.write(2, line)
+        finally:
+            os.close(stderr)

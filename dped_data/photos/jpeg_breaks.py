@@ -79,7 +79,7 @@ def _has_jump(pixels: NDArray[np.uint8], width: int, height: int) -> bool:
     below, above = pixels[height::height, columns], pixels[height - 1 : -1 : height, columns]
     jumps = np.subtract(below, above[: len(below)], dtype=np.float32).ravel()
     jumps = (jumps[::2] + jumps[1::2]) / 2
-    if units < 4 * _LEAST_UNITS or len(jumps) < 3 * units:
+    if units < 4 * _LEAST_UNITS or len(jumps) <= 3 * units:
         return False
     sums = np.cumsum(jumps.clip(-40, 40))  # exact: halves below 2**24
     means = np.abs(sums[units:] - sums[:-units]) / units  # of the units behind each

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
@@ -18,7 +15,7 @@ from PIL import ExifTags, Image
 
 from dped_data.errors import PhotoError
 from dped_data.photos.bounds import check_expansion, check_size
-from dped_data.photos.decoding import decoding
+from dped_data.photos.decoding import complaints, decoding
 from dped_data.photos.exif import CaptureTime, capture_time, read_exif
 from dped_data.photos.files import open_photo_file
 from dped_data.photos.formats import RAW_SUFFIXES, PhotoHeader
@@ -47,7 +44,6 @@ _LOST = 64
 """Ours: samples in a row of zeros far below the black level, or anywhere of values twice the white level: both come of
 sectors that were never written or belong to another file. Dead and hot pixels are fewer."""
 _LEAST_BLACK = 16
-_told = Lock()
 _CR3_DATA = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 """The box in which a CR3 file keeps its TIFF directories CMT1 (camera, DateTime) and CMT2 (EXIF)."""
 _HEAD_BYTES = 2**22
@@ -190,7 +186,7 @@ def _unpack(raw: Any, data: bytes, name: str) -> None:
     is_short = _is_cut_short(data) or 8 * len(data) < _LEAST_BITS * raw.sizes.raw_width * raw.sizes.raw_height
     if is_short:
         raise PhotoError(name, "truncated camera RAW file")
-    with _complaints() as told:
+    with complaints() as told, decoding(name, _FAULT):
         raw.unpack()
     if told:
         raise PhotoError(name, f"damaged camera RAW file ({told[0]})")
@@ -210,32 +206,6 @@ def _has_zeros(values: NDArray[np.uint16]) -> bool:
         if np.diff(others).max() > _LOST:
             return True
     return False
-
-
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Give what LibRaw writes to the process's stderr inside: its only word of damage that it passes over.
-
-    What others write there meanwhile is written when it ends. rawpy gives no access to LibRaw's own callback.
-    """
-    lines: list[str] = []
-    with _told, tempfile.TemporaryFile() as file:
-        stderr = os.dup(2)
-        try:
-            os.dup2(file.fileno(), 2)
-            try:
-                yield lines
-            finally:
-                os.dup2(stderr, 2)
-                file.seek(0)
-                for line in file.read().splitlines(keepends=True):
-                    text = line.decode(errors="replace").strip()
-                    if text.startswith("unknown file: "):
-                        lines.append(text.removeprefix("unknown file: "))
-                    else:
-                        os.write(2, line)
-        finally:
-            os.close(stderr)
 
 
 def _development(raw: Any, settings: RawSettings) -> dict[str, object]:

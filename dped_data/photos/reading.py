@@ -30,8 +30,9 @@ from dped_data.photos.bounds import (
     check_tiles,
     fault_when_opening,
 )
-from dped_data.photos.colour import srgb_from_adobe_rgb, srgb_from_display_p3
-from dped_data.photos.decoding import decoding
+from dped_data.photos.colour import srgb_from_adobe_rgb, srgb_from_bt601, srgb_from_display_p3, srgb_from_smpte_c
+from dped_data.photos.damage import DEFLATED, JPEG_PARTS, check_deflated, check_heif, check_png, jpegs_of
+from dped_data.photos.decoding import complaints, decoding
 from dped_data.photos.exif import capture_time, orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
 from dped_data.photos.formats import PhotoHeader
@@ -45,10 +46,10 @@ _FORMATS = ("JPEG", "PNG", "TIFF")
 
 SRGB_LEVELS = 3
 """Ours: 8-bit levels by which profiles that cameras and programs call sRGB differ from one another."""
-_PRIMARIES = {1: None, 2: None, 12: srgb_from_display_p3}
+_PRIMARIES = {1: None, 2: None, 5: srgb_from_bt601, 6: srgb_from_smpte_c, 12: srgb_from_display_p3}
 _TRANSFERS = {1, 2, 6, 13}
-"""What nclx (ISO/IEC 23091-2) may say of a HEIC's colours: primaries of BT.709 or unspecified, Display P3; the curves
-of BT.709 and BT.601, which cameras write for sRGB, unspecified, sRGB. Others (PQ, HLG, BT.2020) are refused."""
+"""What nclx (ISO/IEC 23091-2) may say of a HEIC's colours: primaries of BT.709 or unspecified, BT.601, P3;
+curves of BT.709 and BT.601, which cameras write for sRGB, unspecified, sRGB. Others (PQ, HLG, BT.2020) are refused."""
 _PHOTOMETRIC, _MIN_IS_WHITE, _RGB = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0, 2
 _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -171,9 +172,9 @@ def decode_jpeg(
         raise PhotoError(name, "damaged JPEG (a part of it is all zeros)")
     with decoding(name, "damaged JPEG"):
         pixels = _decode_strictly(data, name, colours)
-        if breaks_off(pixels, data):
-            raise PhotoError(name, "damaged JPEG (its content breaks off)")
-        return pixels
+    if breaks_off(pixels, data):
+        raise PhotoError(name, "damaged JPEG (its content breaks off)")
+    return pixels
 
 
 def _decode_strictly(data: bytes, name: str, colours: str) -> NDArray[np.uint8]:
@@ -195,13 +196,24 @@ def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
     if data.startswith(b"\xff\xd8"):  # CMYK: decoded by Pillow, once it is known to be sound
         decode_jpeg(data, name, "CMYK")
     check_all_chunks(name, data)
+    if image.format == "PNG":
+        check_png(name, data)
+    elif image.format == "HEIF":
+        check_heif(name, data)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         check_strips(name, image, data)
+        _check_parts(name, image, data)
     with decoding(name, CLAIMS_TOO_MUCH):
         if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_and_planar(image):
             return _load_planes(image, name, data)
         is_negative = _is_deep_negative(image)
-        image.load()
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            with complaints() as told, decoding(name, CLAIMS_TOO_MUCH):
+                image.load()
+            if told:
+                raise PhotoError(name, f"damaged TIFF ({told[0]})")
+        else:
+            image.load()
         check_size(name, image.width, image.height)  # HEIC photos may turn out larger than they say
         if image.mode.startswith("I"):  # 16-bit grey: keep the upper eight bits
             grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
@@ -211,6 +223,16 @@ def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
         if image.mode == "F":
             raise PhotoError(name, "floating-point photos are not supported; save it with 8 or 16 bits")
         return image.convert("RGB")
+
+
+def _check_parts(name: str, image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
+    """Hold the strips or tiles of a TIFF file that are deflated, or JPEG pictures, against what they state."""
+    compression = image.tag_v2.get(TiffImagePlugin.COMPRESSION)
+    if compression in DEFLATED:
+        check_deflated(name, image, data)
+    elif compression == JPEG_PARTS:
+        for part in jpegs_of(image, data):
+            decode_jpeg(part, name, "GRAY" if image.mode == "L" else "CMYK" if image.mode == "CMYK" else "RGB")
 
 
 def _is_deep_negative(image: Image.Image) -> bool:

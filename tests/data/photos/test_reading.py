@@ -270,7 +270,14 @@ def test_the_format_is_what_the_bytes_say(tmp_path: Path, name: str) -> None:
 def test_a_heics_own_colour_description_counts() -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     photo = np.full((64, 64, 3), (200, 90, 60), np.uint8)
-    for primaries, transfer, wanted in ((1, 13, (200, 90, 60)), (12, 13, (216, 81, 49)), (9, 16, None), (1, 18, None)):
+    for primaries, transfer, wanted in (
+        (1, 13, (200, 90, 60)),
+        (12, 13, (216, 81, 49)),
+        (5, 1, (203, 90, 60)),
+        (6, 6, (195, 93, 59)),
+        (9, 16, None),
+        (1, 18, None),
+    ):
         heic = io.BytesIO()
         saved = pillow_heif.from_pillow(Image.fromarray(photo))
         saved.save(heic, quality=100, chroma=444, color_primaries=primaries, transfer_characteristics=transfer)
