@@ -77,7 +77,7 @@ def _run() -> int:
     """Run the command; return its exit status."""
     try:
         with refusals_told():
-            return int(dped.main(standalone_mode=False) or 0)
+            return int(dped.main(prog_name="dped", standalone_mode=False) or 0)
     except MemoryError as error:
         _fail(str(error), 1)
     except click.ClickException as error:
@@ -115,23 +115,88 @@ def _missing_library(error: ImportError) -> str:
     raise error
 
 
+PARTS = {
+    "Make a dataset": ("demo", "build-dataset", "inspect-pairs", "simulate-rig"),
+    "Train and enhance": ("train", "evaluate", "enhance", "models", "reproduce", "study"),
+    "Exchange": ("import-dped", "export-dped", "import-checkpoint", "export-onnx"),
+}
+"""The commands in the order of the work; a test sees that none is missing."""
+
+OUTPUT = {"out", "as_json", "csv_file", "picture", "layout", "image_format", "overwrite", "show"}
+MACHINE = {"jobs", "backend", "scheduler", "capture_timeout", "host", "port", "device", "precision", "memory_mb"}
+MACHINE |= {"at_once", "compile", "chunk", "feature_cache_mb"}
+"""Names of options, of any command, by what they are about. What names a place to read from is input."""
+
+
+class _Command(click.Command):
+    """A command whose help has its options in groups: input, output, what to do, settings, machine."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups; within one the options stand as they were declared."""
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Input", "Output", "What to do")}
+        for option in self.get_params(ctx):
+            if record := option.get_help_record(ctx):
+                groups.setdefault(_group_of(option), []).append(record)
+        groups["Machine"] = groups.pop("Machine", [])
+        for title, records in groups.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class _Setting(click.Option):
+    """An option that is a field of a settings class; `group` is its title in the help."""
+
+    def __init__(self, *args: Any, group: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.group = "RAW" if group == "raw" else group.capitalize()
+
+
+def _group_of(option: click.Parameter) -> str:
+    if option.name in MACHINE:
+        return "Machine"
+    if isinstance(option, _Setting):
+        return option.group
+    if option.name in OUTPUT:
+        return "Output"
+    is_input = isinstance(option.type, _Local | _Place) or option.name in {"phone", "split"}
+    return "Input" if is_input else "What to do"
+
+
+class _Group(click.Group):
+    """A group that prints its help when it is called alone, with its commands in parts and described in full."""
+
+    command_class = _Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take no arguments for a wish for help."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, those of `dped` in the parts of the work."""
+        parts = PARTS if ctx.parent is None else {"Commands": tuple(self.commands)}
+        for title, names in parts.items():
+            with formatter.section(title):
+                formatter.write_dl([(n, self.commands[n].get_short_help_str(200)) for n in names if n in self.commands])
+
+
 def _click_type(field: SettingField) -> Any:
     if field.choices:
         return click.Choice(field.choices)
     return {int: int, float: float, str: str}[field.type]
 
 
-def settings_options(cls: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def settings_options(cls: type, title: str = "Settings") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command one option per setting of `cls`; not given is None, so that a TOML file can speak."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for field in reversed(list(setting_fields(cls))):
             flag = f"--{field.name.replace('_', '-')}"
             text = f"{field.help} [default: {field.default}]"
-            if field.type is bool:
-                command = click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text)(command)
-            else:
-                command = click.option(flag, type=_click_type(field), default=None, help=text)(command)
+            kind = None if field.type is bool else _click_type(field)
+            declared = f"{flag}/--no-{flag[2:]}" if field.type is bool else flag
+            group = field.section or title
+            command = click.option(declared, cls=_Setting, group=group, type=kind, default=None, help=text)(command)
         return command
 
     return decorate
@@ -146,7 +211,7 @@ def _print_json(value: Any) -> None:
     _echo(json.dumps(dataclasses.asdict(value), indent=1, default=str))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="dped")
 def dped() -> None:
     """Build aligned phone-DSLR patch datasets from rig photos, look at them, and train photo enhancers on them."""
@@ -324,7 +389,7 @@ def simulate_rig_command(
 @click.option("--open", "show", is_flag=True, help="Show the report in the browser.")
 @click.option("--redraw", is_flag=True, help="Judge what OUT holds by other limits and draw it again; measure nothing.")
 @click.option("--verify", is_flag=True, help="Check the files instead, and make the patches again from the photos.")
-@settings_options(InspectSettings)
+@settings_options(InspectSettings, "Limits")
 def inspect_pairs_command(
     phone: str | None,
     data: Path | str,
@@ -549,7 +614,7 @@ def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bo
     return report.exit_status
 
 
-@dped.group("study")
+@dped.group("study", cls=_Group)
 def study_group() -> None:
     """The paper's user study: which of two photos of a scene looks better? Create it, serve it, report it."""
 

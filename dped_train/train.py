@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from tqdm import tqdm
 
 from dped_data.common.malloc import keep_freed_memory
+from dped_data.common.progress import progress_bar
 from dped_data.dataset.manifest import find_dataset
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
@@ -124,10 +122,13 @@ def train(
         facts = run_facts(settings, run.pairs.store)
         if first_step == 0:
             run.pretrain_discriminator()
+        name = settings.recipe if settings.method == "dped" else settings.method
         seconds, waited_s, figures = 0.0, 0.0, dict[str, float]()
         with (
             RunRecord(folder, first_step, facts, settings) if process.leads else nullcontext() as record,
-            _bar(settings.steps, first_step, process) as bar,
+            progress_bar(
+                settings.steps, label=f"train {name}", unit="step", initial=first_step, silent=not process.leads
+            ) as bar,
         ):
             for read in run.batches(first_step):
                 start = perf_counter()
@@ -318,9 +319,3 @@ class Run:
         """The arithmetic of the settings; float32 stays float32."""
         enabled = self.precision is not torch.float32
         return torch.autocast(self.device.type, self.precision if enabled else torch.bfloat16, enabled=enabled)
-
-
-def _bar(steps: int, first_step: int, process: Process) -> tqdm[NoReturn]:
-    """A bar of the steps with the time left, silent where stderr is no terminal and in all processes but one."""
-    silent = not process.leads or not sys.stderr.isatty()
-    return tqdm(total=steps, initial=first_step, desc="train", unit="step", disable=silent, dynamic_ncols=True)

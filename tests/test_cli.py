@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import click.testing
 import pytest
 from small_rig import write_rig
 
@@ -63,6 +64,29 @@ def test_help_loads_nothing_heavy() -> None:
 def test_every_command_has_help(tmp_path: Path, command: str) -> None:
     result = run(*filter(None, [command]), "--help", cwd=tmp_path)
     assert result.returncode == 0 and "Usage: " in result.stdout and not result.stderr
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_is_in_groups_and_nothing_is_cut_off(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import cli
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    runner = click.testing.CliRunner()
+    for path in ([], ["study"]):
+        alone = runner.invoke(cli.dped, path, prog_name="dped")
+        assert (alone.exit_code, alone.stderr) == (0, "")
+        assert alone.output == runner.invoke(cli.dped, [*path, "--help"], prog_name="dped").output
+        assert (
+            "..." not in alone.output.replace("PREFIX.data-...", "")
+            and max(map(len, alone.output.split("\n"))) <= columns
+        )
+    listed = re.findall(r"^  (\S+)  ", runner.invoke(cli.dped, []).output, re.MULTILINE)
+    assert [name for name in listed if name in cli.dped.commands] == [n for part in cli.PARTS.values() for n in part]
+    assert {*cli.dped.commands} == {n for part in cli.PARTS.values() for n in part}
+    text = runner.invoke(cli.dped, ["build-dataset", "--help"], prog_name="dped").output
+    titles = re.findall(r"^(\S.*):$", text, re.MULTILINE)
+    assert titles[:4] == ["Input", "Output", "What to do", "Pairing"] and titles[-1] == "Machine"
+    assert len(titles) == len({*titles}) and "RAW" in titles
 
 
 def test_build_in_an_empty_folder_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:

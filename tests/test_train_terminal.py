@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def bars(text: str) -> list[str]:
-    return [line for line in re.split(r"[\r\n]", text) if line.startswith("train:") and "/300" in line]
+    return [line for line in re.split(r"[\r\n]", text) if line.startswith("train srcnn") and "/300" in line]
 
 
 def test_the_same_command_goes_on_after_ctrl_c(folder: Path) -> None:
@@ -72,5 +72,5 @@ def test_the_same_command_goes_on_after_ctrl_c(folder: Path) -> None:
     for text, columns in ((stopped, 80), (done, 120)):
         lines = bars(text)
         assert lines and max(map(len, lines)) <= columns, lines
-        assert re.search(r"\d\d:\d\d<\d\d:\d\d, .*step.*loss ", lines[-1]), lines[-1]
+        assert re.search(r"/300 steps \[\d\d:\d\d<\d\d:\d\d\], loss ", lines[-1]), lines[-1]
     assert "dped evaluate --model runs/toy/enhancer.safetensors" in done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -28,7 +28,9 @@ class LocalPhotoEnhancer:
         self.reach, self.dtype, self.device = network.REACH, dtype, device
 
     @torch.no_grad()
-    def enhanced_rows(self, photo: NDArray[np.uint8], map_bytes: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def enhanced_rows(
+        self, photo: NDArray[np.uint8], map_bytes: int, moved: Callable[[float], object] = lambda share: None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the enhanced photo from top to bottom: first row and (h, W, 3) float32 RGB.
 
         Every row is what one pass over the whole photo gives, up to rounding: a strip is computed with `reach` more
@@ -43,6 +45,7 @@ class LocalPhotoEnhancer:
             part = photos_from_bytes(np.ascontiguousarray(photo[None, top : end + self.reach]), self.device)
             with torch.autocast(self.device.type, self.dtype if half else torch.bfloat16, enabled=half):
                 made = self.network(part)
+            moved((end - first) / height)
             yield first, made[0, :, first - top : end - top].permute(1, 2, 0).float().cpu().numpy()
 
     def enhance(self, photo: NDArray[np.uint8], map_bytes: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from dped_data.captures.listing import fault_of_name, list_folder, shown_name
 from dped_data.common.files import full_disk_told, sha256_of_file, written_state
 from dped_data.common.folder_lock import held
 from dped_data.common.malloc import refusals_told
-from dped_data.common.progress import progress
+from dped_data.common.progress import progress_bar
 from dped_data.common.typed_settings import digest_of, settings_dict
 from dped_data.common.work_folder import ForeignFileError
 from dped_data.common.written_record import Written, is_ours
@@ -115,6 +115,13 @@ def _enhance_all(
     record = EnhanceRecord(out)
 
     def one(task: _Task) -> EnhancedPhoto:
+        moved = _Share(bar)
+        try:
+            return told(task, moved)
+        finally:
+            moved.complete()
+
+    def told(task: _Task, moved: _Share) -> EnhancedPhoto:
         fault = task.fault if task.fault or task.source.exists() else "no such file"
         if fault:
             return EnhancedPhoto(Path(shown_name(str(task.source))), task.output, "failed", fault)
@@ -127,14 +134,28 @@ def _enhance_all(
         if result is None:
             with full_disk_told(task.output):
                 record.begin(task.output, key, photo)
-            result = _enhanced(task, enhancer, settings)
+            result = _enhanced(task, enhancer, settings, moved)
         # What is kept may have a new time only, or stand in a line of an earlier version.
         if result.status == "enhanced" or (result.status == "kept" and not record.notes(task.output, photo)):
             record.add(task.output, key, photo)
         return result
 
-    finished = progress(_each(one, tasks, settings.at_once), total=len(tasks), label="enhance", unit="photo")
-    return list(finished)
+    with progress_bar(float(len(tasks)), label="enhance", unit="photo") as bar:
+        return list(_each(one, tasks, settings.at_once))
+
+
+class _Share:
+    """What of one photo a bar of photos has been told: a long photo moves it as it goes."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar, self.done = bar, 0.0
+
+    def __call__(self, share: float) -> None:
+        self.done += share
+        self.bar.update(share)
+
+    def complete(self) -> None:
+        self(1 - self.done)
 
 
 def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:
@@ -224,12 +245,12 @@ def _done(task: _Task, record: EnhanceRecord, keys: tuple[str, ...], overwrite: 
     )
 
 
-def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings) -> EnhancedPhoto:
+def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share) -> EnhancedPhoto:
     start = perf_counter()
     try:
         with refusals_told(), full_disk_told(task.output):
             photo = read_photo(task.source)
-            pixels = _pixels(photo, enhancer, settings)
+            pixels = _pixels(photo, enhancer, settings, moved)
             exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
             write_enhanced(task.output, pixels, settings.quality, exif)
     except MemoryError as error:
@@ -244,7 +265,7 @@ def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings) -
 
 
 def _pixels(
-    photo: NDArray[np.uint8], enhancer: PhotoEnhancer, settings: EnhanceSettings
+    photo: NDArray[np.uint8], enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The pixels to write: rounded to the bit depth, by strength, beside the photo where that is wanted."""
     height, width = photo.shape[:2]
@@ -255,7 +276,7 @@ def _pixels(
         np.multiply(photo, top // 255, out=pixels[:, :left], dtype=kind)
     memory = (settings.memory_mb or DEFAULT_MEMORY_MB[enhancer.dtype]) * 1_000_000
     map_bytes = map_bytes_within(memory, photo.nbytes + pixels.nbytes, enhancer.dtype, settings.at_once)
-    for first, rows in enhancer.enhanced_rows(photo, map_bytes):
+    for first, rows in enhancer.enhanced_rows(photo, map_bytes, moved):
         before = photo[first : first + len(rows)] * np.float32((1 - settings.strength) / 255)
         blended = np.clip(rows * np.float32(settings.strength) + before, 0, 1)
         pixels[first : first + len(rows), left:] = np.rint(blended * np.float32(top))

@@ -14,7 +14,7 @@ Exact maps give the whole-photo result up to rounding; what compact maps change 
 With batch normalisation the statistics are known beforehand: one pass does it all and keeps nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -83,20 +83,25 @@ class WholePhotoEnhancer:
         self.weights = _placed(enhancer, dtype, device)
 
     @torch.no_grad()
-    def enhanced_rows(self, photo: NDArray[np.uint8], map_bytes: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def enhanced_rows(
+        self, photo: NDArray[np.uint8], map_bytes: int, moved: Callable[[float], object] = lambda share: None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the enhanced photo from top to bottom: first row and (h, W, 3) float32 RGB, in [-0.08, 1.08].
 
         Args:
             photo: (H, W, 3) uint8 RGB, any H and W from 1 up.
             map_bytes: memory for maps kept between passes, see `map_bytes_within`.
+            moved: called with shares of the work, 1 in all, as they are done, also before the first rows come.
         """
-        flow = _Flow(self, photo)
+        passes = 1 if self.enhancer.normalisation == "batch" else 1 + 2 * BLOCKS
+        flow = _Flow(self, photo, lambda rows: moved(rows / (passes * len(photo))))
         if self.enhancer.normalisation == "batch":
             norms = [_affine_of_batch_norm(self.enhancer, block) for block in range(BLOCKS)]
             last = flow.from_photo(0, norms)
         else:
             last = flow.within(map_bytes)
         for strip in flow.ending(last):
+            flow.moved(strip.x.shape[2])
             yield strip.first, strip.x[0].permute(1, 2, 0).cpu().numpy()
 
     def enhance(self, photo: NDArray[np.uint8], map_bytes: int) -> NDArray[np.float32]:
@@ -116,7 +121,8 @@ def map_bytes_within(memory_bytes: int, photo_bytes: int, dtype: torch.dtype, at
 class _Flow:
     """One photo on its way: the passes over it."""
 
-    def __init__(self, prepared: WholePhotoEnhancer, photo: NDArray[np.uint8]) -> None:
+    def __init__(self, prepared: WholePhotoEnhancer, photo: NDArray[np.uint8], moved: Callable[[int], object]) -> None:
+        self.moved = moved
         self.weights, self.dtype, self.photo = prepared.weights, prepared.dtype, photo
         self.device = prepared.device
         self.blocks = prepared.enhancer.residual_blocks()
@@ -199,6 +205,7 @@ class _Flow:
         moments = Moments(CHANNELS, self.device)
         for strip in strips:
             moments.add(strip.x)
+            self.moved(strip.x.shape[2])
         return moments
 
     def compact_map(self, rows: int) -> CompactMap:
