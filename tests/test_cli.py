@@ -76,10 +76,8 @@ def test_help_is_in_groups_and_nothing_is_cut_off(columns: int, monkeypatch: pyt
         alone = runner.invoke(cli.dped, path, prog_name="dped")
         assert (alone.exit_code, alone.stderr) == (0, "")
         assert alone.output == runner.invoke(cli.dped, [*path, "--help"], prog_name="dped").output
-        assert (
-            "..." not in alone.output.replace("PREFIX.data-...", "")
-            and max(map(len, alone.output.split("\n"))) <= columns
-        )
+        lines = alone.output.split("\n")
+        assert max(map(len, lines)) <= columns and not any(line.endswith("...") for line in lines[1:])
     listed = re.findall(r"^  (\S+)  ", runner.invoke(cli.dped, []).output, re.MULTILINE)
     assert [name for name in listed if name in cli.dped.commands] == [n for part in cli.PARTS.values() for n in part]
     assert {*cli.dped.commands} == {n for part in cli.PARTS.values() for n in part}
