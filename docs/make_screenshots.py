@@ -1,5 +1,5 @@
 """Make the pictures in docs/images: build a small rig, plant three faults, inspect, photograph the report's page; then
-photograph a user study and draw the bars of made-up answers.
+photograph a user study and the report of made-up answers to it.
 
 Run from the repository's root: `python docs/make_screenshots.py`. Needs Chromium (apt-get install chromium
 chromium-driver) and takes about two minutes.
@@ -96,7 +96,8 @@ def photograph(driver: WebDriver, page: str, name: str, size_wh: tuple[int, int]
 def show(capture_id: str, then: str = "") -> str:
     """Script that opens a capture and then runs `then`."""
     index = f"dped.state.captures.find((c) => c.capture_id === '{capture_id}').index"
-    return f"location.hash = `c=${{{index}}}`; setTimeout(() => {{ {then} }}, 900);"
+    hidden = "document.querySelector('.hint').hidden = true;"  # it names the folder of this run
+    return f"location.hash = `c=${{{index}}}`; setTimeout(() => {{ {hidden} {then} }}, 900);"
 
 
 def make_study(photos: Path, folder: Path) -> Path:
@@ -142,8 +143,9 @@ def photograph_study(driver: WebDriver, folder: Path) -> None:
         server.stop()
         thread.join()
     report = report_study(folder / "study", complete_only=True)
-    bars = write_report(report, folder / "report", folder / "study") / "bars.png"
-    Image.open(bars).convert("RGB").save(IMAGES / "study-bars.png", optimize=True)
+    written = write_report(report, folder / "report", folder / "study")
+    photograph(driver, (written / "index.html").resolve().as_uri(), "study-report", (1080, 800), False, "")
+    Image.open(written / "bars.png").convert("RGB").save(IMAGES / "study-bars.png", optimize=True)
 
 
 def subject_who_meets(server: StudyServer, scene: str) -> tuple[str, int]:
@@ -164,7 +166,8 @@ def main() -> None:
         try:
             choose = "document.querySelector('[data-mode={}]').click();"
             photograph(driver, page, "report-overview", (1280, 860), False, "")
-            photograph(driver, page, "report-captures", (1280, 760), False, "location.hash = 'captures';")
+            marked = "[1, 3].forEach((k) => dped.table.mark(dped.state.captures[k])); location.hash = 'captures';"
+            photograph(driver, page, "report-captures", (1280, 760), False, marked)
             photograph(driver, page, "report-overlay", (1280, 860), True, show(SHIFTED, choose.format("overlay")))
             maps = "document.querySelector('.maps').scrollIntoView(); scrollBy(0, -70);"
             photograph(driver, page, "report-maps", (1280, 860), False, show("0001", maps))

@@ -102,6 +102,7 @@ def _figures_json(stored: StoredCapture, f: CaptureFigures, patch_size: int) -> 
             "deviation": _rounded(sample.deviation_px),
             "correlation": _rounded(sample.correlation),
             "measured": sample.measured.astype(int).tolist(),
+            "foreign": np.where(sample.told, sample.foreign, 0).tolist(),
         }
     if f.look is not None:
         data["phone_from_dslr"] = _rounded(f.look.phone_from_dslr)
@@ -114,8 +115,10 @@ def _rounded(values: NDArray[np.floating]) -> list[float | None]:
 
 
 def _worst_first(sample: PatchSample) -> NDArray[np.int64]:
-    """The capture's sampled patches: those that do not match, then by measured shift, then the unmeasurable ones."""
+    """The capture's sampled patches: those that do not match, those with two contents, then by measured shift, then
+    the unmeasurable ones."""
     badness = np.where(sample.measured, np.hypot(*sample.shift_px.T), 0.0)
+    badness = np.where(sample.told & (sample.foreign > 0), 50 + sample.foreign, badness)
     unmatched = (sample.contrast >= 4) & ~sample.matched
     badness = np.where(unmatched, 100 - sample.correlation, badness)
     return sample.position[np.argsort(-badness, kind="stable")]

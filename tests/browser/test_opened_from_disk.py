@@ -151,8 +151,8 @@ def test_the_first_screen_shows_the_worst_places_in_pictures(page: ReportPage) -
         page.js("return arguments[0].querySelector('.outlined').getBoundingClientRect().toJSON()", shifted),
     )
     assert isinstance(outlined, dict)
-    assert outlined["width"] == 200  # 100 px, twice enlarged
-    assert abs(outlined["x"] + 100 - (seen["x"] + seen["width"] / 2)) <= seen["width"] / 2
+    assert outlined["width"] == pytest.approx(150, abs=0.01)  # 100 px, enlarged
+    assert abs(outlined["x"] + 75 - (seen["x"] + seen["width"] / 2)) <= seen["width"] / 2
 
     def colourfulness(shot: WebElement) -> float:
         png = shot.find_element("css selector", ".overlay").screenshot_as_png
@@ -203,6 +203,28 @@ def test_before_and_after_are_drawn_at_one_scale(page: ReportPage, inspected: tu
         assert longest("before") == pytest.approx(before * scales()[0], rel=0.02)
         assert longest("after") == pytest.approx(after * scales()[1], rel=0.05, abs=0.5)
         page.find("#map-shifts button").click()  # enlarged, and back
+
+
+def test_loose_patches_have_no_cards_for_what_they_cannot_have(
+    page: ReportPage, inspected: tuple[InspectReport, Path], tmp_path: Path
+) -> None:
+    report, folder = inspected
+    document = as_json(report) | {"kind": "patches"}
+    document["summary"] |= {"windows_by_reason": {"kept": 0}, "field": [], "drift_px": None, "gain": None}
+    document["summary"] |= {"reasons": {}, "systematic_px": None, "patches_by_split": {"train": 90_000, "test": 10_000}}
+    document["captures"] = [capture | {"shift_px": None} for capture in document["captures"]]
+    shutil.copytree(folder / "report", tmp_path / "loose")
+    page.open(write_page(tmp_path / "loose", document, open_dataset(folder / "dataset" / PHONE, None)))
+    titles = page.js(
+        "return [...document.querySelectorAll('.charts .card')].filter((c) => !c.hidden).map((c) => c.innerText)"
+    )
+    assert isinstance(titles, list)
+    names = " ".join(title.splitlines()[0] for title in titles)
+    assert "Remaining shift" in names and "Brightness" in names
+    assert "Windows" not in names and "Captures not kept" not in names and "Shift of each capture" not in names
+    assert "captures" not in page.find("#tiles").text and "windows" not in page.find("#tiles").text
+    assert page.find("#captures-title").text == "Patches, the worst 13 of 100,000"
+    assert page.faults() == []
 
 
 def test_passed_checks_are_folded_away(page: ReportPage, inspected: tuple[InspectReport, Path]) -> None:

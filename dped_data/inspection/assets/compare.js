@@ -53,7 +53,7 @@ dped.Compare = class {
   }
 
   // source: {kind, phone, dslr: {url, x, y, sheet: [w, h]}, size: [w, h], colour: 12 numbers or null, mark: [x, y, w, h],
-  // look: [x, y] to begin with at 1:1, or null for the whole picture}. The position stays as it was in the last picture
+  // look: [x, y] to begin with at 1:1 where the stage has no room for all, or null for the whole picture}. The position stays as it was in the last picture
   // of this kind.
   setSource(source) {
     this.remember();
@@ -74,7 +74,7 @@ dped.Compare = class {
     if (!this.stage.clientWidth) return;
     const unit = this.viewer.fitted(0);
     if (kept) this.viewer.show([this.source.size], { zoom: kept.scale ? kept.scale / unit : 1, x: kept.x, y: kept.y });
-    else if (look) this.viewer.show([this.source.size], { zoom: this.viewer.pixelZoom(), x: look[0] / width, y: look[1] / height });
+    else if (look) this.viewer.show([this.source.size], { zoom: Math.max(1, this.viewer.pixelZoom()), x: look[0] / width, y: look[1] / height });
     else this.viewer.show([this.source.size]);
   }
 

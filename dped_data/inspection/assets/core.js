@@ -62,7 +62,7 @@ window.dped = (() => {
 
   const byId = (id) => document.getElementById(id);
   const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
-  const share = (value) => (value === null || value === undefined ? "–" : `${Math.round(value * 100)} %`);
+  const share = (value) => (value === null || value === undefined ? "–" : `${Math.round(value * 100)}\u00a0%`);
   const count = (value) => value.toLocaleString("en");
   const sum = (table) => Object.values(table).reduce((a, b) => a + b, 0);
   const SYMBOLS = { pass: "✓", warn: "!", fail: "✕", unknown: "?" };
@@ -72,9 +72,12 @@ window.dped = (() => {
   }
 
   function chip(text) {
-    const harm = ["shifted", "no match", "clipped", "leak"].includes(text);
+    const harm = ["shifted", "no match", "two contents", "blurred", "clipped", "leak"].includes(text);
     return el("span", { class: harm ? "chip harm" : "chip" }, text);
   }
+
+  // Whether the report is of patches by themselves: each is listed, only the worst are, and none has windows.
+  const isLoose = () => state.report.kind === "patches";
 
   // A name that may break after its separators only, so that no line ends inside a number or a word.
   function name(text) {
@@ -88,5 +91,5 @@ window.dped = (() => {
     return `${base}/${file.split("/").map(encodeURIComponent).join("/")}`;
   }
 
-  return { state, receiveReport, receiveCapture, folderOf, loadCapture, el, byId, number, share, count, sum, badge, chip, name, photoAddress };
+  return { state, receiveReport, receiveCapture, folderOf, loadCapture, el, byId, number, share, count, sum, badge, chip, name, isLoose, photoAddress };
 })();

@@ -81,11 +81,11 @@ dped.detail = (() => {
       el("div", { class: "detail-main" },
         el("div", { class: "card" }, sources(), el("div", { id: "comparator" })),
         el("div", { class: "side" }, review(), facts())),
-      data?.patches.ncc.length ? maps() : null ?? "",
+      hasMaps() ? maps() : "",
       data?.sheet ? patches() : "",
     );
     selectSource(!data?.region ? "whole" : kind === "whole" ? "whole" : "region");
-    if (data?.patches.ncc.length) drawMaps();
+    if (hasMaps()) drawMaps();
   }
 
   function sourceOf(kind) {
@@ -133,8 +133,9 @@ dped.detail = (() => {
 
   function sources() {
     const tab = (kind, text) => el("button", { type: "button", "data-source": kind, onclick: () => selectSource(kind) }, text);
-    return el("div", { class: "group sources" }, data?.region ? tab("region", "Worst place") : null, tab("whole", "Whole photo"),
-      el("span", { class: "quiet small" }, data?.region ? `region at x ${data.region[0]}, y ${data.region[1]} of ${data.size.join("×")}` : "not aligned: no patch was kept"));
+    return el("div", { class: "group sources" }, data?.region ? tab("region", "Worst place") : null,
+      data?.region && Math.max(...data.size) <= data.patch ? null : tab("whole", "Whole photo"),
+      el("span", { class: "quiet small" }, !data?.region ? "not aligned: no patch was kept" : data.region[0] < 0 ? "patches without a place in a photo" : `region at x ${data.region[0]}, y ${data.region[1]} of ${data.size.join("×")}`));
   }
 
   // Record a decision and go on to the next capture; a decision that is cleared, or could not be saved, stays in view.
@@ -166,16 +167,18 @@ dped.detail = (() => {
     const vector = (v) => (v ? `(${number(v[0])}, ${number(v[1])}) px` : "–");
     const link = (file) => {
       const address = dped.photoAddress(file);
-      return file ? (address ? el("a", { href: address, target: "_blank", rel: "noopener" }, file) : file) : "–";
+      return file ? (address ? el("a", { href: address, target: "_blank", rel: "noopener" }, dped.name(file)) : el("span", {}, dped.name(file))) : "–";
     };
     const rows = [
       ["reason", c.reason ? `${c.reason}${c.measured !== null ? `: ${number(c.measured, 1)} against ${number(c.limit, 1)}` : ""}` : null],
-      ["patches kept", `${count(c.patches)} of ${count(c.windows)} windows`],
+      ["patches kept", c.windows ? `${count(c.patches)} of ${count(c.windows)} windows` : count(c.patches)],
       ["shift, re-measured", c.shift_length_px === null ? "no texture to measure" : `median ${number(c.shift_length_px)}, p90 ${number(c.shift_p90_px)} px`],
       ["shift of the whole", vector(c.shift_px)],
       ["predicted error", c.error_p50_px === null ? null : `median ${number(c.error_p50_px)} px`],
       ["correlation", c.ncc_p50 === null ? null : `median ${number(c.ncc_p50, 3)}`],
       ["patches that match", c.match_share === null ? null : share(c.match_share)],
+      ["with two contents", c.foreign_share === null || c.foreign_share === undefined ? null : share(c.foreign_share)],
+      ["DSLR's detail", c.sharpness === null || c.sharpness === undefined ? null : `${number(c.sharpness)} times the phone's`],
       ["brightness", c.brightness ? `phone ${number(c.brightness[0], 0)}, DSLR ${number(c.brightness[1], 0)}` : null],
       ["burnt out or black", c.clipped ? `phone ${share(c.clipped[0])}, DSLR ${share(c.clipped[1])}` : null],
       ["taken", c.time_s === null ? null : new Date(c.time_s * 1000).toISOString().slice(0, 19).replace("T", " ")],
@@ -183,6 +186,9 @@ dped.detail = (() => {
     ];
     return el("div", { class: "card" }, el("h3", {}, "Figures"), el("dl", { class: "facts" }, rows.filter(([, value]) => value !== null).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
   }
+
+  // Patches without a place in a photo make no map.
+  const hasMaps = () => Boolean(data?.patches.ncc.length) && data.patches.xy[0] >= 0;
 
   function maps() {
     return el("div", { class: "charts maps" },
@@ -222,9 +228,10 @@ dped.detail = (() => {
       const n = sample.get(k);
       const half = (row) => el("span", { class: "half", style: `background-image:url("${folder}/patches.jpg");background-size:${100 * data.sheet.length}% 200%;background-position:${data.sheet.length > 1 ? (100 * place) / (data.sheet.length - 1) : 0}% ${100 * row}%` });
       const shift = data.sample.measured[n] ? `shift ${number(Math.hypot(data.sample.shift[2 * n], data.sample.shift[2 * n + 1]))} ± ${number(data.sample.deviation[n])} px` : "shift not measurable";
+      const foreign = data.sample.foreign?.[n];
       return el("button", { type: "button", class: "patch", "data-source": place, onclick: () => { selectSource(place); compare.stage.scrollIntoView({ block: "center" }); }, title: `x ${data.patches.xy[2 * k]}, y ${data.patches.xy[2 * k + 1]}` },
         el("span", { class: "halves" }, half(0), half(1)),
-        el("span", { class: "numbers" }, shift), el("span", { class: "numbers quiet" }, `ncc ${number(data.patches.ncc[k], 3)} · predicted ${number(data.patches.error[k])}`));
+        el("span", { class: "numbers" }, shift), foreign ? el("span", { class: "numbers" }, dped.chip("two contents")) : null, el("span", { class: "numbers quiet" }, `ncc ${number(data.patches.ncc[k], 3)} · predicted ${number(data.patches.error[k])}`));
     });
     return el("div", { class: "card" }, el("h3", {}, `Patches, worst first (${data.sheet.length} of ${count(capture.patches)}, ${s} px)`), el("div", { class: "patches" }, cards));
   }
@@ -232,7 +239,7 @@ dped.detail = (() => {
   function start() {
     dped.review.onChange(showDecision);
     let timer;
-    addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(() => { if (capture && data?.patches.ncc.length) drawMaps(); }, 150); });
+    addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(() => { if (capture && hasMaps()) drawMaps(); }, 150); });
   }
 
   return { start, open, hide, close, step, decide, compare: () => compare, current: () => capture };

@@ -25,8 +25,10 @@ dped.overview = (() => {
       ? `Within these radii lie 90 % of the same ${count(gain.count)} patches: what the single homography left of them, and what is left now, re-measured.`
       : within === null ? "No patch has the texture to be re-measured." : `Within this radius lie 90 % of ${count(shift.count)} re-measured patches.`;
     const { size, before, after } = dped.charts.field();
-    if (!after.length) byId("field-chart").replaceChildren(el("p", { class: "quiet small" }, "A field that all photos share needs five captures with texture."));
-    else redrawField = dped.charts.quivers(byId("field-chart"), size, before, after, { before: "before: median of all photos", after: "after, re-measured" });
+    if (!after.length) {
+      byId("field-chart").replaceChildren(el("p", { class: "quiet small" }, "A field that all photos share needs five captures with texture."));
+      byId("number-card").after(byId("tiles")); // where the arrows leave room
+    } else redrawField = dped.charts.quivers(byId("field-chart"), size, before, after, { before: "before: median of all photos", after: "after, re-measured" });
   }
 
   function tile(label, value, detail, status) {
@@ -38,16 +40,16 @@ dped.overview = (() => {
     const status = Object.fromEntries(state.report.checks.map((check) => [check.name, check.status]));
     const kept = s.captures_by_status.kept ?? 0;
     const splits = Object.entries(s.patches_by_split).map(([name, n]) => `${count(n)} ${name}`).join(" · ");
-    const systematic = s.systematic_px ? number(Math.hypot(...s.systematic_px)) : "–";
     const windows = sum(s.windows_by_reason);
-    byId("tiles").replaceChildren(
-      tile("captures kept", `${count(kept)} / ${count(state.captures.length)}`, `${count(s.captures_by_status.rejected ?? 0)} rejected, ${count(s.captures_by_status.failed ?? 0)} failed`, status["kept captures"]),
+    // What this set cannot have is no tile: loose patches come from no captures and from no windows.
+    byId("tiles").replaceChildren(...[
+      dped.isLoose() ? null : tile("captures kept", `${count(kept)} / ${count(state.captures.length)}`, `${count(s.captures_by_status.rejected ?? 0)} rejected, ${count(s.captures_by_status.failed ?? 0)} failed`, status["kept captures"]),
       tile("patches", count(sum(s.patches_by_split)), splits, status.patches),
       tile("90 % lie within (CE90)", `${number(s.ce90_px)} px`, `median ${number(s.shift_px?.p50)} px, re-measured`, status["remaining shift"]),
-      tile("shared by all captures", `${systematic} px`, s.systematic_px ? `random part ${number(s.random_px)} px` : "needs five captures", status["systematic shift"]),
+      s.systematic_px ? tile("shared by all captures", `${number(Math.hypot(...s.systematic_px))} px`, `random part ${number(s.random_px)} px`, status["systematic shift"]) : null,
       tile("measurable", share(s.measurable), "of the sample has the texture to tell"),
-      tile("windows kept", windows ? share(s.windows_by_reason.kept / windows) : "–", `of ${count(windows)} windows`, status.coverage),
-    );
+      windows ? tile("windows kept", share(s.windows_by_reason.kept / windows), `of ${count(windows)} windows`, status.coverage) : null,
+    ].filter(Boolean));
   }
 
   function line(check) {
@@ -98,6 +100,10 @@ dped.overview = (() => {
     byId("verdict").replaceWith(Object.assign(badge(r.verdict), { id: "verdict" }));
     byId("weakest").textContent = r.weakest && r.verdict !== "pass" ? `weakest: ${r.weakest}` : "";
     byId("about").textContent = `alignment ${r.alignment} · patches of ${r.patch_size} px · settings ${r.digest.slice(0, 10)}`;
+    if (dped.isLoose()) {
+      byId("to-captures").textContent = "Patches";
+      byId("captures-title").textContent = `Patches, the worst ${count(state.captures.length)} of ${count(sum(r.summary.patches_by_split))}`;
+    }
     headline();
     tiles();
     checks();

@@ -6,7 +6,7 @@ dped.pictures = (() => {
   const { el } = dped;
   const LUMA = [0.299, 0.587, 0.114];
   const SAME = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]];
-  const TIMES = 2; // a shift of one pixel is to be seen at a glance
+  const TIMES = 1.5; // a shift of some pixels is to be seen at a glance, and what the photo shows as well
   const SVG = "http://www.w3.org/2000/svg";
 
   const text = (rows) => `${rows.map((row) => `${row[0]} ${row[1]} ${row[2]} 0 ${row[3]}`).join(" ")} 0 0 0 1 0`;
@@ -61,6 +61,8 @@ dped.pictures = (() => {
   // What was measured at the worst patch.
   function measured(data) {
     const n = data.sample.patch.indexOf(data.sheet[0]);
+    const foreign = data.sample.foreign?.[n];
+    if (foreign) return `outlined: ${foreign === 1 ? "a part" : `${foreign} parts`} with another content`;
     if (!data.sample.measured[n]) return `outlined: correlation ${dped.number(data.sample.correlation[n])} at best`;
     return `outlined: ${dped.number(Math.hypot(data.sample.shift[2 * n], data.sample.shift[2 * n + 1]))} px off`;
   }

@@ -22,7 +22,7 @@ dped.review = (() => {
     const accepted = verdicts.filter((verdict) => verdict === "accept").length;
     const rejected = verdicts.filter((verdict) => verdict === "reject").length;
     byId("review-state").textContent = message ?? (accepted + rejected ? `${accepted} accepted, ${rejected} rejected` : "");
-    byId("export").disabled = log.length === 0;
+    byId("export").hidden = log.length === 0;
     listeners.forEach((listener) => listener());
   }
 

@@ -68,7 +68,7 @@ dped.table = (() => {
     more();
     point(state.shown.includes(here) ? here : null);
     const filtered = state.shown.length !== state.captures.length;
-    byId("count").textContent = `${count(state.shown.length)}${filtered ? ` of ${count(state.captures.length)}` : ""} captures${only ? `, check: ${only.label}` : ""}`;
+    byId("count").textContent = `${count(state.shown.length)}${filtered ? ` of ${count(state.captures.length)}` : ""} ${dped.isLoose() ? "patches" : "captures"}${only ? `, check: ${only.label}` : ""}`;
     head();
   }
 

@@ -8,14 +8,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from planted_dataset import PHONE, make_dataset
 
 from dped_data.common.work_folder import _host
-from dped_data.inspection.capture_page import FILES
+from dped_data.inspection.capture_page import FILES, _worst_first
 from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
 from dped_data.inspection.pipeline import as_json, inspect_pairs
+from dped_data.inspection.records import PatchSample
 
 
 def script_data(path: Path) -> dict:  # type: ignore[type-arg]
@@ -47,6 +49,28 @@ def test_page_and_its_parts(tmp_path: Path) -> None:
     assert len(data["windows"]) == 3 * 20
     assert data["size"] == [500, 400]
     assert data["region"][2:] == [500, 400]
+
+
+def test_worst_are_those_that_match_nowhere_then_two_contents_then_the_shift() -> None:
+    count = 5
+    sample = PatchSample(
+        position=np.arange(10, 10 + count),
+        phone_xy=np.zeros((count, 2), np.int32),
+        error_px=np.zeros(count, np.float32),
+        before_px=np.zeros((count, 2), np.float32),
+        shift_px=np.array([[0.1, 0], [3, 0], [0, 0.2], [0.3, 0], [9, 0]], np.float32),
+        deviation_px=np.full(count, 0.01, np.float32),
+        correlation=np.array([0.9, 0.9, 0.9, 0.2, 0.9], np.float32),
+        measured=np.array([True, True, True, True, False]),
+        matched=np.array([True, True, True, False, True]),
+        contrast=np.full(count, 20, np.float32),
+        looked=np.ones(count, bool),
+        told=np.ones(count, bool),
+        foreign=np.array([0, 0, 2, 0, 0], np.int32),
+        scale=np.zeros(count, np.float32),
+        sharpness=np.ones(count, np.float32),
+    )
+    assert _worst_first(sample).tolist() == [13, 12, 11, 10, 14]
 
 
 def test_second_report_replaces_the_first_and_nothing_else(tmp_path: Path) -> None:
