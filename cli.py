@@ -609,8 +609,9 @@ def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bo
     else:
         done, kept = report.of("enhanced"), report.of("kept")
         _echo(f"{out}: {len(done)} enhanced, {len(kept)} there already, {len(report.of('failed'))} failed")
-    for photo in report.of("failed"):
-        _echo(f"dped: {photo.source}: {photo.reason}", err=True)
+    for photo in report.photos:
+        if said := photo.reason or photo.note:
+            _echo(f"dped: {photo.source}: {said}", err=True)
     return report.exit_status
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 
-def photos_from_bytes(photos: NDArray[np.uint8], device: torch.device) -> Tensor:
+def photos_from_bytes(photos: NDArray[Any], device: torch.device) -> Tensor:
     """Bring photos to `device` as bytes, a quarter of the traffic, and make them float there; channels last."""
-    return torch.from_numpy(photos).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+    top = np.iinfo(photos.dtype).max  # 255; enhanced photos may have 16 bits
+    return torch.from_numpy(photos).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(top)
 
 
 def bytes_from_photos(photos: Tensor) -> NDArray[np.uint8]:

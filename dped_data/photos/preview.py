@@ -13,7 +13,7 @@ from dped_data.photos.bounds import check_expansion
 from dped_data.photos.exif import orientation_of, read_exif
 from dped_data.photos.files import read_bytes
 from dped_data.photos.formats import JPEG_SUFFIXES
-from dped_data.photos.reading import decode_jpeg, opened_photo, read_header, read_photo
+from dped_data.photos.reading import decode_jpeg, opened_photo, read_header, read_photo, upright
 
 
 def read_preview(path: Path, longest_px: int) -> tuple[NDArray[np.uint8] | None, float | None]:
@@ -45,15 +45,4 @@ def _decode_small(path: Path, longest_px: int) -> NDArray[np.uint8]:
             return read_photo(path)
         orientation = orientation_of(read_exif(image))
         width, height = (longest_px * side // max(image.size) for side in image.size)
-    return _upright(decode_jpeg(data, path.name, least_wh=(width, height)), orientation)
-
-
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo an EXIF orientation (1 to 8)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
+    return upright(decode_jpeg(data, path.name, least_wh=(width, height)), orientation)

@@ -191,6 +191,22 @@ def _decode_strictly(data: bytes, name: str, colours: str) -> NDArray[np.uint8]:
         raise PhotoError(name, f"damaged JPEG ({error})") from None
 
 
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an opened photo has transparency, which is dropped."""
+    return "A" in image.getbands() or "transparency" in image.info
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo an EXIF orientation (1 to 8)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
 def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
     """Decode with Pillow to mode RGB, L or CMYK, 8 bits."""
     if data.startswith(b"\xff\xd8"):  # CMYK: decoded by Pillow, once it is known to be sound
@@ -290,13 +306,13 @@ def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Convert to sRGB; None where there is nothing to convert, or no way to."""
     with suppress(PhotoError), decoding("", "broken colour profile"):
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if source.profile.xcolor_space.strip() == image.mode and not _is_srgb(profile, image.mode):
+        if source.profile.xcolor_space.strip() == image.mode and not is_srgb(profile, image.mode):
             return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     return None
 
 
 @lru_cache(maxsize=16)
-def _is_srgb(profile: bytes, mode: str) -> bool:
+def is_srgb(profile: bytes, mode: str) -> bool:
     """Whether a profile is sRGB by what it makes of colours, within rounding; its name may say anything."""
     if mode == "RGB":
         levels = np.linspace(0, 255, 9).astype(np.uint8)

@@ -29,6 +29,9 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _STRIP_BYTES = 2**18
 """Ours: of a TIFF's pixels before compression; readers hold one strip at a time."""
 
+_SRGB, _SRGB_INDEX = 1, "R98"
+"""EXIF 2.32, ColorSpace, and DCF 2.0, interoperability index: what the pixels are, whatever the camera's were."""
+
 # TIFF 6.0 and its supplements keep how a file's own pixels are stored beside what EXIF says of the photo.
 _OF_THE_FILE = {
     *range(254, 267),  # sizes, bits, compression, colours
@@ -91,9 +94,9 @@ def srgb_profile() -> bytes:
 def carried_exif(path: Path, size_wh: tuple[int, int]) -> bytes | None:
     """The EXIF block of a photo as its enhanced version of `size_wh` pixels carries it.
 
-    The orientation becomes 1, since the pixels are turned upright. What is said of the file and not of the photo stays
-    behind; the camera's own notes do when the block is too large for a JPEG segment. None where there is no EXIF data
-    or none that can be read.
+    The orientation becomes 1, since the pixels are turned upright, and the colour space sRGB, theirs now. What is
+    said of the file and not of the photo stays behind; the camera's own notes do when the block is too large for a JPEG
+    segment. None where there is no EXIF data or none that can be read.
     """
     with suppress(PhotoError), _opened_exif(path) as exif, decoding(path.name, "damaged EXIF block"):
         if not exif:
@@ -105,6 +108,11 @@ def carried_exif(path: Path, size_wh: tuple[int, int]) -> bytes | None:
         for tag, value in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size_wh, strict=True):
             if tag in details:
                 details[tag] = value
+        if ExifTags.Base.ColorSpace in details:  # cameras set to Adobe RGB say "uncalibrated", and R03
+            details[ExifTags.Base.ColorSpace] = _SRGB
+        interop = exif.get_ifd(ExifTags.IFD.Interop)
+        if ExifTags.Interop.InteropIndex in interop:
+            interop[ExifTags.Interop.InteropIndex] = _SRGB_INDEX
         block = exif.tobytes()
         if len(block) > LARGEST_JPEG_EXIF:
             details.pop(ExifTags.Base.MakerNote, None)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dped_data.common.malloc import keep_freed_memory
-from dped_train.enhancing.streaming import CPU, WholePhotoEnhancer
+from dped_train.enhancing.streaming import CPU, Photo, WholePhotoEnhancer
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
 from dped_train.networks.dped import CHANNELS, Enhancer
 from dped_train.photo_tensors import photos_from_bytes
@@ -29,7 +29,7 @@ class LocalPhotoEnhancer:
 
     @torch.no_grad()
     def enhanced_rows(
-        self, photo: NDArray[np.uint8], map_bytes: int, moved: Callable[[float], object] = lambda share: None
+        self, photo: Photo, map_bytes: int, moved: Callable[[float], object] = lambda share: None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the enhanced photo from top to bottom: first row and (h, W, 3) float32 RGB.
 
@@ -48,7 +48,7 @@ class LocalPhotoEnhancer:
             moved((end - first) / height)
             yield first, made[0, :, first - top : end - top].permute(1, 2, 0).float().cpu().numpy()
 
-    def enhance(self, photo: NDArray[np.uint8], map_bytes: int) -> NDArray[np.float32]:
+    def enhance(self, photo: Photo, map_bytes: int) -> NDArray[np.float32]:
         """The whole enhanced photo, (H, W, 3) float32 RGB."""
         return np.concatenate([rows for _, rows in self.enhanced_rows(photo, map_bytes)])
 

@@ -22,15 +22,17 @@ from dped_data.common.typed_settings import digest_of, settings_dict
 from dped_data.common.work_folder import ForeignFileError
 from dped_data.common.written_record import Written, is_ours
 from dped_data.errors import InputError, PhotoError, UsageError
-from dped_data.photos.files import MTIME
+from dped_data.photos.deep import is_deep, read_deep_photo, what_is_lost
+from dped_data.photos.files import MTIME, open_photo_file
 from dped_data.photos.formats import PHOTO_SUFFIXES
+from dped_data.photos.raw import is_raw
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import SUFFIXES, carried_exif, write_enhanced
 from dped_train.devices import chosen_device, chosen_dtype
 from dped_train.enhancing.done_list import EnhanceRecord, NotedPhoto, check_record
 from dped_train.enhancing.overlapping_strips import LocalPhotoEnhancer, photo_enhancer
 from dped_train.enhancing.settings import CHANGES_NO_PIXEL, EnhanceSettings
-from dped_train.enhancing.streaming import WholePhotoEnhancer, map_bytes_within
+from dped_train.enhancing.streaming import Photo, WholePhotoEnhancer, map_bytes_within
 from dped_train.networks.file import find_model, load_enhancer
 
 PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer
@@ -47,6 +49,7 @@ class EnhancedPhoto:
         source, output: the photo, and where its enhanced version is or would be.
         status: `enhanced`; `kept` from an earlier run with the same model and settings; `failed`.
         reason: why it failed, one line; empty otherwise.
+        note: what of the photo its enhanced version has not, one line; empty where nothing is lost.
         megapixels, seconds: size, and time to read, enhance and write it; 0 unless enhanced.
     """
 
@@ -56,6 +59,7 @@ class EnhancedPhoto:
     reason: str = ""
     megapixels: float = 0.0
     seconds: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,14 @@ def _enhance_all(
             photo = record.photo(task.output, task.source)
         except PhotoError as error:
             return EnhancedPhoto(task.source, task.output, "failed", error.fault)
-        key = digest_of(facts | {"sha256": photo.sha256}, FORMAT_VERSION)
-        result = _done(task, record, (key, _former_key(facts, photo)), settings.overwrite)
+        deep = _keeps_depth(task.source, settings)
+        own = facts | _added_facts(task.source, deep)
+        key = digest_of(own | {"sha256": photo.sha256}, FORMAT_VERSION)
+        result = _done(task, record, (key, _former_key(own, photo)), settings.overwrite)
         if result is None:
             with full_disk_told(task.output):
                 record.begin(task.output, key, photo)
-            result = _enhanced(task, enhancer, settings, moved)
+            result = _enhanced(task, enhancer, settings, deep, moved)
         # What is kept may have a new time only, or stand in a line of an earlier version.
         if result.status == "enhanced" or (result.status == "kept" and not record.notes(task.output, photo)):
             record.add(task.output, key, photo)
@@ -245,11 +251,32 @@ def _done(task: _Task, record: EnhanceRecord, keys: tuple[str, ...], overwrite: 
     )
 
 
-def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share) -> EnhancedPhoto:
+def _keeps_depth(path: Path, settings: EnhanceSettings) -> bool:
+    """Whether a photo is read, and written, in more than 8 bits: it has them, and the format can hold them."""
+    try:
+        return settings.format != "jpeg" and is_deep(path)
+    except PhotoError:  # it fails by its name when it is read
+        return False
+
+
+def _added_facts(path: Path, deep: bool) -> dict[str, object]:
+    """What decides the written photo besides, stated only where earlier versions made another one of it."""
+    try:
+        with open_photo_file(path) as file:
+            raw = is_raw(file, path.name)
+    except PhotoError:
+        raw = False
+    return ({"deep": True} if deep else {}) | ({"raw_brightness": "fixed"} if raw else {})
+
+
+def _enhanced(
+    task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings, deep: bool, moved: _Share
+) -> EnhancedPhoto:
     start = perf_counter()
     try:
         with refusals_told(), full_disk_told(task.output):
-            photo = read_photo(task.source)
+            photo = read_deep_photo(task.source) if deep else read_photo(task.source)
+            note = what_is_lost(task.source)
             pixels = _pixels(photo, enhancer, settings, moved)
             exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
             write_enhanced(task.output, pixels, settings.quality, exif)
@@ -261,23 +288,27 @@ def _enhanced(task: _Task, enhancer: PhotoEnhancer, settings: EnhanceSettings, m
         reason = error.fault if isinstance(error, PhotoError) else f"{task.output}: {error.strerror}"
         return EnhancedPhoto(task.source, task.output, "failed", reason)
     megapixels = photo.shape[0] * photo.shape[1] / 1e6
-    return EnhancedPhoto(task.source, task.output, "enhanced", "", megapixels, perf_counter() - start)
+    return EnhancedPhoto(task.source, task.output, "enhanced", "", megapixels, perf_counter() - start, note)
 
 
 def _pixels(
-    photo: NDArray[np.uint8], enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share
+    photo: Photo, enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The pixels to write: rounded to the bit depth, by strength, beside the photo where that is wanted."""
+    """The pixels to write: rounded to the bit depth, by strength, beside the photo where that is wanted.
+
+    A photo of 16 bits gives 16.
+    """
     height, width = photo.shape[:2]
-    kind, top = (np.uint16, 65535) if settings.bit_depth == "16" else (np.uint8, 255)
+    kind, top = (np.uint16, 65535) if settings.bit_depth == "16" or photo.dtype == np.uint16 else (np.uint8, 255)
+    photo_top = int(np.iinfo(photo.dtype).max)
     left = width if settings.side_by_side else 0
     pixels = np.empty((height, left + width, 3), kind)
     if left:
-        np.multiply(photo, top // 255, out=pixels[:, :left], dtype=kind)
+        np.multiply(photo, top // photo_top, out=pixels[:, :left], dtype=kind)
     memory = (settings.memory_mb or DEFAULT_MEMORY_MB[enhancer.dtype]) * 1_000_000
     map_bytes = map_bytes_within(memory, photo.nbytes + pixels.nbytes, enhancer.dtype, settings.at_once)
     for first, rows in enhancer.enhanced_rows(photo, map_bytes, moved):
-        before = photo[first : first + len(rows)] * np.float32((1 - settings.strength) / 255)
+        before = photo[first : first + len(rows)] * np.float32((1 - settings.strength) / photo_top)
         blended = np.clip(rows * np.float32(settings.strength) + before, 0, 1)
         pixels[first : first + len(rows), left:] = np.rint(blended * np.float32(top))
     return pixels

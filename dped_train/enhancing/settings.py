@@ -20,7 +20,9 @@ class EnhanceSettings:
         "auto", "arithmetic of the convolutions; auto takes bf16 where the device multiplies in it, else fp32"
     )
     quality: int = setting(95, "JPEG quality", minimum=1, maximum=100)
-    bit_depth: Literal["8", "16"] = setting("8", "bits of each colour; 16 for png and tiff only")
+    bit_depth: Literal["8", "16"] = setting(
+        "8", "bits of each colour; 16 for png and tiff only; photos of 16 bits keep them there"
+    )
     strength: float = setting(1.0, "how much of the enhancement to apply; 0 leaves the photo", minimum=0, maximum=1)
     side_by_side: bool = setting(False, "write the photo and the enhanced photo next to each other")
     memory_mb: int = setting(

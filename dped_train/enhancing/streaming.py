@@ -17,6 +17,7 @@ With batch normalisation the statistics are known beforehand: one pass does it a
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once
 PROCESS_BYTES = {torch.float32: 600_000_000, torch.bfloat16: 450_000_000}  # measured: Python, torch, in float32 numba
 IN_FLIGHT_BYTES = {torch.float32: 400_000_000, torch.bfloat16: 200_000_000}  # measured: strips between the layers
 CPU = torch.device("cpu")
+Photo: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 HEAD_REACH, BLOCK_REACH = 4, 2  # rows above and below that a row depends on
 
 
@@ -84,12 +86,12 @@ class WholePhotoEnhancer:
 
     @torch.no_grad()
     def enhanced_rows(
-        self, photo: NDArray[np.uint8], map_bytes: int, moved: Callable[[float], object] = lambda share: None
+        self, photo: Photo, map_bytes: int, moved: Callable[[float], object] = lambda share: None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the enhanced photo from top to bottom: first row and (h, W, 3) float32 RGB, in [-0.08, 1.08].
 
         Args:
-            photo: (H, W, 3) uint8 RGB, any H and W from 1 up.
+            photo: (H, W, 3) RGB of 8 or 16 bits, any H and W from 1 up.
             map_bytes: memory for maps kept between passes, see `map_bytes_within`.
             moved: called with shares of the work, 1 in all, as they are done, also before the first rows come.
         """
@@ -104,7 +106,7 @@ class WholePhotoEnhancer:
             flow.moved(strip.x.shape[2])
             yield strip.first, strip.x[0].permute(1, 2, 0).cpu().numpy()
 
-    def enhance(self, photo: NDArray[np.uint8], map_bytes: int) -> NDArray[np.float32]:
+    def enhance(self, photo: Photo, map_bytes: int) -> NDArray[np.float32]:
         """The whole enhanced photo, (H, W, 3) float32 RGB, in [-0.08, 1.08]."""
         out = np.empty(photo.shape, np.float32)
         for first, rows in self.enhanced_rows(photo, map_bytes):
@@ -121,7 +123,7 @@ def map_bytes_within(memory_bytes: int, photo_bytes: int, dtype: torch.dtype, at
 class _Flow:
     """One photo on its way: the passes over it."""
 
-    def __init__(self, prepared: WholePhotoEnhancer, photo: NDArray[np.uint8], moved: Callable[[int], object]) -> None:
+    def __init__(self, prepared: WholePhotoEnhancer, photo: Photo, moved: Callable[[int], object]) -> None:
         self.moved = moved
         self.weights, self.dtype, self.photo = prepared.weights, prepared.dtype, photo
         self.device = prepared.device

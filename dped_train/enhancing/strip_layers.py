@@ -107,11 +107,13 @@ def affine_from_statistics(mean: Tensor, variance: Tensor, weight: Tensor, bias:
     return Affine(scale.float().view(1, -1, 1, 1), shift.float().view(1, -1, 1, 1))
 
 
-def photo_strips(photo: NDArray[np.uint8], first: int, rows: int, device: torch.device) -> Iterator[Strip]:
-    """An (H, W, 3) uint8 photo from row `first` on, as float32 in [0, 1], `rows` at a time."""
+def photo_strips(
+    photo: NDArray[np.uint8] | NDArray[np.uint16], first: int, rows: int, device: torch.device
+) -> Iterator[Strip]:
+    """An (H, W, 3) photo of 8 or 16 bits from row `first` on, as float32 in [0, 1], `rows` at a time."""
     for start in range(first, photo.shape[0], rows):
         pixels = torch.from_numpy(np.ascontiguousarray(photo[start : start + rows])).to(device)
-        yield Strip(start, pixels.float().div_(255).permute(2, 0, 1)[None])
+        yield Strip(start, pixels.float().div_(np.iinfo(photo.dtype).max).permute(2, 0, 1)[None])
 
 
 def rows_from(strips: Iterator[Strip], first: int) -> Iterator[Strip]:

@@ -13,12 +13,13 @@ import torch
 from frozen_settings import check_frozen
 from no_waiting import no_waiting
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 import cli
 from dped_data.common.files import sha256_of_file
 from dped_data.common.typed_settings import digest_of, setting
 from dped_data.errors import InputError, UsageError
+from dped_data.photos.deep import read_deep_photo
 from dped_data.photos.reading import read_photo
 from dped_train import load_enhancer, save_enhancer
 from dped_train.enhancing.photos import FORMAT_VERSION, EnhanceReport, _facts, enhance
@@ -314,3 +315,47 @@ def test_wrong_usage(model: Path, tmp_path: Path) -> None:
         enhance(model, again, tmp_path / "out", EXACT)
     with pytest.raises(InputError, match="would be written over by its enhanced version"):
         enhance(model, [again[0]], tmp_path / "in", EXACT)
+
+
+def test_photos_of_16_bits_go_through_in_16_bits(model: Path, tmp_path: Path) -> None:
+    """640 levels in, and all of them count: in PNG and TIFF whatever --bit-depth says."""
+    photo = np.broadcast_to((30_000 + np.arange(640, dtype=np.uint16))[None, :, None], (4, 640, 3))
+    tifffile.imwrite(tmp_path / "deep.tif", photo, photometric="rgb")
+    settings = replace(EXACT, format="png", bit_depth="8")
+    assert enhance(model, tmp_path / "deep.tif", tmp_path / "png", settings).exit_status == 0
+    enhanced = read_deep_photo(tmp_path / "png" / "deep.png")
+    with torch.no_grad():
+        exact = load_enhancer(model)(torch.from_numpy(photo / 65535.0).permute(2, 0, 1)[None].float())[0]
+    np.testing.assert_allclose(enhanced / 65535, exact.permute(1, 2, 0).clip(0, 1), atol=3e-5)
+    assert statuses(enhance(model, tmp_path / "deep.tif", tmp_path / "png", settings)) == ["kept"]
+    untouched = replace(EXACT, format="tiff", strength=0.0)
+    assert enhance(model, tmp_path / "deep.tif", tmp_path / "tiff", untouched).exit_status == 0
+    np.testing.assert_array_equal(read_deep_photo(tmp_path / "tiff" / "deep.tif"), photo)
+
+
+def test_lost_transparency_is_said_once(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGBA", (9, 7), (200, 100, 50, 128)).save(tmp_path / "alpha.png")
+    command = ["enhance", str(model), str(tmp_path / "alpha.png"), "--out", str(tmp_path / "out")]
+    assert cli.dped.main(command, standalone_mode=False) == 0
+    assert capsys.readouterr().err.strip() == f"dped: {tmp_path / 'alpha.png'}: its transparency is left out"
+
+
+def test_the_mark_of_adobe_rgb_does_not_stay_on_srgb_pixels(model: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base.ColorSpace: 65535, ExifTags.Base.ISOSpeedRatings: 200})
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: "R03", 2: b"0100"}
+    pixels = np.random.default_rng(0).integers(60, 180, (20, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "adobe.jpg", exif=exif.tobytes(), quality=95)
+    with Image.open(tmp_path / "adobe.jpg") as photo:
+        assert photo.getexif().get_ifd(ExifTags.IFD.Interop)[1] == "R03"
+    for form in ("jpeg", "png", "tiff"):
+        settings = replace(EXACT, format=form, strength=0.0)  # type: ignore[arg-type]
+        enhance(model, tmp_path / "adobe.jpg", tmp_path / form, settings)
+        output = next((tmp_path / form).glob("adobe.*"))
+        with Image.open(output) as photo:
+            written = photo.getexif()
+            details = written.get_ifd(ExifTags.IFD.Exif)
+            assert (details[ExifTags.Base.ColorSpace], details[ExifTags.Base.ISOSpeedRatings]) == (1, 200)
+            assert written.get_ifd(ExifTags.IFD.Interop)[1] == "R98"
+        expected = read_photo(tmp_path / "adobe.jpg").astype(int)
+        assert np.abs(read_photo(output).astype(int) - expected).mean() < (6 if form == "jpeg" else 0.01)
