@@ -169,6 +169,8 @@ def build_dataset(
     check_place(target.place, captures)
     if settings.shards.keep_aligned and settings.alignment == "paper":
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
+    if settings.patches.mask_cells and settings.alignment == "paper":
+        raise UsageError("--mask-cells needs --alignment refined: the paper's method asks no cells")
     target.fetch()
     with headers_of(captures) as headers:
         plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder, pairs)

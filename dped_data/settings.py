@@ -184,6 +184,11 @@ class PatchSettings:
         minimum=0,
         maximum=1,
     )
+    mask_cells: bool = setting(
+        False,
+        "keep patches with such cells where half of the pixels or more are left, and store which pixels are valid: "
+        "training and metrics leave the others out",
+    )
     max_clipped: float = setting(
         0.4,
         "drop patches whose DSLR half has a larger share of clipped pixels than the phone half by more than this: "
@@ -274,6 +279,7 @@ class BuildSettings:
             # 1 is what was done before: it goes on with datasets of then, the fields' defaults do not.
             "patches.max_foreign": 1.0,
             "patches.max_clipped": 1.0,
+            "patches.mask_cells": False,
             "patches.min_sharpness": 0.0,  # likewise
             "patches.max_light_ev": 100.0,
             "raw.raw_brightness": "auto",  # as above

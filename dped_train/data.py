@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from dped_data.captures.records import Split
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
+
+Pixel = TypeVar("Pixel", np.uint8, np.bool_)
 
 SMALLEST_PATCH_PX = 16  # VGG's four poolings and the discriminator's strides leave one pixel of it
 READ_AHEAD = 3  # steps; enough to hide the time of one slow read
@@ -37,6 +40,7 @@ class Batch:
         phone, dslr: (n, S, S, 3) uint8 RGB.
         show_dslr: (n,) bool, a fair coin for each pair: which of the two photos a discriminator is shown.
         whole: number of pairs in the batch over all processes.
+        valid: (n, S, S) bool, pixels that both halves show alike; None where the dataset has no masks.
     """
 
     indices: NDArray[np.int64]
@@ -44,6 +48,7 @@ class Batch:
     dslr: NDArray[np.uint8]
     show_dslr: NDArray[np.bool_]
     whole: int
+    valid: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,19 +104,20 @@ class PatchPairs:
         show_dslr = self._random(_COIN, purpose, step).random(self.batch_size) < 0.5
         codes = self._augmentations(purpose, step)
         share = _share(self.batch_size, rank, processes)
-        phone, dslr = (self._middle(photos) for photos in self.store.read(rows[share]))
-        if self.augmented:
-            phone, dslr = _augment(phone, codes[share]), _augment(dslr, codes[share])
-        return Batch(rows[share], phone, dslr, show_dslr[share], self.batch_size)
+        phone, dslr = (self._seen(photos, codes[share]) for photos in self.store.read(rows[share]))
+        valid = self._seen(self.store.read_valid(rows[share]), codes[share]) if self.store.masked else None
+        return Batch(rows[share], phone, dslr, show_dslr[share], self.batch_size, valid)
 
     def patch_ids(self, indices: NDArray[np.int64]) -> list[str]:
         """Names of patches for a message."""
         return [self.store.patch_id(int(index)) for index in indices]
 
-    def _middle(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _seen(self, patches: NDArray[Pixel], codes: NDArray[np.int64]) -> NDArray[Pixel]:
+        """The middle of patches or masks (n, S, S, …), turned and mirrored by their codes."""
         start = (self.store.patch_size - self.patch_size) // 2
         cut = slice(start, start + self.patch_size)
-        return np.ascontiguousarray(photos[:, cut, cut])
+        middle = np.ascontiguousarray(patches[:, cut, cut])
+        return _augment(middle, codes) if self.augmented else middle
 
     def _order(self, purpose: int, epoch: int) -> NDArray[np.int64]:
         key = (purpose, epoch)
@@ -179,8 +185,8 @@ def _share(count: int, rank: int, processes: int) -> slice:
     return slice(count * rank // processes, count * (rank + 1) // processes)
 
 
-def _augment(photos: NDArray[np.uint8], codes: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Turn and mirror (n, S, S, 3) photos by the codes of `PatchPairs._augmentations`."""
+def _augment(photos: NDArray[Pixel], codes: NDArray[np.int64]) -> NDArray[Pixel]:
+    """Turn and mirror (n, S, S, …) patches by the codes of `PatchPairs._augmentations`."""
     result = np.empty_like(photos)
     for code in np.unique(codes):
         chosen = np.rot90(photos[codes == code], int(code) % 4, axes=(1, 2))

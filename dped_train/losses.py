@@ -7,6 +7,11 @@ scalar tensor, computed in float32 under autocast too.
 Each loss is a sum over patches divided by `batch_size` (or by nothing), so that a batch may be worked through in
 parts: give every part the size of the whole batch and add the results, gradients included. With instance
 normalisation that equals one pass over the batch up to rounding, and needs a fraction of the memory.
+
+Where a dataset has masks, pixels that are not valid are left out: `leave_out` puts the DSLR's pixels in the place of
+the enhanced ones, so that both halves are equal there, and the total variation passes over pairs of neighbours of
+which one is not valid. No gradient reaches the enhanced pixels there, from any loss. Sums are divided as before, so
+that what is left weighs what it weighed.
 """
 
 from dataclasses import dataclass
@@ -119,6 +124,7 @@ def generator_losses(
     vgg: Vgg | None,
     dslr_features: Tensor | None = None,
     batch_size: int | None = None,
+    valid: Tensor | None = None,
 ) -> GeneratorLosses:
     """All losses of the enhancer for (a part of) a batch; equation 8 with the weights of `recipe`.
 
@@ -131,8 +137,10 @@ def generator_losses(
         vgg: the network of the content loss, or None where its weight is 0. A loss of weight 0 is not computed.
         dslr_features: `vgg.features(dslr)` where it is known already; otherwise computed here, without gradient.
         batch_size: patches in the whole batch where these are a part of it; None: N.
+        valid: (N, S, S) bool, which pixels count; None: all.
     """
     count = enhanced.shape[0] if batch_size is None else batch_size
+    enhanced = leave_out(enhanced, dslr, valid)
     zero = enhanced.new_zeros((), dtype=torch.float32)
     content, texture, mse = zero, zero, zero
     if vgg is not None and recipe.content_weight > 0:
@@ -143,7 +151,7 @@ def generator_losses(
     if recipe.texture_weight > 0:
         texture = texture_loss(discriminator(enhanced), recipe.adversary, count)
     colour = colour_loss(enhanced, dslr, recipe.colour_kernel, recipe.colour_factor, count)
-    tv = total_variation_loss(enhanced, count)
+    tv = total_variation_loss(enhanced, count, valid)
     if recipe.mse_weight > 0:
         mse = squared_error(enhanced, dslr, recipe.colour_factor, count)
     total = (
@@ -154,6 +162,11 @@ def generator_losses(
         + recipe.mse_weight * mse
     )
     return GeneratorLosses(content, texture, colour, tv, mse, total)
+
+
+def leave_out(photos: Tensor, dslr: Tensor, valid: Tensor | None) -> Tensor:
+    """Photos (N, 3, S, S) with the pixels of `dslr` where valid (N, S, S) is False; with None as they are."""
+    return photos if valid is None else torch.where(valid[:, None], photos, dslr.to(photos.dtype))
 
 
 def content_loss(enhanced_features: Tensor, dslr_features: Tensor, batch_size: int | None = None) -> Tensor:
@@ -224,17 +237,21 @@ def discriminator_accuracy(logits: Tensor, is_dslr: Tensor) -> Tensor:
     return (taken_for_dslr == is_dslr).float().mean()
 
 
-def total_variation_loss(enhanced: Tensor, batch_size: int | None = None) -> Tensor:
+def total_variation_loss(enhanced: Tensor, batch_size: int | None = None, valid: Tensor | None = None) -> Tensor:
     """Equation 7: mean squared difference of horizontal neighbours plus that of vertical ones.
 
     Means over all channels and neighbour pairs of a patch, averaged over the batch. The paper divides by C H W and
     prints no square; this is the released code's form in both recipes (1 % apart for patches of 100 pixels; its
-    weight of 400 against 2000 stands in the same ratio as that of the colour loss, so both had the same form).
+    weight of 400 against 2000 stands in the same ratio as that of the colour loss, so both had the same form). Pairs of
+    which one pixel is not `valid` (N, S, S) count as equal.
     """
     count = enhanced.shape[0] if batch_size is None else batch_size
     photos = _widened(enhanced)
     across = photos[:, :, :, 1:] - photos[:, :, :, :-1]
     down = photos[:, :, 1:, :] - photos[:, :, :-1, :]
+    if valid is not None:
+        across = across * (valid[:, None, :, 1:] & valid[:, None, :, :-1])
+        down = down * (valid[:, None, 1:, :] & valid[:, None, :-1, :])
     return (_sum_of_squares(across) / across[0].numel() + _sum_of_squares(down) / down[0].numel()) / count
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from dped_data.captures.records import Split
 from dped_data.dataset.store import PatchStore
+from dped_data.errors import UsageError
 
 PairTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Changes a pair: phone and DSLR, (3, S, S) float32 each, to the same two. For a DataLoader it must be picklable."""
@@ -21,7 +22,8 @@ class PatchDataset(Dataset[dict[str, Tensor | str]]):
     """One item for each pair: two tensors (3, S, S) float32 RGB in [0, 1], and the name of each.
 
     It holds no open file when it is pickled, so that the workers of a `DataLoader` may have it,
-    whichever way they start.
+    whichever way they start. Of a dataset with masks (--mask-cells) an item also holds `valid`, (1, S, S) float32: 1
+    where both photos show the same, 0 where a loss should not look.
 
     Attributes:
         store: the patches beneath it, with their provenance (`store.patch_id(index)`).
@@ -46,8 +48,14 @@ class PatchDataset(Dataset[dict[str, Tensor | str]]):
 
         Raises:
             InputError: no such dataset, or a damaged one.
+            UsageError: a transform for a dataset with masks, which would not follow it.
         """
         self.store = PatchStore(folder, split)
+        if transform is not None and self.store.masked:
+            raise UsageError(
+                f"{folder}: built with --mask-cells, and a mask would not follow the transform; "
+                "change pair and mask together in your loop, or build without masks"
+            )
         self.keys = keys
         self.transform = transform
 
@@ -63,6 +71,8 @@ class PatchDataset(Dataset[dict[str, Tensor | str]]):
             phone, dslr = self.transform(phone, dslr)
         name = f"{self.store.split}/{place:08d}"
         item: dict[str, Tensor | str] = {}
+        if self.store.masked:
+            item["valid"] = torch.from_numpy(self.store.read_valid([place])).float()
         for key, photo in zip(self.keys, (phone, dslr), strict=True):
             item |= {key: photo.contiguous(), f"{key}_path": name}
         return item

@@ -30,7 +30,7 @@ from dped_train.data import (
     read_ahead,
 )
 from dped_train.devices import chosen_dtype
-from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses
+from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses, leave_out
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator
 from dped_train.networks.file import MODEL_NAME
@@ -210,10 +210,11 @@ class Run:
         return figures | {"learning_rate": rate}
 
     def enhancer_step(self, batch: Batch, step: int) -> tuple[dict[str, float], Tensor]:
-        """Move the enhancer down its losses; return them, and what it had made of the phone patches."""
+        """Move the enhancer down its losses; return them, and what it had made of the phone patches (masks filled)."""
         state, sums, made = self.state, torch.zeros(len(LOSSES), device=self.device), []
         for part in self.parts(batch):
             phone, dslr = self.photos(batch.phone[part]), self.photos(batch.dslr[part])
+            valid = self.valid(batch, part)
             features = self.features.features(batch.indices[part], dslr) if self.features else None
             with self.autocast():
                 enhanced = state.enhancer(phone)
@@ -225,11 +226,12 @@ class Run:
                     vgg=self.vgg,
                     dslr_features=features,
                     batch_size=batch.whole,
+                    valid=valid,
                 )
             # for the enhancer's parameters only: the discriminator's need no gradient here
             state.scaler.scale(losses.total).backward(inputs=list(state.enhancer.parameters()))
             sums += torch.stack([getattr(losses, name).detach() for name in LOSSES])
-            made.append(enhanced.detach())
+            made.append(leave_out(enhanced.detach(), dslr, valid))
         figures = dict(zip(LOSSES, summed(sums, self.process.count).tolist(), strict=True))
         self.check_finite({f"the {name} loss": value for name, value in figures.items()}, GENERATOR_BATCH, step)
         figures["gradient_norm"] = self.descend(state.enhancer, state.enhancer_adam, GENERATOR_BATCH, step)
@@ -240,11 +242,12 @@ class Run:
         sums = torch.zeros(2, device=self.device)
         for part in self.parts(batch):
             is_dslr = batch.show_dslr[part]
-            shown = self.photos(batch.dslr[part])
+            shown, valid = self.photos(batch.dslr[part]), self.valid(batch, part)
             if not is_dslr.all():
+                fake = torch.from_numpy(~is_dslr).to(self.device)
                 with torch.no_grad(), self.autocast():
                     made = self.state.enhancer(self.photos(batch.phone[part][~is_dslr]))
-                shown[torch.from_numpy(~is_dslr).to(self.device)] = made.to(shown.dtype)
+                shown[fake] = leave_out(made.to(shown.dtype), shown[fake], None if valid is None else valid[fake])
             sums += self.judge(shown, is_dslr, batch.whole)
         return self.discriminator_figures(sums, DISCRIMINATOR_BATCH, step)
 
@@ -277,7 +280,10 @@ class Run:
         steps = range(int(self.settings.steps * PRETRAINING_SHARE))
         for read in read_ahead(self.pairs, (PRETRAINING_BATCH,), steps, self.process.rank, self.process.count):
             batch = read.batches[0]
-            self.discriminator_step_on_both(batch, self.photos(batch.phone), PRETRAINING_BATCH, read.step)
+            phone = self.photos(batch.phone)
+            if batch.valid is not None:
+                phone = leave_out(phone, self.photos(batch.dslr), self.valid(batch, slice(None)))
+            self.discriminator_step_on_both(batch, phone, PRETRAINING_BATCH, read.step)
             self.state.scaler.update()
 
     def descend(self, network: PhotoNetwork | Discriminator, adam: torch.optim.Adam, purpose: int, step: int) -> float:
@@ -314,6 +320,10 @@ class Run:
     def photos(self, patches: NDArray[np.uint8]) -> Tensor:
         """Patches as the networks see them, on the device."""
         return photos_from_bytes(patches, self.device)
+
+    def valid(self, batch: Batch, part: slice) -> Tensor | None:
+        """The masks of (a part of) a batch on the device; None where there are none."""
+        return None if batch.valid is None else torch.from_numpy(batch.valid[part]).to(self.device)
 
     def autocast(self) -> torch.autocast:
         """The arithmetic of the settings; float32 stays float32."""

@@ -22,6 +22,10 @@ PHONE_COLOUR = np.array([[0.74, 0.16, 0.02], [0.05, 0.80, 0.07], [0.02, 0.14, 0.
 """A phone's colour matrix: less saturated than the DSLR."""
 
 
+MASKED = np.s_[:, 5:13, 9:21]
+"""What `make_dataset` masks: not in the middle, so that turned and mirrored masks differ."""
+
+
 def make_pairs(count: int, size: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Random scenes as a phone and as a DSLR show them: two (count, size, size, 3) uint8 arrays."""
     coarse = rng.random((count, size // 8 + 2, size // 8 + 2, 3)).astype(np.float32)
@@ -47,11 +51,12 @@ def make_dataset(
     compression: Literal["none", "gzip"] = "none",
     spacing_px: int = 1,
     test_pairs: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
+    masked: bool = False,
 ) -> Path:
     """Write a dataset of `folder`.name's phone with the given numbers of patches; the seed decides the pixels.
 
     Patch i of a split lies at x = i * `spacing_px` of its phone photo. `test_pairs` replaces the patches of the test
-    split.
+    split. `masked` plants the noise of MASKED into every DSLR patch, and masks it.
     """
     rng = np.random.default_rng(seed)
     splits = {}
@@ -60,13 +65,16 @@ def make_dataset(
         phone, dslr = make_pairs(count, size, rng) if count else (np.empty((0, size, size, 3), np.uint8),) * 2
         if split == "test" and test_pairs is not None:
             phone, dslr = test_pairs
+        if masked:
+            dslr = dslr.copy()
+            dslr[MASKED] = rng.integers(0, 256, dslr[MASKED].shape, np.uint8)
         parts = [part for part in np.array_split(np.arange(count), shards) if len(part)]
         entries = []
         for number, part in enumerate(parts):
             path = folder / split / f"{number:05d}.h5"
             halves = np.array_split(part, 2)
             captures = [
-                _capture(f"{split}-{number}-{i}", phone[h], dslr[h], h * spacing_px)
+                _capture(f"{split}-{number}-{i}", phone[h], dslr[h], h * spacing_px, masked)
                 for i, h in enumerate(halves)
                 if len(h)
             ]
@@ -74,14 +82,20 @@ def make_dataset(
             entries.append(ShardEntry(f"{split}/{path.name}", len(part), path.stat().st_size, sha256_of_file(path)))
         splits[split] = SplitEntry(2 * len(parts), count, tuple(entries))
     settings = {"shards": asdict(ShardSettings(compression=compression))}
+    if masked:
+        settings["patches"] = {"mask_cells": True}
     digest = digest_of(settings, FORMAT_VERSION)
     manifest = Manifest(folder.name, "canon", size, "built", "refined", digest, settings, {}, splits, {}, {})
     write_manifest(folder, manifest)
     return folder
 
 
-def _capture(name: str, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], left: NDArray[np.int64]) -> ShardCapture:
+def _capture(
+    name: str, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], left: NDArray[np.int64], masked: bool
+) -> ShardCapture:
     count = len(phone)
+    valid = np.ones(phone.shape[:3], bool)
+    valid[MASKED] = False
     patches = Patches(
         phone=phone,
         dslr=dslr,
@@ -93,5 +107,6 @@ def _capture(name: str, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], left:
         error_px=np.zeros(count, np.float32),
         window_xy=np.zeros((count, 2), np.int32),
         window_reason=np.zeros(count, np.uint8),
+        valid=valid if masked else None,
     )
     return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (0, 0), (0, 0), np.eye(3), patches)

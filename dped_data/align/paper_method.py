@@ -80,6 +80,7 @@ def extract_paper_patches(
         window_xy=window_xy,
         window_reason=np.where(kept, 0, WINDOW_REASONS.index("ncc")).astype(np.uint8),
         flat=np.zeros(int(kept.sum()), bool),
+        valid=None,
         **measure_quality(cuts[kept], dslr_patches[kept]).columns(),
     )
 

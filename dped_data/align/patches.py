@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.kernels.foreign_content import foreign_shares
+from dped_data.align.kernels.foreign_content import foreign_masks, foreign_shares
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import WINDOW_REASONS, Alignment, Patches
 from dped_data.align.resampling import sample_dslr
@@ -15,6 +15,9 @@ from dped_data.settings import PatchSettings
 FLAT_RESIDUAL = 5.0
 """What gain and offset may leave of a flat patch, grey levels (standard deviation). Ours: a phone's noise in daylight;
 structure that were misaligned would leave as much as its own contrast."""
+
+LEAST_VALID = 0.5
+"""Share of its pixels that a masked patch must have left. Ours."""
 
 SHARP_WINDOWS = 8
 """So many windows with a known sharpness speak for the whole photo. Ours."""
@@ -50,9 +53,14 @@ def extract_patches(
     reason[tried[~passed]] = WINDOW_REASONS.index("ncc")
     foreign = passed.copy()
     foreign[passed] = foreign_shares(phone_patches[passed], dslr_patches[passed]) > settings.max_foreign
+    valid = None
+    if settings.mask_cells:
+        valid = np.ones(phone_patches.shape[:3], bool)
+        valid[foreign] = foreign_masks(phone_patches[foreign], dslr_patches[foreign], settings.max_foreign)
+        foreign[foreign] = ~_good_remainder(phone_patches[foreign], dslr_patches[foreign], valid[foreign], settings)
     reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
     passed &= ~foreign
-    quality = measure_quality(phone_patches[passed], dslr_patches[passed])
+    quality = measure_quality(phone_patches[passed], dslr_patches[passed], None if valid is None else valid[passed])
     poor = _poor_targets(quality, settings)
     reason[tried[passed]] = poor
     good = poor == 0
@@ -71,7 +79,19 @@ def extract_patches(
         window_reason=reason,
         flat=flat[passed],
         **quality.of(good).columns(),
+        valid=None if valid is None else valid[passed],
     )
+
+
+def _good_remainder(
+    phone: NDArray[np.uint8], dslr: NDArray[np.uint8], valid: NDArray[np.bool_], settings: PatchSettings
+) -> NDArray[np.bool_]:
+    """Return (N,) whether enough of a patch is valid, and correlates."""
+    enough = valid.mean(axis=(1, 2)) >= LEAST_VALID
+    for k in np.flatnonzero(enough):
+        left = correlate_patches(phone[k][valid[k]][None, None], dslr[k][valid[k]][None, None])
+        enough[k] = left.ncc[0] > settings.min_ncc
+    return enough
 
 
 def _poor_targets(quality: TargetQuality, settings: PatchSettings) -> NDArray[np.uint8]:

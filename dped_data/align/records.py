@@ -144,6 +144,7 @@ class Patches:
         flat: (N,) bool, kept for its small predicted error although noise holds its NCC down; None: none is.
         phone_clipped, dslr_clipped, sharpness, light_ev: (N,) float32 as in target_quality.TargetQuality; None: not
             measured.
+        valid: (N, S, S) bool, False where one half shows content that the other lacks; None: nothing is masked.
     """
 
     phone: NDArray[np.uint8]
@@ -161,6 +162,7 @@ class Patches:
     dslr_clipped: NDArray[np.float32] | None = None
     sharpness: NDArray[np.float32] | None = None
     light_ev: NDArray[np.float32] | None = None
+    valid: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     atomic_write_text(folder / MANIFEST_NAME, json.dumps(document, indent=1) + "\n")
 
 
+def is_masked(manifest: Manifest) -> bool:
+    """Whether the dataset was built with --mask-cells, or imported with masks: its shards hold `valid`."""
+    patches = manifest.settings.get("patches")
+    return bool(manifest.settings.get("masked") or (isinstance(patches, dict) and patches.get("mask_cells")))
+
+
 def find_dataset(data: Path, phone: str | None) -> Path:
     """Return the folder of `phone`'s dataset below `data`, of the only one there, or `data` where it is a dataset.
 

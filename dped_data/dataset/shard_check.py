@@ -43,6 +43,7 @@ _SHAPES: Mapping[str, tuple[type, tuple[str | int, ...]]] = {
     "dslr_clipped": (np.float32, ("patches",)),
     "sharpness": (np.float32, ("patches",)),
     "light_ev": (np.float32, ("patches",)),
+    "valid": (np.bool_, ("patches", "side", "side")),
 }
 """Every dataset of a shard: its type and its lengths; a length of one name is the same everywhere."""
 PATCH_COLUMNS: Mapping[str, type] = {name: _SHAPES[name][0] for name in (*_SHAPES,)[:8]}
@@ -52,9 +53,13 @@ _OPTIONAL = frozenset((*_SHAPES,)[13:])
 ADDED_COLUMNS: Mapping[str, tuple[type, float | bool]] = {
     "flat": (np.bool_, False),
     **dict.fromkeys(("phone_clipped", "dslr_clipped", "sharpness", "light_ev"), (np.float32, np.nan)),
+    "valid": (np.bool_, True),
 }
 """Datasets with one row per patch that shards of earlier versions lack: type, and what stands for a missing value. Each
 is a field of records.Patches, None where it is not known."""
+
+PIXELS = ("phone", "dslr", "valid")
+"""Datasets of pixels, by far the largest: read in parts, compressed where that is asked for."""
 
 _MOST_SIDE = 2**13
 """Ours: pixels of a patch's side; far above what anybody trains with."""
@@ -114,7 +119,7 @@ def check_shard(file: h5py.File, path: Path) -> None:
             if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
                 raise InputError(f"{path}: dataset '{name}' refers to another file, which is refused")
             _check_shape(dataset, dtype, shape, lengths, f"{path}: damaged shard, '{name}'")
-            _check_storage(dataset, plan, size, f"{path}: '{name}'", whole=name not in ("phone", "dslr"))
+            _check_storage(dataset, plan, size, f"{path}: '{name}'", whole=name not in PIXELS)
     if not 1 <= lengths["side"] <= _MOST_SIDE:
         raise _damaged(path, f"patches of {lengths['side']} px, 1 to {_MOST_SIDE} are allowed")
     _check_names({name: found[name] for name in found if _SHAPES[name][0] is str}, path, size)

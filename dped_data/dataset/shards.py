@@ -15,7 +15,7 @@ from dped_data.align.records import Patches
 from dped_data.common.files import pending_file, system_error
 from dped_data.common.written_record import Written
 from dped_data.dataset.layout import open_shard
-from dped_data.dataset.shard_check import ADDED_COLUMNS, PATCH_COLUMNS
+from dped_data.dataset.shard_check import ADDED_COLUMNS, PATCH_COLUMNS, PIXELS
 from dped_data.settings import FORMAT_VERSION
 
 __all__ = ["PATCH_COLUMNS", "ShardCapture", "open_shard", "read_shard", "write_shard"]
@@ -81,13 +81,13 @@ def _fill(file: h5py.File, captures: Sequence[ShardCapture], attributes: Mapping
         file.attrs[key] = attributes[key]
     for name, dtype in PATCH_COLUMNS.items():
         parts = [np.asarray(getattr(c.patches, name)) for c in captures]
-        _write_column(file, name, parts, dtype, compression if name in ("phone", "dslr") else "none")
+        _write_column(file, name, parts, dtype, compression if name in PIXELS else "none")
     for name, (dtype, missing) in ADDED_COLUMNS.items():
         known = [getattr(c.patches, name) for c in captures]
         if any(part is not None for part in known):
-            unknown: list[NDArray[Any]] = [np.full(len(c.patches.ncc), missing, dtype) for c in captures]
+            unknown: list[NDArray[Any]] = [np.full(_shape(name, c.patches), missing, dtype) for c in captures]
             parts = [b if a is None else a for a, b in zip(known, unknown, strict=True)]
-            _write_column(file, name, parts, dtype)
+            _write_column(file, name, parts, dtype, compression if name in PIXELS else "none")
     for name, field in (("capture", "phone_xy"), ("window_capture", "window_xy")):
         counts = [len(getattr(c.patches, field)) for c in captures]
         file[name] = np.repeat(np.arange(len(captures), dtype=np.int32), counts)
@@ -100,6 +100,11 @@ def _fill(file: h5py.File, captures: Sequence[ShardCapture], attributes: Mapping
     file["phone_size_wh"] = np.array([c.phone_size_wh for c in captures], np.int32)
     file["dslr_size_wh"] = np.array([c.dslr_size_wh for c in captures], np.int32)
     file["homography"] = np.stack([c.dslr_from_phone for c in captures]).astype(np.float64)
+
+
+def _shape(name: str, patches: Patches) -> tuple[int, ...]:
+    """The shape of an added column of a capture."""
+    return patches.phone.shape[:3] if name in PIXELS else patches.ncc.shape
 
 
 def _write_column(

@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 
 from dped_data.captures.records import Split
 from dped_data.dataset.layout import open_shard, opened_shard
-from dped_data.dataset.manifest import Manifest, ShardEntry, read_manifest
-from dped_data.dataset.shard_check import ADDED_COLUMNS, check_size
+from dped_data.dataset.manifest import Manifest, ShardEntry, is_masked, read_manifest
+from dped_data.dataset.shard_check import ADDED_COLUMNS, PIXELS, check_size
 from dped_data.errors import InputError
+
+_AXES = {"phone": 4, "dslr": 4, "valid": 3}
+"""Of each array of pixels: rows, both sides, and of photos the channels."""
 
 _MOST_FILES = 2**15
 """Ours: Linux allows a process about 65,000 mappings."""
@@ -57,10 +60,9 @@ class _Mapped:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A shard's `phone` and `dslr`, to be indexed by row, and the HDF5 file that must stay open for them, if any."""
+    """A shard's arrays of pixels by name, to be indexed by row, and the file that must stay open for them, if any."""
 
-    phone: Any
-    dslr: Any
+    arrays: dict[str, Any]
     file: h5py.File | None
 
 
@@ -78,18 +80,18 @@ class OpenShards:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._places: dict[int, tuple[_Places, _Places]] = {}
+        self._places: dict[int, dict[str, _Places]] = {}
         self._mapped: OrderedDict[int, _Opened] = OrderedDict()
         self._handles: OrderedDict[int, _Opened] = OrderedDict()
 
-    def patches(self, shard: int) -> tuple[Any, Any]:
-        """Return `phone` and `dslr` of a shard, to be indexed by row; InputError if it is missing or damaged."""
+    def arrays(self, shard: int) -> dict[str, Any]:
+        """Return a shard's arrays of pixels by name, to be indexed by row; InputError if it is missing or damaged."""
         if self._process != os.getpid():  # a forked copy must not share the files' positions with its parent
             self._begin()
         for kept in (self._mapped, self._handles):
             if shard in kept:
                 kept.move_to_end(shard)
-                return kept[shard].phone, kept[shard].dslr
+                return kept[shard].arrays
         opened = self._open(shard)
         kept, most = (self._mapped, _files_allowed()) if opened.file is None else (self._handles, _MOST_HANDLES)
         kept[shard] = opened
@@ -97,7 +99,7 @@ class OpenShards:
             oldest = kept.popitem(last=False)[1]
             if oldest.file is not None:
                 oldest.file.close()
-        return opened.phone, opened.dslr
+        return opened.arrays
 
     def _open(self, shard: int) -> _Opened:
         path = self._folder / self._shards[shard].file
@@ -105,17 +107,18 @@ class OpenShards:
         places = self._places.get(shard)
         if places is None:
             file = opened_shard(path, shape[:2])
-            phone, dslr = _places(file["phone"]), _places(file["dslr"])
-            if phone is None or dslr is None:
-                return _Opened(file["phone"], file["dslr"], file)
+            arrays = {name: file[name] for name in PIXELS if name in file}
+            found = {name: where for name in arrays if (where := _places(arrays[name])) is not None}
+            if len(found) < len(arrays):
+                return _Opened(arrays, file)
             file.close()
-            places = self._places[shard] = (phone, dslr)
+            places = self._places[shard] = found
         try:
             with path.open("rb") as raw:
                 mapped = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error}); run dped build-dataset again") from None
-        return _Opened(_Mapped(mapped, places[0], shape[1:]), _Mapped(mapped, places[1], shape[1:]), None)
+        return _Opened({name: _Mapped(mapped, places[name], shape[1 : _AXES[name]]) for name in places}, None)
 
 
 def _places(dataset: h5py.Dataset) -> _Places | None:
@@ -221,24 +224,43 @@ class PatchStore:
             IndexError: an index outside 0 .. len - 1.
             InputError: a shard is missing or damaged.
         """
+        phone, dslr = self._gather(indices, ("phone", "dslr"))
+        return phone, dslr
+
+    @property
+    def masked(self) -> bool:
+        """Whether the dataset was made with masks, so that `read_valid` has something to say."""
+        return is_masked(self.manifest)
+
+    def read_valid(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which pixels of the patches at `indices` both halves show alike, (n, S, S) bool; errors as in `read`.
+
+        True everywhere where nothing was masked.
+        """
+        return self._gather(indices, ("valid",))[0] != 0
+
+    def _gather(self, indices: Sequence[int] | NDArray[np.int64], names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
+        """Copy rows of arrays of PIXELS, in any order; ones where a shard lacks one."""
         wanted = np.asarray(indices, np.int64)
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise IndexError(f"patch indices must lie in 0 .. {len(self) - 1}")
         shape = (len(wanted), self.patch_size, self.patch_size, 3)
-        phone, dslr = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        gathered = [np.empty(shape[: _AXES[name]], np.uint8) for name in names]
         shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
         rows = wanted - self._starts[shard_of]
-        opened, pixels = -1, (phone, dslr)
+        opened, arrays = -1, [None] * len(names)
         for target in np.argsort(shard_of, kind="stable").tolist():
             if (shard := int(shard_of[target])) != opened:
-                opened, pixels = shard, self._open.patches(shard)
+                opened, found = shard, self._open.arrays(shard)
+                arrays = [found.get(name) for name in names]
             row = int(rows[target])
             try:
-                phone[target], dslr[target] = pixels[0][row], pixels[1][row]
+                for copy, array in zip(gathered, arrays, strict=True):
+                    copy[target] = 1 if array is None else array[row]
             except (OSError, ValueError, zlib.error):
                 path = self.folder / self.shards[shard].file
                 raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
-        return phone, dslr
+        return gathered
 
     def opened(self, entry: ShardEntry) -> AbstractContextManager[h5py.File]:
         """Open a shard of the split as `open_shard` does; InputError also where the manifest says otherwise."""
@@ -247,14 +269,16 @@ class PatchStore:
     def column(self, name: str) -> NDArray[Any]:
         """Return a per-patch dataset of the whole split, such as "ncc" or "phone_xy", in the order of the indices.
 
-        Shards of earlier versions lack what was added since (docs/format.md): NaN or False stands for it.
+        Shards of earlier versions lack what was added since (docs/format.md): NaN or False stands for it, of `valid`
+        True.
         """
         parts: list[NDArray[Any]] = []
         for entry in self.shards:
             with self.opened(entry) as file:
                 if name in ADDED_COLUMNS and name not in file:
                     dtype, missing = ADDED_COLUMNS[name]
-                    parts.append(np.full(entry.patches, missing, dtype))
+                    sides = (self.patch_size, self.patch_size) if name in PIXELS else ()
+                    parts.append(np.full((entry.patches, *sides), missing, dtype))
                 else:
                     parts.append(file[name][:])
         if not parts:

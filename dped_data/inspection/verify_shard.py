@@ -152,6 +152,9 @@ def _patch_faults(file: h5py.File, columns: dict[str, NDArray[Any]]) -> Iterator
     measured = np.concatenate([np.zeros(0), *parts])
     finite = np.isfinite(measured) & np.isfinite(ncc)
     yield np.flatnonzero(finite & (np.abs(measured - ncc) > _NCC_TOLERANCE)), "correlation is not that of the pixels"
+    if "valid" in file:
+        left = [file["valid"][k : k + _READ_AT_ONCE].any((1, 2)) for k in starts]
+        yield np.flatnonzero(~np.concatenate([np.zeros(0, bool), *left])), "no pixel is valid"
     yield from _quality_faults(file, starts)
 
 
@@ -163,7 +166,8 @@ def _quality_faults(file: h5py.File, starts: range) -> Iterator[tuple[NDArray[np
     different = {name: [np.zeros(0, bool)] for name in stated}
     for start in starts:
         part = slice(start, start + _READ_AT_ONCE)
-        made = measure_quality(file["phone"][part], file["dslr"][part]).columns()
+        valid = file["valid"][part] if "valid" in file else None
+        made = measure_quality(file["phone"][part], file["dslr"][part], valid).columns()
         for name, values in stated.items():
             same = np.isclose(values[part], made[name], _QUALITY_TOLERANCE, _QUALITY_TOLERANCE, equal_nan=True)
             different[name].append(~same)

@@ -26,10 +26,10 @@ from dped_data.common.ownership import publish_folder, temporary_folder
 from dped_data.common.parallel import Backend, run_parallel
 from dped_data.common.progress import progress_bar
 from dped_data.dataset.card import card_of_dataset
-from dped_data.dataset.manifest import Manifest, find_dataset, read_manifest
+from dped_data.dataset.manifest import Manifest, find_dataset, is_masked, read_manifest
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
-from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS
+from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS, mask_folder
 from dped_data.released.parquet import FOLDER as PARQUET_FOLDER
 from dped_data.released.parquet import check_parquet_installed, parquet_path, write_parquet
 
@@ -89,7 +89,9 @@ def export_dped(
     - "webdataset": <split>-NNNNNN.tar with KEY.phone.png, KEY.dslr.png and KEY.json; PNG.
     - "parquet": data/<split>-NNNNN-of-NNNNN.parquet, pairs as images beside where they come from, and a card; PNG.
 
-    patches.csv says for every pair which photo and place it was cut from.
+    patches.csv says for every pair which photo and place it was cut from. Masks, where the dataset has any, are PNG
+    files of 255 for valid pixels and 0 for others: valid/training_data/N.png and so on, <split>/valid/, KEY.valid.png,
+    or a column `valid`.
 
     Args:
         data: folder of datasets.
@@ -156,16 +158,19 @@ def _calls(
         if as_ == "parquet":
             (temporary / PARQUET_FOLDER).mkdir(exist_ok=True)
         elif first and as_ != "webdataset":
-            for folder in _pair_folders(as_, split, manifest):
+            for folder in _folders(as_, split, manifest):
                 (temporary / folder).mkdir(parents=True)
     return calls
 
 
-def _pair_folders(as_: Layout, split: Split, manifest: Manifest) -> tuple[str, str]:
-    """Return the folders of the phone's and of the DSLR's patches."""
+def _folders(as_: Layout, split: Split, manifest: Manifest) -> tuple[str, ...]:
+    """Return the folders of the phone's and of the DSLR's patches, and of their masks where there are any."""
     if as_ == "dped":
-        return f"{SPLIT_FOLDERS[split]}/{manifest.phone}", f"{SPLIT_FOLDERS[split]}/{manifest.dslr}"
-    return f"{split}/lq", f"{split}/gt"
+        pair: tuple[str, ...] = tuple(f"{SPLIT_FOLDERS[split]}/{name}" for name in (manifest.phone, manifest.dslr))
+        masks = mask_folder(split)
+    else:
+        pair, masks = (f"{split}/lq", f"{split}/gt"), f"{split}/valid"
+    return (*pair, masks) if is_masked(manifest) else pair
 
 
 def export_shard(
@@ -176,21 +181,22 @@ def export_shard(
     entry = store.shards[number]
     rows = _described(store, number, first, as_)
     pixels = _encoded(store, range(first, first + entry.patches), form)
+    names = (f"phone.{form}", f"dslr.{form}", *(("valid.png",) if store.masked else ()))
     if as_ == "parquet":
         path = temporary / parquet_path(split, number, len(store.shards))
-        write_parquet(path, _provenance(store, number, rows), pixels, form)
+        write_parquet(path, _provenance(store, number, rows), pixels, names)
         return rows
     if as_ == "webdataset":
         with tarfile.open(temporary / f"{split}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
-            for row, (phone, dslr) in zip(rows, pixels, strict=True):
-                _add(tar, f"{row.name}.phone.{form}", phone)
-                _add(tar, f"{row.name}.dslr.{form}", dslr)
+            for row, images in zip(rows, pixels, strict=True):
+                for name, image in zip(names, images, strict=True):
+                    _add(tar, f"{row.name}.{name}", image)
                 _add(tar, f"{row.name}.json", _json(row).encode())
         return rows
-    folders = [temporary / folder for folder in _pair_folders(as_, split, store.manifest)]
+    folders = [temporary / folder for folder in _folders(as_, split, store.manifest)]
     for row, images in zip(rows, pixels, strict=True):
-        for folder, image in zip(folders, images, strict=True):
-            (folder / f"{row.name}.{form}").write_bytes(image)
+        for folder, name, image in zip(folders, names, images, strict=True):
+            (folder / f"{row.name}.{name.split('.')[1]}").write_bytes(image)
     return rows
 
 
@@ -213,17 +219,19 @@ def _provenance(store: PatchStore, number: int, rows: list[ExportedPatch]) -> It
         yield {**_known(row), "phone_file": str(phone_file), "dslr_file": str(dslr_file)}
 
 
-def _encoded(store: PatchStore, indices: range, form: ImageFormat) -> Iterator[tuple[bytes, bytes]]:
+def _encoded(store: PatchStore, indices: range, form: ImageFormat) -> Iterator[tuple[bytes, ...]]:
     for start in range(indices.start, indices.stop, _READ_AT_ONCE):
-        phones, dslrs = store.read(np.arange(start, min(start + _READ_AT_ONCE, indices.stop)))
-        for phone, dslr in zip(phones, dslrs, strict=True):
-            yield _encode(phone, form), _encode(dslr, form)
+        rows = np.arange(start, min(start + _READ_AT_ONCE, indices.stop))
+        halves = store.read(rows)
+        for phone, dslr, row in zip(*halves, rows.tolist(), strict=True):
+            pair = _encode(phone, form), _encode(dslr, form)
+            yield (*pair, _encode(store.read_valid([row])[0] * np.uint8(255), "png")) if store.masked else pair
 
 
 def _encode(patch: NDArray[np.uint8], form: ImageFormat) -> bytes:
     if form == "jpg":
         return bytes(simplejpeg.encode_jpeg(patch, JPEG_QUALITY, "RGB", "444"))
-    encoded, data = cv2.imencode(".png", cv2.cvtColor(patch, cv2.COLOR_RGB2BGR))
+    encoded, data = cv2.imencode(".png", patch if patch.ndim == 2 else cv2.cvtColor(patch, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise UsageError("this build of OpenCV cannot write PNG; install opencv-contrib-python from PyPI")
     return bytes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 import numpy as np
@@ -19,13 +19,13 @@ from dped_data.captures.records import Capture, Unpaired
 from dped_data.common.names import plain_name
 from dped_data.common.natural_order import natural_key
 from dped_data.common.parallel import Backend
-from dped_data.common.typed_settings import FrozenDefaults, settings_dict
+from dped_data.common.typed_settings import FrozenDefaults, setting, settings_dict
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.photos.reading import decode_photo, read_header
-from dped_data.released.layout import SPLIT_FOLDERS, find_dslr, find_released
+from dped_data.released.layout import MASKS, SPLIT_FOLDERS, find_dslr, find_released, mask_folder
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import Destination
 from dped_data.work.folder import Origin
@@ -44,8 +44,9 @@ class ImportSettings:
     phone: str
     dslr: str
     patch_size: int
+    masked: bool = setting(False, "whether each pair has a mask")
 
-    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(format_version=1, first={}, added={})
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(format_version=1, first={}, added={"masked": False})
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,9 @@ def import_dped(
     """Turn released patches into the dataset OUT/<phone>, or finish the import that is there.
 
     Patches pair by equal names. What their folders do not tell stays unknown: phone_xy is -1, dslr_xy, shift_px,
-    angle_deg and error_px are NaN, no windows; `ncc` is measured. Capture ids are split/name, so that every patch can
-    be traced to its files. A patch that cannot be read, or of another size than the first one, gets a failed row.
+    angle_deg and error_px are NaN, no windows; `ncc`, light and target quality are measured. Capture ids are
+    split/name, so that every patch can be traced to its files. A patch that cannot be read, or of another size than the
+    first one, gets a failed row. A folder `valid` with masks, as `export_dped` writes it, is read too.
 
     Args:
         folder: the authors' folder (with <phone>/training_data in it), or its folder <phone>.
@@ -101,7 +103,7 @@ def import_dped(
         raise UsageError(f"{target}: the dataset would be written among the patches; choose an --out outside {root}")
     dslr = find_dslr(root, phone)
     captures, unpaired = _find_pairs(root, phone, dslr)
-    settings = ImportSettings("imported", phone, dslr, _patch_size(root, captures))
+    settings = ImportSettings("imported", phone, dslr, _patch_size(root, captures), (root / MASKS).is_dir())
     material = Material(
         captures,
         [capture.folder_split or "train" for capture in captures],
@@ -185,6 +187,7 @@ def read_pair(
             raise PhotoError(file, f"{camera} patch: {width}x{height} pixels, the others have {size}x{size}")
         pixels.append(patch[None])
     phone, dslr = pixels
+    valid = _mask(photos, capture, size)[None] if settings.masked else None
     unknown = np.full(1, np.nan, np.float32)
     patches = Patches(
         phone=phone,
@@ -198,7 +201,8 @@ def read_pair(
         window_xy=np.zeros((0, 2), np.int32),
         window_reason=np.zeros(0, np.uint8),
         flat=None,
-        **measure_quality(phone, dslr).columns(),
+        valid=valid,
+        **measure_quality(phone, dslr, valid).columns(),
     )
     nowhere = np.full((3, 3), np.nan)
     row = replace(row, patches=1, median_ncc=float(patches.ncc[0]))
@@ -213,3 +217,17 @@ def read_pair(
         nowhere,
         patches,
     )
+
+
+def _mask(photos: PhotoReader, capture: Capture, size: int) -> NDArray[np.bool_]:
+    """Return which pixels of a pair are valid, (S, S); PhotoError where its mask is not there or of another size."""
+    split, name = capture.folder_split or "train", PurePosixPath(capture.phone_file).stem
+    file = f"{mask_folder(split)}/{name}.png"
+    try:
+        mask = decode_photo(photos.read(file), Path(file).name)
+    except PhotoError as error:
+        raise PhotoError(file, f"mask {file}: {error.fault}") from None
+    if mask.shape != (size, size, 3):
+        height, width = mask.shape[:2]
+        raise PhotoError(file, f"mask {file}: {width}x{height} pixels, the patches have {size}x{size}")
+    return mask[..., 0] > 127

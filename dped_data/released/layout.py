@@ -4,7 +4,7 @@
     <phone>/test_data/patches/{<phone>,canon}/N.jpg
 
 Patches of one scene have the same number. The authors have no validation patches; ours lie in val_data/patches, where
-their code does not look.
+their code does not look, and masks of ours in valid/training_data/N.png and so on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,13 @@ SPLIT_FOLDERS: Mapping[Split, str] = {
     "test": "test_data/patches",
 }
 AUTHORS_DSLR = "canon"
+MASKS = "valid"
+"""Folder beside training_data and test_data that mirrors them with the masks; ours, the authors have none."""
+
+
+def mask_folder(split: Split) -> str:
+    """Return where the masks of a split's patches lie."""
+    return f"{MASKS}/{SPLIT_FOLDERS[split]}"
 
 
 def find_released(folder: Path, phone: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,37 +41,43 @@ def parquet_path(split: str, number: int, count: int) -> str:
 
 
 def write_parquet(
-    path: Path, rows: Iterable[Mapping[str, Any]], images: Iterable[tuple[bytes, bytes]], form: str
+    path: Path, rows: Iterable[Mapping[str, Any]], images: Iterable[tuple[bytes, ...]], names: Sequence[str]
 ) -> None:
     """Write one file.
 
     Args:
         path: the file.
         rows: the columns of each pair beside its images, see `_COLUMNS`; None is unknown.
-        images: the phone's and the DSLR's patch of each pair, encoded.
-        form: "png" or "jpg".
+        images: the phone's and the DSLR's patch of each pair, encoded, and where there are masks its mask.
+        names: of the images, with the suffix of their format: "phone.png", "dslr.png", "valid.png".
     """
     import pyarrow
     from pyarrow import parquet
 
     image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    fields = [("phone", image), ("dslr", image), *((name, getattr(pyarrow, kind)()) for name, kind in _COLUMNS.items())]
-    schema = pyarrow.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": _features()}})})
+    columns = [name.split(".")[0] for name in names]
+    fields = [
+        *((column, image) for column in columns),
+        *((name, getattr(pyarrow, kind)()) for name, kind in _COLUMNS.items()),
+    ]
+    schema = pyarrow.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": _features(columns)}})})
     with parquet.ParquetWriter(path, schema) as writer:
         pairs = zip(rows, images, strict=True)
         while part := list(islice(pairs, _ROWS)):
             table = [
                 {
-                    "phone": {"bytes": phone, "path": f"{row['name']}.phone.{form}"},
-                    "dslr": {"bytes": dslr, "path": f"{row['name']}.dslr.{form}"},
+                    **{
+                        column: {"bytes": encoded, "path": f"{row['name']}.{name}"}
+                        for column, name, encoded in zip(columns, names, pair, strict=True)
+                    },
                     **{name: row[name] for name in _COLUMNS},
                 }
-                for row, (phone, dslr) in part
+                for row, pair in part
             ]
             writer.write_table(pyarrow.Table.from_pylist(table, schema))
 
 
-def _features() -> dict[str, dict[str, str]]:
+def _features(images: Sequence[str]) -> dict[str, dict[str, str]]:
     """What `datasets` is told of the columns: which are images."""
-    images = {name: {"_type": "Image"} for name in ("phone", "dslr")}
-    return images | {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}
+    shown = {name: {"_type": "Image"} for name in images}
+    return shown | {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}

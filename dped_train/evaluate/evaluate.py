@@ -33,8 +33,8 @@ from dped_train.evaluate.metrics import ms_ssim, psnr, ssim
 from dped_train.networks.file import load_enhancer
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 
-Metric = Callable[[Tensor, Tensor], Tensor]
-"""Two (N, 3, H, W) batches in [0, 1] to (N,)."""
+Metric = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Two (N, 3, H, W) batches in [0, 1], and which of their pixels count (N, H, W), to (N,)."""
 
 AT_ONCE = 20
 METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
@@ -197,11 +197,13 @@ def _score(
         phone, dslr = store.read(rows[places])
         truth = photos_from_bytes(dslr, torch.device("cpu"))
         enhanced = enhance(rows[places], phone)
-        flaws.append(limitation_columns(enhanced, phone, dslr))
+        mask = store.read_valid(rows[places]) if store.masked else None
+        valid = None if mask is None else torch.from_numpy(mask)
+        flaws.append(limitation_columns(enhanced, phone, dslr, mask))
         for scores, photos in ((ours, enhanced), (untouched, phone)):
             made = photos_from_bytes(photos, torch.device("cpu"))
             for name, metric in metrics.items():
-                scores[name][places] = metric(made, truth).clamp(max=LARGEST_PSNR).numpy()
+                scores[name][places] = metric(made, truth, valid).clamp(max=LARGEST_PSNR).numpy()
     return ours, untouched, {name: np.concatenate([part[name] for part in flaws]) for name in flaws[0]}
 
 

@@ -7,6 +7,7 @@ out. NaN stands where a pair has nothing to measure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,15 +49,15 @@ class LimitationReport:
     patches: int
 
 
-def colour_deviation(first: Photos, second: Photos) -> Values:
+def colour_deviation(first: Photos, second: Photos, valid: NDArray[np.bool_] | None = None) -> Values:
     """Mean CIEDE2000 between the blurred photos; about 1 is just visible side by side (Sharma et al., 2005)."""
-    distance = deltaE_ciede2000(_blurred_lab(first), _blurred_lab(second))
-    return np.asarray(distance, np.float64).mean(axis=(1, 2))
+    distance = np.asarray(deltaE_ciede2000(_blurred_lab(first), _blurred_lab(second)), np.float64)
+    return distance.mean(axis=(1, 2)) if valid is None else _mean(distance, _sparse(valid))
 
 
-def contrast_ratio(photos: Photos, reference: Photos) -> Values:
+def contrast_ratio(photos: Photos, reference: Photos, valid: NDArray[np.bool_] | None = None) -> Values:
     """Standard deviation of the lightness L* over that of the reference; NaN where that is below `LEAST_SPREAD`."""
-    spread, its = (rgb2lab(p)[..., 0].std(axis=(1, 2)) for p in (photos, reference))
+    spread, its = (_spread(rgb2lab(p)[..., 0], valid) for p in (photos, reference))
     result: Values = np.full(len(photos), np.nan)
     np.divide(spread, its, out=result, where=np.minimum(spread, its) >= LEAST_SPREAD)
     return result
@@ -89,14 +90,23 @@ def flat_pixels(phone: Photos, dslr: Photos) -> NDArray[np.bool_]:
     return flat
 
 
-def limitation_columns(enhanced: Photos, phone: Photos, dslr: Photos) -> dict[str, Values]:
-    """All limitations of (a part of) the patches: columns `<limitation>_<phone|dslr|untouched>`, (N,) each."""
+def limitation_columns(
+    enhanced: Photos, phone: Photos, dslr: Photos, valid: NDArray[np.bool_] | None = None
+) -> dict[str, Values]:
+    """All limitations of (a part of) the patches: columns `<limitation>_<phone|dslr|untouched>`, (N,) each.
+
+    `valid` (N, H, W) leaves pixels out; what is blurred or compared near them sees the DSLR's in their place.
+    """
+    if valid is not None:
+        enhanced, phone = (np.where(valid[..., None], photos, dslr) for photos in (enhanced, phone))
     flat = flat_pixels(phone, dslr)
+    if valid is not None:
+        flat &= valid
     pairs = {"phone": (enhanced, phone), "dslr": (enhanced, dslr), "untouched": (phone, dslr)}
     columns = {}
     for against, (first, second) in pairs.items():
-        columns[f"colour_deviation_{against}"] = colour_deviation(first, second)
-        columns[f"contrast_{against}"] = contrast_ratio(first, second)
+        columns[f"colour_deviation_{against}"] = colour_deviation(first, second, valid)
+        columns[f"contrast_{against}"] = contrast_ratio(first, second, valid)
         columns[f"noise_{against}"] = noise_ratio(first, second, flat)
     return columns
 
@@ -153,8 +163,27 @@ def _slope(gray: Values) -> Values:
 
 def _blurred_lab(photos: Photos) -> Values:
     blurred = gaussian_filter(photos.astype(np.float32) / 255, BLUR_SIGMA_PX, axes=(1, 2), truncate=3)
-    lab: Values = rgb2lab(blurred[:, EVERY_PX // 2 :: EVERY_PX, EVERY_PX // 2 :: EVERY_PX])
+    lab: Values = rgb2lab(_sparse(blurred))
     return lab
+
+
+def _sparse(values: NDArray[Any]) -> NDArray[Any]:
+    """Every EVERY_PX-th pixel of (N, H, W, …)."""
+    return values[:, EVERY_PX // 2 :: EVERY_PX, EVERY_PX // 2 :: EVERY_PX]
+
+
+def _mean(values: Values, counted: NDArray[np.bool_]) -> Values:
+    """The mean of each (H, W) over the pixels that count, (N,); NaN without any."""
+    counts = counted.sum(axis=(1, 2))
+    return np.divide((values * counted).sum(axis=(1, 2)), counts, out=np.full(len(values), np.nan), where=counts > 0)
+
+
+def _spread(values: Values, valid: NDArray[np.bool_] | None) -> Values:
+    """The standard deviation of each (H, W) over the valid pixels, (N,)."""
+    if valid is None:
+        spread: Values = values.std(axis=(1, 2))
+        return spread
+    return np.sqrt(_mean((values - _mean(values, valid)[:, None, None]) ** 2, valid))
 
 
 def _gray_levels(photos: Photos) -> Values:

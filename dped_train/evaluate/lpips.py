@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dped_data.errors import InputError
+from dped_train.evaluate.metrics import filled
 from dped_train.networks.vgg import Vgg, load_vgg, read_state
 from dped_train.networks.weights import VGG16, fetched
 
@@ -40,18 +41,27 @@ class Lpips:
         self.vgg = vgg
         self.linear = linear
 
-    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two (N, 3, H, W) float RGB in [0, 1] to (N,) float64; raises ValueError for patches under 16 px."""
+    def __call__(self, first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Two (N, 3, H, W) float RGB in [0, 1] to (N,) float64; raises ValueError for patches under 16 px.
+
+        `valid` (N, H, W) leaves pixels out as in metrics.py.
+        """
         if first.shape != second.shape or min(first.shape[2:]) < LEAST_PX:
             raise ValueError(
                 f"{tuple(first.shape)}, {tuple(second.shape)}: two shapes alike of {LEAST_PX} px are needed"
             )
         distance = torch.zeros(len(first), dtype=torch.float64)
+        first = filled(first, second, valid)
         with torch.no_grad():
             pairs = zip(self._layers(first), self._layers(second), self.linear, strict=True)
             for one, other, weight in pairs:
                 square = (one - other).square()
-                distance += torch.einsum("nchw,c->n", square, weight).double() / square[0, 0].numel()
+                if valid is None:
+                    distance += torch.einsum("nchw,c->n", square, weight).double() / square[0, 0].numel()
+                else:
+                    share = F.adaptive_avg_pool2d(valid[:, None].double(), (square.shape[2], square.shape[3]))[:, 0]
+                    there = torch.einsum("nchw,c->nhw", square, weight).double() * share
+                    distance += there.sum(dim=(1, 2)) / share.sum(dim=(1, 2))
         return distance
 
     def _layers(self, photos: Tensor) -> list[Tensor]:

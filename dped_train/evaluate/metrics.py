@@ -2,6 +2,9 @@
 
 All take two (N, 3, H, W) float RGB tensors in [0, 1] and return one value for each patch. They count values as they
 are: round and clip first where a stored photo is meant. Sums run in float64; equal on any device.
+
+`valid` (N, H, W) bool leaves pixels out: no metric depends on their values. Where a window or a layer's pixel sees some
+of them, the second photo's stand for the first's, and it counts by the share of valid pixels that it sees.
 """
 
 from dataclasses import dataclass
@@ -17,10 +20,14 @@ MS_SSIM_SIGMA = 1.5
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al., Multiscale structural similarity, 2003
 
 
-def mean_squared_error(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared difference of each patch, (N,) float64."""
+def mean_squared_error(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Mean squared difference of each patch, (N,) float64; NaN without a valid pixel."""
     _check_shapes(first, second)
-    return (_doubled(first) - _doubled(second)).square().mean(dim=(1, 2, 3))
+    squares = (_doubled(first) - _doubled(second)).square()
+    if valid is None:
+        return squares.mean(dim=(1, 2, 3))
+    counted = valid[:, None].to(squares.device)
+    return torch.where(counted, squares, 0.0).mean(dim=1).sum(dim=(1, 2)) / counted.sum(dim=(1, 2, 3))
 
 
 def psnr_from_mse(mse: Tensor) -> Tensor:
@@ -31,12 +38,17 @@ def psnr_from_mse(mse: Tensor) -> Tensor:
     return -10 * torch.log10(mse)
 
 
-def psnr(first: Tensor, second: Tensor) -> Tensor:
+def psnr(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
     """Peak signal-to-noise ratio of each patch in dB, (N,) float64."""
-    return psnr_from_mse(mean_squared_error(first, second))
+    return psnr_from_mse(mean_squared_error(first, second, valid))
 
 
-def ssim(first: Tensor, second: Tensor) -> Tensor:
+def filled(first: Tensor, second: Tensor, valid: Tensor | None) -> Tensor:
+    """The first photos with the second's pixels where `valid` is False."""
+    return first if valid is None else torch.where(valid[:, None], first, second.to(first.dtype))
+
+
+def ssim(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
     """Structural similarity of each patch, (N,) float64, as scikit-image defines it.
 
     `skimage.metrics.structural_similarity(a, b, data_range=1, channel_axis=-1)`: windows of 7x7 with equal weights
@@ -47,8 +59,9 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
         raise ValueError(f"patches of {tuple(first.shape[2:])} px are smaller than SSIM's window of {SSIM_WINDOW}")
     samples = SSIM_WINDOW**2
     taps = torch.full((SSIM_WINDOW,), 1 / SSIM_WINDOW, dtype=torch.float64)
+    first = filled(first, second, valid)
     luminance, structure = _similarity_maps(first, second, taps, samples / (samples - 1))
-    return (luminance * structure).mean(dim=(1, 2, 3))
+    return _mean(luminance * structure, taps, None if valid is None else _doubled(valid[:, None]))
 
 
 @dataclass(frozen=True)
@@ -59,12 +72,12 @@ class MsSsimLevels:
     contrast: Tensor
 
 
-def ms_ssim(first: Tensor, second: Tensor) -> Tensor:
+def ms_ssim(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
     """Multi-scale structural similarity of each patch, (N,) float64, as the authors' evaluation computes it.
 
     See `ms_ssim_levels`. Their figure for a batch is `ms_ssim_of_batch`, which differs in the fourth digit.
     """
-    return _combined(ms_ssim_levels(first, second))
+    return _combined(ms_ssim_levels(first, second, valid))
 
 
 def ms_ssim_of_batch(first: Tensor, second: Tensor) -> Tensor:
@@ -74,7 +87,7 @@ def ms_ssim_of_batch(first: Tensor, second: Tensor) -> Tensor:
     return _combined(pooled)[0]
 
 
-def ms_ssim_levels(first: Tensor, second: Tensor) -> MsSsimLevels:
+def ms_ssim_levels(first: Tensor, second: Tensor, valid: Tensor | None = None) -> MsSsimLevels:
     """The terms of MS-SSIM at five scales, each half the size of the one before (ssim.py of the authors' code).
 
     A Gaussian window of 11 px and deviation 1.5 wholly inside the patch, shrunk with its deviation where the patch
@@ -82,15 +95,18 @@ def ms_ssim_levels(first: Tensor, second: Tensor) -> MsSsimLevels:
     repeated where the size is odd.
     """
     _check_shapes(first, second)
-    photos = _doubled(torch.stack((first, second)))
+    photos = _doubled(torch.stack((filled(first, second, valid), second)))
+    share = None if valid is None else _doubled(valid[None, :, None])
     similarity, contrast = [], []
     for _ in MS_SSIM_WEIGHTS:
         size = min(MS_SSIM_WINDOW, *photos.shape[3:])
         taps = _gaussian_taps(size, size * MS_SSIM_SIGMA / MS_SSIM_WINDOW)
         luminance, structure = _similarity_maps(photos[0], photos[1], taps, 1.0)
-        similarity.append((luminance * structure).mean(dim=(1, 2, 3)))
-        contrast.append(structure.mean(dim=(1, 2, 3)))
+        seen = None if share is None else share[0]
+        similarity.append(_mean(luminance * structure, taps, seen))
+        contrast.append(_mean(structure, taps, seen))
         photos = _halved(photos)
+        share = None if share is None else _halved(share)
     return MsSsimLevels(torch.stack(similarity, dim=1), torch.stack(contrast, dim=1))
 
 
@@ -118,6 +134,15 @@ def _similarity_maps(first: Tensor, second: Tensor, taps: Tensor, covariance_fac
     covariance = covariance_factor * (mean(first * second) - mean1 * mean2)
     luminance = (2 * mean1 * mean2 + K1**2) / (mean1.square() + mean2.square() + K1**2)
     return luminance, (2 * covariance + K2**2) / (variances + K2**2)
+
+
+def _mean(values: Tensor, taps: Tensor, share: Tensor | None) -> Tensor:
+    """The mean (N,) of windows (N, C, h, w), each counting by the share of valid pixels (N, 1, H, W) in it."""
+    if share is None:
+        return values.mean(dim=(1, 2, 3))
+    rows, columns = (_window_matrix(taps, size).to(share.device) for size in share.shape[2:])
+    weight = rows @ share @ columns.T
+    return (values.mean(dim=1, keepdim=True) * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
 
 
 def _window_matrix(taps: Tensor, size: int) -> Tensor:

@@ -54,7 +54,8 @@ def artefact_sheet(store: PatchStore, row: Row, count: int, device: str) -> Phot
     rows = spread_rows(len(store), count)
     phone, dslr = store.read(rows)
     enhanced = enhanced_patches(row.model, phone, device)
-    columns = limitation_columns(enhanced, phone, dslr)
+    valid = store.read_valid(rows) if store.masked else None
+    columns = limitation_columns(enhanced, phone, dslr, valid)
     found = [columns[name] for name in ("colour_deviation_dslr", "contrast_dslr", "noise_phone")]
     worst = [int(np.nanargmax(values)) for values in found if np.isfinite(values).any()]
     headed = (("phone", phone), ("enhanced", enhanced), ("DSLR", dslr))

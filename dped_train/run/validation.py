@@ -20,7 +20,7 @@ PICTURE_ROWS = 4
 
 
 class Validation:
-    """A fixed choice of validation patches: at most `count`, spread evenly over the val split.
+    """A fixed choice of validation patches: at most `count`, spread evenly over the val split; masked pixels left out.
 
     Attributes:
         phone_psnr: mean PSNR of the untouched phone patches, dB; None where the split is empty.
@@ -31,6 +31,7 @@ class Validation:
         rows = spread_rows(len(store), count)
         self.device = device
         self.phone, self.dslr = store.read(rows)
+        self.valid = torch.from_numpy(store.read_valid(rows)).to(device) if store.masked else None
         self.phone_psnr = self._scores(self.phone).get("val_psnr")
 
     def measure(self, enhancer: PhotoNetwork) -> dict[str, float]:
@@ -56,4 +57,5 @@ class Validation:
         if not len(photos):
             return {}
         ours, dslr = photos_from_bytes(photos, self.device), photos_from_bytes(self.dslr, self.device)
-        return {"val_psnr": float(psnr(ours, dslr).mean()), "val_ms_ssim": float(ms_ssim(ours, dslr).mean())}
+        scores = {"val_psnr": psnr(ours, dslr, self.valid), "val_ms_ssim": ms_ssim(ours, dslr, self.valid)}
+        return {name: float(values.mean()) for name, values in scores.items()}

@@ -76,6 +76,37 @@ def foreign_shares(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> NDArray
     return shares
 
 
+def foreign_masks(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], max_foreign: float) -> NDArray[np.bool_]:
+    """Return (N, S, S) False in every cell of which more than the share `max_foreign` is foreign, True elsewhere.
+
+    Cells and pixels are those of `foreign_shares`: nothing is False where that finds no more than `max_foreign`.
+    """
+    valid = np.ones(phone.shape[:3], bool)
+    if len(phone):
+        _mask_foreign(phone, dslr, max(phone.shape[1] // 4, LEAST_CELL), max_foreign, valid)
+    return valid
+
+
+@njit(cache=True, nogil=True)
+def _mask_foreign(phone, dslr, cell, max_foreign, valid):  # type: ignore[no-untyped-def]
+    size = phone.shape[1]
+    foreign = np.empty((size, size), np.bool_)
+    before = np.zeros((size + 1, size + 1), np.int32)  # foreign pixels above and to the left
+    for k in range(len(phone)):
+        foreign[:] = True
+        _keep_foreign(phone[k], dslr[k], LUMINANCE, foreign)
+        if _fullest_cell(foreign, cell) / (cell * cell) > SECOND_LOOK:
+            _keep_foreign(phone[k], dslr[k], COLOURS, foreign)
+        for j in range(size):
+            for i in range(size):
+                before[j + 1, i + 1] = before[j, i + 1] + before[j + 1, i] - before[j, i] + foreign[j, i]
+        for j in range(size - cell + 1):
+            for i in range(size - cell + 1):
+                within = before[j + cell, i + cell] - before[j, i + cell] - before[j + cell, i] + before[j, i]
+                if within / (cell * cell) > max_foreign:
+                    valid[k, j : j + cell, i : i + cell] = False
+
+
 @njit(cache=True, nogil=True)
 def _foreign_shares(phone, dslr, cell, shares):  # type: ignore[no-untyped-def]
     size = phone.shape[1]

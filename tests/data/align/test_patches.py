@@ -47,6 +47,33 @@ def test_the_window_with_foreign_content_is_dropped_for_it(pair: tuple[np.ndarra
     assert reasons(*pair, min_ncc=0.5, max_foreign=1.0) == ["kept", "kept", "kept"]
 
 
+def test_the_window_with_foreign_content_is_kept_with_a_mask_where_that_is_asked(
+    pair: tuple[np.ndarray, np.ndarray],
+) -> None:
+    phone, dslr = pair
+    aligned: Any = _Aligned()
+    patches = extract_patches(phone, dslr, aligned, PatchSettings(patch_size=SIZE, min_ncc=0.5, mask_cells=True))
+    assert (patches.window_reason == 0).all() and patches.valid is not None
+    assert patches.valid[[0, 2]].all()
+    assert not patches.valid[1, 10:22, 10:22].any()  # the square, and the cells that reach into it
+    around = patches.valid[1].copy()
+    around[2:33, 2:33] = True
+    assert around.all() and patches.valid[1].mean() > 0.5
+    for (x, y), patch in zip(CORNERS, patches.phone, strict=True):
+        np.testing.assert_array_equal(patch, phone[y : y + SIZE, x : x + SIZE])
+    plain = extract_patches(phone, dslr, aligned, PatchSettings(patch_size=SIZE, min_ncc=0.5))
+    assert plain.valid is None
+
+
+def test_too_little_that_is_left_is_no_patch(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    phone, dslr = pair
+    dslr = dslr.copy()
+    dslr[20:60, 120:160] = phone[60:100, 20:60]
+    assert reasons(phone, dslr, min_ncc=-1.0, mask_cells=True) == ["kept", "foreign", "kept"]
+    dslr[20:68, 220:268] = phone[68:20:-1, 220:268]  # and where the rest does not correlate either
+    assert reasons(phone, dslr, min_ncc=-1.0, mask_cells=True)[2] == "foreign"
+
+
 def test_a_target_that_is_clipped_alone_is_dropped_for_it(pair: tuple[np.ndarray, np.ndarray]) -> None:
     phone, _ = pair
     dslr = phone.copy()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pickle
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -96,6 +97,33 @@ def test_columns_that_earlier_versions_do_not_write_are_unknown_there(tmp_path: 
     back = read_shard(path)[0]
     assert back[0].patches.sharpness is not None and np.isnan(back[1].patches.sharpness).all()
     assert back[0].patches.light_ev is None
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])
+def test_masks_are_read_as_they_were_written(tmp_path: Path, compression: Literal["none", "gzip", "lzf"]) -> None:
+    captures = make_dataset(tmp_path / "sony", [[2, 3], [1]], compression)
+    valid = np.random.default_rng(0).random((2, SIZE, SIZE)) > 0.2
+    first = dataclasses.replace(captures[0], patches=dataclasses.replace(captures[0].patches, valid=valid))
+    write_shard(tmp_path / "sony/train/00000.h5", [first, captures[1]], {"digest": "0" * 64}, compression)
+    store = PatchStore(tmp_path / "sony", "train")
+    whole = np.concatenate([valid, np.ones((4, SIZE, SIZE), bool)])  # nothing is masked where nothing is said
+    order = np.array([4, 1, 0, 5, 1])
+    np.testing.assert_array_equal(store.read_valid(order), whole[order])
+    np.testing.assert_array_equal(store.column("valid"), whole)
+    assert store.read_valid(order).dtype == bool and not store.masked  # the settings do not say so
+    patches = np.concatenate([c.patches.phone for c in captures])
+    np.testing.assert_array_equal(store.read(order)[0], patches[order])
+    with pytest.raises(IndexError):
+        store.read_valid([6])
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "sony", [[3]])
+    with h5py.File(tmp_path / "sony/train/00000.h5", "r+") as file:
+        assert "valid" not in file  # without the option nothing is added
+        file["valid"] = np.ones((3, SIZE, SIZE - 1), bool)
+    with pytest.raises(InputError, match=r"'valid' is bool \(3, 20, 19\), expected bool \(3, 20, 20\)"):
+        PatchStore(tmp_path / "sony", "train").read([0])
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "lzf"])

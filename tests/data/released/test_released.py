@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import simplejpeg
 from frozen_settings import check_frozen
-from make_shards import make_dataset
+from make_shards import MASKED, make_dataset
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,9 +28,10 @@ from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.manifest import read_manifest
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
-from dped_data.inspection import inspect_pairs, terminal_text
+from dped_data.inspection import inspect_pairs, terminal_text, verify_dataset
 from dped_data.inspection.settings import InspectSettings
 from dped_data.released import export_dped, import_dped
+from dped_data.released.exporting import Layout
 from dped_data.released.importing import ImportSettings
 from dped_data.settings import FORMAT_VERSION
 
@@ -190,6 +191,33 @@ def test_validation_patches_survive_the_round_trip(tmp_path: Path) -> None:
     assert import_dped(tmp_path / "again", "iphone", tmp_path / "out2", jobs=1).manifest.splits["val"].patches == 9
 
 
+@pytest.mark.parametrize("layout", ["dped", "folders", "webdataset"])
+def test_masks_leave_with_their_patches_and_come_back(tmp_path: Path, layout: Layout) -> None:
+    make_dataset(tmp_path / "data" / "toy", train=5, val=2, test=0, size=24, masked=True)
+    exported = export_dped(tmp_path / "data", "toy", tmp_path / "out", layout, image_format="png", jobs=1).folder
+    wanted = np.full((24, 24), 255)
+    wanted[MASKED[1:]] = 0
+    if layout == "webdataset":
+        with tarfile.open(exported / "train-000001.tar") as file:
+            mask = Image.open(io.BytesIO(file.extractfile("00000004.valid.png").read()))  # type: ignore[union-attr]
+    else:
+        mask = Image.open(exported / ("valid/training_data/4.png" if layout == "dped" else "train/valid/00000004.png"))
+    np.testing.assert_array_equal(np.asarray(mask), wanted)
+    if layout == "dped":
+        report = import_dped(exported, "toy", tmp_path / "again", jobs=1)
+        assert report.manifest.totals["kept"] == 7
+        for split in ("train", "val"):
+            store = PatchStore(report.folder, split)
+            assert store.masked and (store.read_valid(range(len(store))) == (wanted > 0)).all()
+            assert np.isfinite(store.column("light_ev")).all()
+        assert verify_dataset(tmp_path / "again", "toy", jobs=1).faults == ()
+        (exported / "valid/training_data/2.png").unlink()
+        report = import_dped(exported, "toy", tmp_path / "third", jobs=1)
+        assert [row.reason for row in report.rows if row.status == "failed"] == [
+            "mask valid/training_data/2.png: cannot be read (No such file or directory)"
+        ]
+
+
 def test_the_authors_layout_holds_jpegs_numbered_from_zero(tmp_path: Path) -> None:
     write_released(tmp_path / "dped")
     import_dped(tmp_path / "dped", "iphone", tmp_path / "out", jobs=1)
@@ -261,6 +289,10 @@ def test_parquet_is_what_load_dataset_reads(tmp_path: Path, monkeypatch: pytest.
         assert (row["capture_id"], row["x"], row["y"]) == (store.capture_ids()[index], index, 0)
         assert row["phone_file"] == f"{row['capture_id']}.jpg" and row["ncc"] == 1 and row["error_px"] == 0
     there = load_dataset(str(exports[0]), split="validation", cache_dir=str(tmp_path / "cache"))
+    make_dataset(tmp_path / "masked" / "toy", train=2, val=0, test=0, size=SIZE, masked=True)
+    masked = export_dped(tmp_path / "masked", None, tmp_path / "c", "parquet", jobs=1).folder
+    row = load_dataset(str(masked), split="train", cache_dir=str(tmp_path / "cache"))[1]
+    assert (np.asarray(row["valid"])[MASKED[1:]] == 0).all() and np.asarray(row["valid"]).mean() > 150
     assert len(there) == 3 and 'load_dataset("PATH OF THE EXPORT"' in (exports[0] / "README.md").read_text()
 
 
