@@ -19,7 +19,7 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -35,6 +35,9 @@ from dped_data.simulation.settings import SimulationSettings
 from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from dped_data.inspection.report import InspectReport
 
 
 class _Local(click.Path):
@@ -377,6 +380,10 @@ def simulate_rig_command(
 @dped.command("inspect-pairs")
 @click.option("--phone", help="Phone whose dataset to judge; may be left out when there is one only.")
 @click.option("--data", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
+@click.option("--pairs", type=FOLDER, nargs=2, help="PHONE_DIR DSLR_DIR: judge any pairs, as they are, by equal names.")
+@click.option(
+    "--set", "paired_set", type=FOLDER, help="The same for one folder: lq/gt, _LR/_HR, DPED, ZRR, webdataset."
+)
 @click.option("--out", type=FOLDER, default="report", show_default=True, help="Folder for the report.")
 @click.option("--captures", type=FOLDER, help="Folder of the photos.  [default: where the dataset was built from]")
 @click.option("--rig", "rig_file", type=FILE, help="TOML file whose table [inspect] has limits (docs/settings.md).")
@@ -393,6 +400,8 @@ def simulate_rig_command(
 def inspect_pairs_command(
     phone: str | None,
     data: Path | str,
+    pairs: tuple[Path, Path] | None,
+    paired_set: Path | None,
     out: Path,
     captures: Path | None,
     rig_file: Path | None,
@@ -411,6 +420,15 @@ def inspect_pairs_command(
     from dped_data.work.remote_copy import local_dataset
 
     settings = load_inspect_settings(rig_file, flags)
+    if pairs or paired_set:
+        if verify or redraw or review or (pairs and paired_set):
+            raise UsageError(
+                "--pairs PHONE_DIR DSLR_DIR and --set FOLDER go alone: without --verify, --redraw, --review"
+            )
+        one, two = pairs or (paired_set, None)
+        assert one is not None
+        report = inspection.inspect_set(one, two, out, settings, jobs=jobs)
+        return _tell(report, worst, as_json, show)
     folder = find_dataset(local_dataset(data, phone), phone)
     if verify:
         verified = inspection.verify_dataset(folder.parent, folder.name, captures=captures, jobs=jobs)
@@ -421,18 +439,23 @@ def inspect_pairs_command(
         report = inspection.redraw_report(folder.parent, folder.name, out, settings, captures=captures)
     else:
         report = inspection.inspect_pairs(folder.parent, folder.name, out, settings, captures=captures, jobs=jobs)
-    if as_json:
-        _echo(json.dumps(inspection.as_json(report), indent=1))
-    else:
-        _echo(inspection.terminal_text(report, worst))
-    if show and not review:
-        _open(Path(report.page).absolute().as_uri())
+    _tell(report, worst, as_json, show and not review)
     if review:
         server = inspection.ReviewServer(report, out)
         _echo(f"review at {server.address}  (Ctrl-C ends)\ndecisions go to {server.review}", err=as_json)
         if show:
             _open(server.address)
         server.serve()
+    return report.exit_status
+
+
+def _tell(report: InspectReport, worst: int, as_json: bool, show: bool) -> int:
+    """Print a report, and show its page in the browser; return the exit status."""
+    from dped_data import inspection
+
+    _echo(json.dumps(inspection.as_json(report), indent=1) if as_json else inspection.terminal_text(report, worst))
+    if show:
+        _open(Path(report.page).absolute().as_uri())
     return report.exit_status
 
 

@@ -53,16 +53,21 @@ def measure_patches(
     mine: NDArray[np.uint8],
     theirs: NDArray[np.uint8],
     settings: InspectSettings,
+    *,
+    cells: bool = True,
 ) -> PatchSample:
-    """Measure the phone and DSLR patches (n, S, S, 3) that lie at `position` among the capture's."""
+    """Measure the phone and DSLR patches (n, S, S, 3) that lie at `position` among the capture's; `cells`, too."""
     shifts = remeasure_shifts(mine, theirs, max_deviation_px=settings.max_deviation_px)
     luminance = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in mine])
-    chosen, count = spread_rows(len(position), settings.cell_patches), len(position)
+    count = len(position)
+    chosen = spread_rows(count, settings.cell_patches) if cells else np.zeros(0, np.int64)
     looked, told, foreign = np.zeros(count, bool), np.zeros(count, bool), np.zeros(count, np.int32)
     scale, sharpness = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
-    cells = compare_cells(mine[chosen], theirs[chosen], shifts.of(chosen))
-    looked[chosen], told[chosen], foreign[chosen], scale[chosen] = True, cells.told, cells.foreign, cells.scale
-    sharpness[chosen] = relative_sharpness(mine[chosen], theirs[chosen])
+    compared = compare_cells(mine[chosen], theirs[chosen], shifts.of(chosen))
+    looked[chosen], told[chosen], foreign[chosen], scale[chosen] = True, compared.told, compared.foreign, compared.scale
+    matched = (shifts.correlation >= LEAST_CORRELATION) & ~shifts.edge
+    alike = chosen[matched[chosen]]  # of another scene the detail says nothing
+    sharpness[alike] = relative_sharpness(mine[alike], theirs[alike])
     return PatchSample(
         position=position,
         phone_xy=stored.phone_xy[position],
@@ -72,7 +77,7 @@ def measure_patches(
         deviation_px=shifts.deviation_px,
         correlation=shifts.correlation,
         measured=shifts.measured,
-        matched=(shifts.correlation >= LEAST_CORRELATION) & ~shifts.edge,
+        matched=matched,
         contrast=luminance.std((1, 2)).astype(np.float32),
         looked=looked,
         told=told,
@@ -119,15 +124,19 @@ def _look(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> Look:
         .astype(np.float64)
         for patches in (phone, dslr)
     ]
-    sparse = [patches[:, ::3, ::3] for patches in (phone, dslr)]
-    clipped = [float(((pixels >= BRIGHT).any(-1) | (pixels <= BLACK).all(-1)).mean()) for pixels in sparse]
     return Look(
         phone_rgb=blocks[0].mean(0),
         dslr_rgb=blocks[1].mean(0),
-        phone_clipped=clipped[0],
-        dslr_clipped=clipped[1],
+        phone_clipped=clipped_share(phone),
+        dslr_clipped=clipped_share(dslr),
         phone_from_dslr=_affine_colour(blocks[1] / 255.0, blocks[0] / 255.0),
     )
+
+
+def clipped_share(patches: NDArray[np.uint8]) -> float:
+    """Share of the pixels of (..., S, S, 3) that are burnt out or black; every third of each row and column counts."""
+    pixels = patches[..., ::3, ::3, :]
+    return float(((pixels >= BRIGHT).any(-1) | (pixels <= BLACK).all(-1)).mean())
 
 
 def _affine_colour(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

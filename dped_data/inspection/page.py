@@ -18,6 +18,8 @@ from dped_data.inspection.records import Dataset
 
 PAGE_NAME = "index.html"
 VERDICT_NAME = "verdict.json"
+TABLE_NAME = "patches.csv"
+"""Of loose patches: every one of them, with what was measured."""
 _REPORT_NAME = "report.js"
 _BEGINNING = b"dped.receiveReport("
 _SCRIPTS = ("core", "review", "charts", "pictures", "overview", "table", "compare", "detail", "start", "plot.umd.min")
@@ -28,6 +30,7 @@ _ASSETS = ("page.css", "LICENCES.txt", *(f"{name}.js" for name in _SCRIPTS), *_S
 
 NAMES = (
     *(PAGE_NAME, VERDICT_NAME, "assets/", "data/", f"{CAPTURES_FOLDER}/", f"data/{_REPORT_NAME}"),
+    TABLE_NAME,
     *(f"assets/{name}" for name in _ASSETS),
     *(f"{CAPTURES_FOLDER}/[0-9][0-9][0-9][0-9][0-9]/{name}" for name in FILES),
 )

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.common.files import atomic_path
 from dped_data.common.folder_lock import held
 from dped_data.common.foreign_files import read_json, typed
 from dped_data.common.ownership import remove
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress_bar
-from dped_data.dataset.places import MANIFEST_NAME, REVIEW_NAME
 from dped_data.dataset.shards import open_shard
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_capture
 from dped_data.inspection.dataset_reader import nothing_stored, open_dataset, stored_captures
+from dped_data.inspection.loose_pipeline import inspect_imported
 from dped_data.inspection.measure import measure_capture
 from dped_data.inspection.page import (
     NAMES,
@@ -34,11 +30,11 @@ from dped_data.inspection.page import (
     VERDICT_NAME,
     files_of_the_version_before,
     prepare_folder,
-    write_page,
 )
 from dped_data.inspection.ranking import judge_captures, rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
 from dped_data.inspection.report import InspectReport
+from dped_data.inspection.report_files import write_report
 from dped_data.inspection.settings import MEASURING, InspectSettings
 from dped_data.inspection.summary import summarise
 from dped_data.inspection.verdict import judge, weakest_check
@@ -73,6 +69,8 @@ def inspect_pairs(
     """
     settings = settings or InspectSettings()
     opened = open_dataset(dataset / phone, captures)
+    if opened.alignment == "imported":
+        return inspect_imported(dataset / phone, opened, out, settings, jobs)
     with held(out, "inspect-pairs", NAMES, adopt=files_of_the_version_before):
         prepare_folder(out)
         figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
@@ -94,7 +92,7 @@ def inspect_pairs(
             review=opened.review,
             settings=dataclasses.asdict(settings),
         )
-        _write(out, report, opened, dataset)
+        write_report(out, report, opened, dataset)
     return report
 
 
@@ -118,6 +116,8 @@ def redraw_report(
         others = [name for name in MEASURING if asked[name] != before.settings.get(name)]
         if asked["leak_correlation"] < before.settings.get("leak_correlation", 1.0):
             others.append("leak_correlation")  # less alike ones were not kept
+        if before.kind != "captures":
+            raise UsageError("--redraw is for reports on captures; inspect loose patches without it")
         if others:
             raise UsageError(f"--{others[0].replace('_', '-')} asks for other measurements; inspect without --redraw")
         leaks = tuple(leak for leak in before.summary.leaks if leak.correlation > settings.leak_correlation)
@@ -138,7 +138,7 @@ def redraw_report(
             settings=asked,
         )
         remove(out / PAGE_NAME)
-        _write(out, report, opened, dataset)
+        write_report(out, report, opened, dataset)
     return report
 
 
@@ -153,50 +153,6 @@ def _read_report(out: Path, digest: str) -> InspectReport:
     if report.digest != digest:
         raise InputError(f"{path}: the dataset was built anew since; inspect without --redraw")
     return report
-
-
-def _write(out: Path, report: InspectReport, opened: Dataset, data: Path) -> None:
-    """Write verdict.json and the page; the page alone has what holds on this machine only."""
-    document = as_json(report)
-    with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")
-    write_page(out, {**document, "review_hint": _review_hint(out, report, opened, data)}, opened)
-
-
-def _review_hint(out: Path, report: InspectReport, opened: Dataset, data: Path) -> str:
-    """The command that applies the decisions made in this report, as a person can paste it into a terminal."""
-    if opened.captures_folder is None or opened.alignment == "imported":
-        return ""
-    manifest = Path(report.dataset) / MANIFEST_NAME
-    words: list[str | Path] = [
-        "dped",
-        "build-dataset",
-        "--phone",
-        opened.phone,
-        "--captures",
-        opened.captures_folder,
-        "--out",
-        data,
-    ]
-    words += ["--rig", manifest, "--review", out / REVIEW_NAME]
-    return shlex.join(str(Path(word).resolve()) if isinstance(word, Path) else word for word in words)
-
-
-def as_json(report: InspectReport) -> dict[str, Any]:
-    """Return the report as plain dicts, lists and scalars, at full precision and without NaN."""
-    plain: dict[str, Any] = _plain(dataclasses.asdict(report))
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value
 
 
 def measure_dataset(

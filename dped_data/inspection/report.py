@@ -224,6 +224,7 @@ class InspectReport:
         page: the report's first page.
         review: the decisions of people that the dataset holds.
         settings: what was asked of it: InspectSettings as plain values.
+        kind: "captures", or "patches": loose ones, of which `captures` has the worst alone.
     """
 
     dataset: str
@@ -239,6 +240,7 @@ class InspectReport:
     page: str = ""
     review: tuple[Decision, ...] = ()
     settings: Mapping[str, float] = field(default_factory=dict)
+    kind: Literal["captures", "patches"] = "captures"
 
     @property
     def exit_status(self) -> int:

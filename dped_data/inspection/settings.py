@@ -60,9 +60,18 @@ class InspectSettings:
     )
     scale_warn: float = setting(0.005, "warn when one half is larger than the other by this share", minimum=0)
     scale_fail: float = setting(0.02, "fail when one half is larger than the other by this share", minimum=0)
+    share_warn: float = setting(
+        0.02, "warn when a larger share of loose patches has one and the same fault", minimum=0, maximum=1
+    )
+    share_fail: float = setting(
+        0.1, "fail when a larger share of loose patches has one and the same fault", minimum=0, maximum=1
+    )
     outlier_warn: float = setting(6.0, "warn of brightness or colour this many robust deviations off", minimum=1)
     leak_correlation: float = setting(
         0.85, "scenes in two splits count as near-duplicates above this correlation", minimum=0.1, maximum=1
+    )
+    repeated_correlation: float = setting(
+        0.98, "loose patches in two splits count as the same above this correlation", minimum=0.5, maximum=1
     )
     kept_warn: float = setting(0.5, "warn when a smaller share of the captures is kept", minimum=0, maximum=1)
     coverage_warn: float = setting(0.2, "warn when a smaller share of the windows is kept", minimum=0, maximum=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dped_data.inspection.loose import Share, Shares
 from dped_data.inspection.report import Check, RankedCapture, Status, Summary
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.summary import FIELD_COLUMNS, FIELD_ROWS, MIN_CAPTURES, MIN_TIMED
@@ -20,13 +21,13 @@ _ORDER: dict[Status, int] = {"pass": 0, "unknown": 1, "warn": 2, "fail": 3}
 
 
 def judge(
-    summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings
+    summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings, without: Sequence[str] = ()
 ) -> tuple[Status, tuple[Check, ...]]:
-    """Return the verdict and all checks.
+    """Return the verdict and all checks but those `without`, which ask for what such pairs never have.
 
     The verdict fails if any check does; else it is unknown if an essential check is, else the worst of those that know.
     """
-    checks = (
+    checks: tuple[Check, ...] = (
         _patches(summary, captures),
         _kept(summary, captures, settings),
         _accuracy(summary, settings),
@@ -44,7 +45,74 @@ def judge(
         _outliers(captures),
         _coverage(summary, captures, settings),
     )
+    checks = tuple(check for check in checks if check.name not in without)
     return _verdict(checks), checks
+
+
+def judge_loose(summary: Summary, shares: Shares, settings: InspectSettings) -> tuple[Status, tuple[Check, ...]]:
+    """Return the verdict on loose patches and its checks: shares of patches, nothing that captures are needed for."""
+    found = sum(summary.captures_by_status.values())
+    checks = (
+        Check(
+            "patches", "pass" if shares.there else "fail", shares.there, None, None, "", _listed(summary), found, found
+        ),
+        _accuracy(summary, settings),
+        _share("matching content", shares.matching, shares.there, "match their partner at no shift", settings),
+        _share("foreign content", shares.foreign, shares.looked, "hold a part that shows something else", settings),
+        _scale(summary, settings),
+        _shared(summary, settings),
+        _repeated(summary, settings),
+        _share("exposure", shares.exposure, shares.there, "are burnt out or black over a large part", settings),
+        _share("sharpness", shares.sharpness, shares.looked, "are less sharp than the phone's by far", settings),
+        _share(
+            "look", shares.look, shares.there, "differ from the others in the cameras' relative brightness", settings
+        ),
+    )
+    return _verdict(checks), checks
+
+
+def _listed(summary: Summary) -> str:
+    counts = summary.patches_by_split
+    listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    failed = summary.captures_by_status.get("failed", 0)
+    return f"{sum(counts.values()):,} patches ({listed}){f', {failed:,} could not be read' if failed else ''}"
+
+
+def _share(name: str, share: Share, of: int, what: str, settings: InspectSettings) -> Check:
+    limits = (settings.share_warn, settings.share_fail)
+    if share.share is None:
+        return Check(name, "unknown", None, *limits, "", f"none of {of:,} patches can tell", 0, of)
+    text = f"{share.bad:,} of {share.told:,} patches {what} ({share.share:.1%})"
+    status = _grade(share.share, *limits)
+    check = Check(name, status, share.share, *limits, "", text, share.told, of, share.ids)
+    return _told(check, settings.least_patches, settings.least_share)
+
+
+def _shared(summary: Summary, settings: InspectSettings) -> Check:
+    limits = (settings.systematic_warn_px, settings.systematic_fail_px)
+    count = summary.shift_px.count if summary.shift_px else 0
+    if summary.systematic_px is None:
+        text = f"none of {summary.sampled:,} patches can be measured"
+        return Check("systematic shift", "unknown", None, *limits, "px", text, 0, summary.sampled)
+    x, y = summary.systematic_px
+    length = float((x**2 + y**2) ** 0.5)
+    status = _grade(length, *limits) if length > 3 * summary.systematic_deviation_px else "pass"
+    text = f"shared by all patches: ({x:+.2f}, {y:+.2f}) px; the rest {summary.random_px or 0.0:.2f} px in the median"
+    check = Check("systematic shift", status, length, *limits, "px", text, count, summary.sampled)
+    return _told(check, settings.least_patches, settings.least_share)
+
+
+def _repeated(summary: Summary, settings: InspectSettings) -> Check:
+    count, limit = summary.sampled, settings.repeated_correlation
+    if count == 0:
+        return Check("split leakage", "unknown", None, None, limit, "", "there are no patches", 0, 0)
+    if sum(patches > 0 for patches in summary.patches_by_split.values()) == 1:
+        text = "there is one split only, so that nothing can leak"
+        return Check("split leakage", "pass", 0.0, None, limit, "", text, count, count)
+    ids = tuple(dict.fromkeys(name for leak in summary.leaks for name in (leak.first, leak.second)))
+    text = f"{len(summary.leaks):,} pairs of patches in two splits are the same" if ids else "no patch is in two splits"
+    status: Status = "fail" if ids else "pass"
+    return Check("split leakage", status, summary.leak_correlation, None, limit, "", text, count, count, ids)
 
 
 def _verdict(checks: Sequence[Check]) -> Status:
@@ -182,7 +250,7 @@ def _scale(summary: Summary, settings: InspectSettings) -> Check:
     evidence = (summary.scaled, summary.looked)
     if summary.scale is None:
         return Check("scale", "unknown", None, *limits, "", "no patch has the texture to tell", *evidence)
-    text = f"the DSLR patches show their content {summary.scale:+.2%} larger than the phone patches"
+    text = f"the DSLR patches show their content at {1 + summary.scale:.4f} times the phone patches' size"
     check = Check("scale", _grade(abs(summary.scale), *limits), abs(summary.scale), *limits, "", text, *evidence)
     return _told(check, settings.least_patches, settings.least_share)
 

@@ -1,0 +1,61 @@
+"""Write a report: verdict.json for programs, and the page around the captures' folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dped_data.common.files import atomic_path
+from dped_data.dataset.places import MANIFEST_NAME, REVIEW_NAME
+from dped_data.inspection.page import VERDICT_NAME, write_page
+from dped_data.inspection.records import Dataset
+from dped_data.inspection.report import InspectReport
+
+
+def write_report(out: Path, report: InspectReport, opened: Dataset, data: Path) -> None:
+    """Write verdict.json and the page; the page alone has what holds on this machine only."""
+    document = as_json(report)
+    with atomic_path(out / VERDICT_NAME) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        json.dump(document, file, indent=1)
+        file.write("\n")
+    write_page(out, {**document, "review_hint": _review_hint(out, report, opened, data)}, opened)
+
+
+def _review_hint(out: Path, report: InspectReport, opened: Dataset, data: Path) -> str:
+    """The command that applies the decisions made in this report, as a person can paste it into a terminal."""
+    if opened.captures_folder is None or opened.alignment == "imported":
+        return ""
+    manifest = Path(report.dataset) / MANIFEST_NAME
+    words: list[str | Path] = [
+        "dped",
+        "build-dataset",
+        "--phone",
+        opened.phone,
+        "--captures",
+        opened.captures_folder,
+        "--out",
+        data,
+    ]
+    words += ["--rig", manifest, "--review", out / REVIEW_NAME]
+    return shlex.join(str(Path(word).resolve()) if isinstance(word, Path) else word for word in words)
+
+
+def as_json(report: InspectReport) -> dict[str, Any]:
+    """Return the report as plain dicts, lists and scalars, at full precision and without NaN."""
+    plain: dict[str, Any] = _plain(dataclasses.asdict(report))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
