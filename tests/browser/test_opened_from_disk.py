@@ -109,7 +109,16 @@ def test_nothing_overlaps_or_is_cut_off_at_any_width(page: ReportPage, long_name
         page.js("document.querySelector('#passed-fold').open = true")
         page.js("dped.table.mark(dped.state.captures[0])")
         assert layout_faults(page.driver) == [], (width, dark, "overview")
-        for selector in ("body", ".quiet", ".chip.harm", ".card h2", "#checks .badge", "#passed .badge", ".bar-figure"):
+        for selector in (
+            "body",
+            ".quiet",
+            ".chip.harm",
+            ".card h2",
+            "#checks .badge",
+            ".badge.unknown",
+            "#passed .badge",
+            ".bar-figure",
+        ):
             assert contrast(page, selector) >= 4.5, (width, dark, selector)
         page.js(f"location.hash = 'c={worst}'")
         page.until(lambda: page.js("return Boolean(document.querySelector('#map-shifts svg'))"))
