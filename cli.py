@@ -25,7 +25,7 @@ import click
 
 from dped_data.common.malloc import refusals_told
 from dped_data.common.parent import end_with_agent
-from dped_data.common.progress import printable
+from dped_data.common.progress import note, printable
 from dped_data.common.remote_folder import check_local, remote_folder
 from dped_data.common.typed_settings import SettingField, load_settings, setting_fields
 from dped_data.errors import InputError, UsageError
@@ -37,6 +37,8 @@ from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from dped_data.build import BuildReport
+    from dped_data.captures.folders import Captures
     from dped_data.inspection.report import InspectReport
 
 
@@ -119,7 +121,7 @@ def _missing_library(error: ImportError) -> str:
 
 
 PARTS = {
-    "Make a dataset": ("demo", "build-dataset", "inspect-pairs", "simulate-rig"),
+    "Make a dataset": ("align", "demo", "build-dataset", "inspect-pairs", "simulate-rig"),
     "Train and enhance": ("train", "evaluate", "enhance", "models", "reproduce", "study"),
     "Exchange": ("import-dped", "export-dped", "import-checkpoint", "export-onnx"),
 }
@@ -162,7 +164,7 @@ def _group_of(option: click.Parameter) -> str:
         return option.group
     if option.name in OUTPUT:
         return "Output"
-    is_input = isinstance(option.type, _Local | _Place) or option.name in {"phone", "split"}
+    is_input = isinstance(option.type, _Local | _Place) or option.name in {"phone", "dslr", "split"}
     return "Input" if is_input else "What to do"
 
 
@@ -220,11 +222,82 @@ def dped() -> None:
     """Build aligned phone-DSLR patch datasets from rig photos, look at them, and train photo enhancers on them."""
 
 
+@dped.command("align")
+@click.argument("phone_dir", type=FOLDER)
+@click.argument("dslr_dir", type=FOLDER)
+@click.option("--out", type=FOLDER, default="aligned", show_default=True, help="Folder for dataset, report and rig.")
+@click.option("--open", "show", is_flag=True, help="Show the report in the browser.")
+@click.option(
+    "--pairs", type=FILE, help="CSV file that lists the pairs: phone file, DSLR file; nothing else is paired."
+)
+@click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
+@click.option("--overwrite", is_flag=True, help="Replace a dataset that was built with other settings.")
+@click.option("--retry-failed", is_flag=True, help="Try captures that failed again: broken photos, killed workers.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@settings_options(BuildSettings)
+def align_command(
+    phone_dir: Path,
+    dslr_dir: Path,
+    out: Path,
+    show: bool,
+    pairs: Path | None,
+    jobs: int,
+    overwrite: bool,
+    retry_failed: bool,
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Align two folders of photos: pair them, build the dataset, judge it; status 1 when the verdict is bad."""
+    from dped_data.align_folders import align_folders
+    from dped_data.captures.report import pairing_table
+    from dped_data.dataset.summary import build_text
+    from dped_data.inspection import as_json as report_as_json
+    from dped_data.inspection import terminal_text
+
+    def tell(text: str) -> None:
+        if not as_json:
+            _echo(f"{text}\n")
+
+    report = align_folders(
+        phone_dir,
+        dslr_dir,
+        out,
+        flags,
+        pairs=pairs,
+        jobs=jobs,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+        show_plan=lambda plan: tell(pairing_table(plan.pairing, plan.splits, photo_sizes=plan.photo_sizes)),
+        show_build=lambda made: tell(build_text(str(made.folder), made.manifest, made.reused, made.seconds)),
+    )
+    found = report.inspection
+    if as_json:
+        inspected = report_as_json(found) if found else None
+        document = {"rig_file": report.rig_file, "build": dataclasses.asdict(report.build), "inspection": inspected}
+        _echo(json.dumps(document, indent=1, default=str))
+    elif found:
+        _echo(terminal_text(found))
+        data, given = shlex.quote(str(report.build.folder.parent)), shlex.join(["--pairs", str(pairs)] if pairs else [])
+        again = f"dped build-dataset --rig {shlex.quote(str(report.rig_file))} --out {data} {given}".rstrip()
+        _echo(f"\n{report.rig_file}: rig and settings, for the long way: {again}")
+        _echo(f"train on it with: dped train --data {data} --out {shlex.quote(str(out / 'runs'))}")
+    if found is None:
+        raise _no_patch(report.build)
+    if show:
+        _open(Path(found.page).absolute().as_uri())
+    return report.exit_status
+
+
+def _no_patch(report: BuildReport) -> InputError:
+    return InputError(
+        f"{report.folder}: no patch was kept of {len(report.rows)} captures; captures.csv there has the reasons"
+    )
+
+
 @dped.command("build-dataset")
 @click.option("--phone", help="Phone of the rig; may be left out when the captures folder holds one phone only.")
-@click.option(
-    "--captures", type=PLACE, default="captures", show_default=True, help="One folder of photos per camera, or s3://..."
-)
+@click.option("--dslr", help="The DSLR; with --phone, no rig file is needed.  [default: the rig's]")
+@click.option("--captures", type=PLACE, help="One folder of photos per camera, or s3://...  [default: captures]")
 @click.option("--out", type=PLACE, default="dataset", show_default=True, help="Folder of datasets, or s3://...")
 @click.option(
     "--rig", "rig_file", type=FILE, help="TOML file with rig and settings, or a dataset.json to build as it was."
@@ -256,7 +329,8 @@ def dped() -> None:
 @settings_options(BuildSettings)
 def build_dataset_command(
     phone: str | None,
-    captures: Path | str,
+    dslr: str | None,
+    captures: Path | str | None,
     out: Path | str,
     rig_file: Path | None,
     jobs: int,
@@ -273,23 +347,26 @@ def build_dataset_command(
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
     from dped_data.plan import check_captures, choose_phone, plan_build, review_decisions
-    from dped_data.settings import load_build_settings
+    from dped_data.settings import load_build_settings, with_cameras
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
         raise UsageError(
             "--scheduler goes with --backend dask and without --jobs: its workers do the work, all of them"
         )
-    settings = load_build_settings(rig_file, flags)
-    phone = phone or choose_phone(captures, settings.rig)
+    settings = with_cameras(load_build_settings(rig_file, flags), phone, dslr)
+    photos = _photos(captures, rig_file)
+    phone = phone or choose_phone(photos, settings.rig)
     if dry_run:
         from dped_data.captures.report import pairing_table
 
-        plan = plan_build(captures, out, phone, settings, overwrite, pairs)
+        plan = plan_build(photos, out, phone, settings, overwrite, pairs)
         if as_json:
             _print_json(plan)
         else:
-            _echo(pairing_table(plan.pairing, plan.splits))
-        check_captures(plan, captures, phone, settings.rig.dslr)
+            _echo(pairing_table(plan.pairing, plan.splits, photo_sizes=plan.photo_sizes))
+        for warning in plan.warnings:
+            note(warning)
+        check_captures(plan, photos, phone, settings.rig.dslr)
         review_decisions(plan, review)
         return
     from dped_data.build import build_dataset
@@ -297,7 +374,7 @@ def build_dataset_command(
     from dped_data.dataset.summary import build_text
 
     report = build_dataset(
-        captures,
+        photos,
         out,
         phone,
         settings,
@@ -313,18 +390,24 @@ def build_dataset_command(
     if as_json:
         _print_json(report)
     else:
-        _echo(
-            build_text(
-                f"{out}/{phone}" if is_remote(out) else str(report.folder),
-                report.manifest,
-                report.reused,
-                report.seconds,
-            )
-        )
+        folder = f"{out}/{phone}" if is_remote(out) else str(report.folder)
+        look = "dped inspect-pairs" if out == Path("dataset") else f"dped inspect-pairs --data {shlex.quote(str(out))}"
+        _echo(build_text(folder, report.manifest, report.reused, report.seconds, look))
     if not report.manifest.totals["patches"]:
-        raise InputError(
-            f"{report.folder}: no patch was kept of {len(report.rows)} captures; captures.csv there has the reasons"
-        )
+        raise _no_patch(report)
+
+
+def _photos(captures: Path | str | None, rig_file: Path | None) -> Captures:
+    """Where the photos lie: the folder that was given, or those that the rig's file names."""
+    from dped_data.settings import rig_folders
+
+    folders = rig_folders(rig_file)
+    if captures is not None and any(folder.is_absolute() for folder in folders.values()):
+        raise UsageError(f"{rig_file}: names the folders of the photos ([rig.folders]); leave out --captures")
+    place = Path("captures") if captures is None else captures
+    if isinstance(place, str):
+        return place
+    return {camera: place / folder for camera, folder in folders.items()} or place
 
 
 @dped.command("simulate-rig")

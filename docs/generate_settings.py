@@ -36,8 +36,10 @@ patch_size = 128
 ce90_fail_px = 0.5
 ```
 
-Table `[inspect]` is for `dped inspect-pairs --rig FILE`. In place of the TOML file, `dped build-dataset --rig` takes
-the `dataset.json` of a dataset, too, and builds as that one was built.
+Sizes are optional: `cameras = ["pixel", "canon"]` under `[rig]` does without. Table `[rig.folders]` (camera = "FOLDER")
+names the folders of photos that do not lie in `captures/<camera>` ([align.md](align.md)). Table `[inspect]` is for
+`dped inspect-pairs --rig FILE`. In place of the TOML file, `dped build-dataset --rig` takes the `dataset.json` of a
+dataset, too, and builds as that one was built.
 
 A flag beats the file, the file beats the default. An unknown key, a wrong type or a value out of range is an error that
 names the file, the key and the nearest known key. All settings of a build enter its digest, which marks every shard.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align.records import AlignedCapture
+from dped_data.captures.folders import Captures, photo_folders
 from dped_data.captures.records import Capture
 from dped_data.captures.remote_headers import headers_of
 from dped_data.common.malloc import refusals_told
 from dped_data.common.parallel import Backend
+from dped_data.common.progress import note
 from dped_data.common.remote_folder import remote_folder
 from dped_data.dataset.aligned_photos import write_aligned
 from dped_data.dataset.capture_table import CaptureRow
@@ -21,7 +24,7 @@ from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
 from dped_data.photos.reading import decode_photo
-from dped_data.plan import check_captures, plan_dataset, review_decisions
+from dped_data.plan import Plan, check_captures, plan_dataset, review_decisions
 from dped_data.settings import BuildSettings, RawSettings
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import destination
@@ -125,7 +128,7 @@ def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
 
 
 def build_dataset(
-    captures: Path | str,
+    captures: Captures,
     out: Path | str,
     phone: str,
     settings: BuildSettings | None = None,
@@ -138,6 +141,7 @@ def build_dataset(
     review: Path | None = None,
     pairs: Path | None = None,
     capture_timeout_s: float = CAPTURE_TIMEOUT_S,
+    show_plan: Callable[[Plan], None] | None = None,
 ) -> BuildReport:
     """Build the dataset OUT/<phone> from the photos in CAPTURES/<camera>/, or finish or extend the one that is there.
 
@@ -145,7 +149,8 @@ def build_dataset(
     interruption. Only units of captures that are new, changed or unfinished are aligned.
 
     Args:
-        captures: folder with one folder of photos per camera, or an address such as s3://bucket/captures.
+        captures: folder with one folder of photos per camera, an address such as s3://bucket/captures, or a mapping
+            from the cameras to their folders, wherever these are.
         out: folder of datasets, or an address; then the dataset is built in the cache and sent there unit by unit.
         phone: the phone's name in the rig.
         settings: default BuildSettings().
@@ -157,6 +162,7 @@ def build_dataset(
         review: a person's verdicts (review.csv): captures rejected there are left out, without aligning any again.
         pairs: a list of the pairs (CSV: phone file, DSLR file) instead of pairing by names or times.
         capture_timeout_s: a capture that takes longer twice fails, seconds; 0 for no limit.
+        show_plan: is handed the plan before work begins.
     Raises:
         UsageError: no such phone, or a dataset that would lie among the photos.
         InputError: photos, folders, a review or a list of pairs that cannot be used, other settings than the dataset's,
@@ -166,23 +172,29 @@ def build_dataset(
     settings = settings or BuildSettings()
     settings.rig.phone(phone)
     target = destination(out, phone)
-    check_place(target.place, captures)
+    photos = photo_folders(captures, phone, settings.rig.dslr)
+    for place in photos.places:
+        check_place(target.place, place)
     if settings.shards.keep_aligned and settings.alignment == "paper":
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
     if settings.patches.mask_cells and settings.alignment == "paper":
         raise UsageError("--mask-cells needs --alignment refined: the paper's method asks no cells")
     target.fetch()
-    with headers_of(captures) as headers:
-        plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder, pairs)
-        check_captures(plan, headers, phone, settings.rig.dslr)
+    with headers_of(photos.root) as headers:
+        plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder, pairs, photos.below)
+        if show_plan:
+            show_plan(plan)
+        for warning in plan.warnings:
+            note(warning)
+        check_captures(plan, captures if photos.below else headers, phone, settings.rig.dslr)
     decisions = review_decisions(plan, review)
     material = Material(
         plan.pairing.captures,
         plan.splits,
         plan.pairing.unpaired,
-        place=captures,
+        place=photos.root,
         headers=headers,
-        source=remote_folder(captures) or headers.absolute(),  # workers elsewhere have another working folder
+        source=remote_folder(photos.root) or headers.absolute(),  # workers elsewhere have another working folder
         captures_per_shard=settings.shards.captures_per_shard,
     )
     work = CaptureWork(
@@ -197,7 +209,7 @@ def build_dataset(
         target,
         material,
         work,
-        built_origin(phone, settings),
+        built_origin(phone, settings, photos.below),
         Workers(jobs, backend, scheduler),
         command="build-dataset",
         label="aligning",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dped_data.captures.find import find_captures
+from dped_data.captures.folders import Captures, photo_folders
 from dped_data.captures.listing import has_camera
-from dped_data.captures.records import SPLITS, Pairing, Split
+from dped_data.captures.photo_sizes import sample_sizes, size_warning
+from dped_data.captures.records import SPLITS, Capture, Pairing, Split
 from dped_data.captures.remote_headers import headers_of
 from dped_data.captures.split import assign_splits
 from dped_data.common.remote_folder import is_remote
@@ -15,24 +19,38 @@ from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.places import CAPTURES_NAME
 from dped_data.dataset.review_file import Decision, check_ids, read_decisions, rejected_by
 from dped_data.errors import InputError, UsageError
-from dped_data.settings import BuildSettings, Rig
+from dped_data.settings import PAPER_RIG, BuildSettings, Rig
 from dped_data.work.units import splits_on_disk
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Pairing and split of a build, before any pixel is read; `splits` is aligned with `pairing.captures`."""
+    """Pairing and split of a build, before any pixel is read.
+
+    Attributes:
+        pairing: captures, photos without a partner, notes.
+        splits: of each capture, in the order of `pairing.captures`.
+        photo_sizes: camera -> "WIDTHxHEIGHT" -> photos, of a sample of the captures' photos.
+        warnings: what a person should hear before work begins.
+    """
 
     pairing: Pairing
     splits: tuple[Split, ...]
+    photo_sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
-def choose_phone(captures: Path | str, rig: Rig) -> str:
-    """Return the only phone of the rig that has a folder below `captures`, a folder or an address.
+def choose_phone(captures: Captures, rig: Rig) -> str:
+    """Return the only phone of the rig that has a folder: below `captures`, a folder or an address, or in that mapping.
 
     Raises:
         InputError: there is no captures folder or no phone's folder in it; UsageError: there are several.
     """
+    if isinstance(captures, Mapping):
+        named = [camera.name for camera in rig.cameras if camera.name in captures and camera.name != rig.dslr]
+        if len(named) != 1:
+            raise UsageError(f"rig '{rig.name}' names folders of {len(named)} phones; choose one with --phone")
+        return named[0]
     with headers_of(captures) as headers:
         return _only_phone(headers, rig)
 
@@ -57,9 +75,14 @@ def _only_phone(captures: Path, rig: Rig) -> str:
 
 
 def plan_dataset(
-    captures: Path, phone: str, settings: BuildSettings, folder: Path | None = None, pairs: Path | None = None
+    captures: Path,
+    phone: str,
+    settings: BuildSettings,
+    folder: Path | None = None,
+    pairs: Path | None = None,
+    folders: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Pair the photos below `captures` and assign the splits; reads headers only.
+    """Pair the photos below `captures` and assign the splits; reads headers only. `folders` as in `list_cameras`.
 
     Captures of the dataset in `folder`, if there is one, keep the split that its captures.csv states. Where that is
     damaged, they keep the split in which their shards lie; a note says so. `pairs` is a person's list of pairs.
@@ -69,7 +92,7 @@ def plan_dataset(
         InputError: a camera folder is missing, unreadable or empty; as `find_captures`.
     """
     settings.rig.phone(phone)
-    pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing, pairs)
+    pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing, pairs, folders)
     earlier: dict[str, Split] = {}
     if folder and (folder / CAPTURES_NAME).exists():
         try:
@@ -78,11 +101,26 @@ def plan_dataset(
             earlier = splits_on_disk(folder)
             told = f"{error}; until then the splits of {len(earlier)} captures are taken from their shards"
             pairing = replace(pairing, notes=(*pairing.notes, told))
-    return Plan(pairing, assign_splits(pairing.captures, settings.split, earlier))
+    splits = assign_splits(pairing.captures, settings.split, earlier)
+    return Plan(pairing, splits, *_sizes(captures, pairing.captures, phone, settings.rig))
+
+
+def _sizes(
+    captures_dir: Path, captures: Sequence[Capture], phone: str, rig: Rig
+) -> tuple[dict[str, Counter[str]], tuple[str, ...]]:
+    """Return the photos' sizes and warnings of what is declared otherwise.
+
+    Nobody declared the paper's rig for these photos: they may be rendered smaller, or the released ones.
+    """
+    files = {phone: [c.phone_file for c in captures], rig.dslr: [c.dslr_file for c in captures]}
+    sizes = {camera: sample_sizes(captures_dir, some) for camera, some in files.items()}
+    declared = () if rig == PAPER_RIG else rig.cameras
+    warnings = (size_warning(camera, sizes[camera.name]) for camera in declared if camera.name in sizes)
+    return sizes, tuple(warning for warning in warnings if warning)
 
 
 def plan_build(
-    captures: Path | str,
+    captures: Captures,
     out: Path | str,
     phone: str,
     settings: BuildSettings,
@@ -96,19 +134,21 @@ def plan_build(
     Raises:
         UsageError, InputError: as `plan_dataset`.
     """
-    with headers_of(captures) as headers:
+    photos = photo_folders(captures, phone, settings.rig.dslr)
+    with headers_of(photos.root) as headers:
         folder = None if overwrite or is_remote(out) else Path(out) / phone
-        return plan_dataset(headers, phone, settings, folder, pairs)
+        return plan_dataset(headers, phone, settings, folder, pairs, photos.below)
 
 
-def check_captures(plan: Plan, captures: Path | str, phone: str, dslr: str) -> None:
+def check_captures(plan: Plan, captures: Captures, phone: str, dslr: str) -> None:
     """Raise InputError if nothing could be paired."""
     if plan.pairing.captures:
         return
     first = plan.pairing.unpaired[0] if plan.pairing.unpaired else None
     detail = f" (first: {first.file}: {first.reason})" if first else ""
+    place = ", ".join(map(str, captures.values())) if isinstance(captures, Mapping) else captures
     raise InputError(
-        f"{captures}: no photo of '{phone}' pairs with one of '{dslr}'{detail}; "
+        f"{place}: no photo of '{phone}' pairs with one of '{dslr}'{detail}; "
         "run with --dry-run to see all, choose --pairing name or --pairing time, or list the pairs in a file: --pairs"
     )
 

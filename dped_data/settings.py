@@ -14,13 +14,22 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
-from dped_data.common.names import shown
-from dped_data.common.typed_settings import FrozenDefaults, load_settings, read_toml, setting
+from dped_data.common.names import path_inside, shown
+from dped_data.common.typed_settings import (
+    FrozenDefaults,
+    load_settings,
+    read_toml,
+    setting,
+    settings_toml,
+    toml_value,
+)
 from dped_data.errors import UsageError
 
 FORMAT_VERSION = 1
 """Version of the shard and manifest layout (docs/format.md); part of every digest."""
 
+RIG_NAME = "rig"
+"""Of a rig that has no other."""
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")
 
@@ -31,13 +40,13 @@ class Camera:
 
     Attributes:
         name: the camera's folder below the captures folder.
-        width_px, height_px: size of its photos, upright. Used to render simulated rigs and stated in the
-            manifest; a build reads the size of every photo from the photo.
+        width_px, height_px: declared size of its photos, upright; 0 where none is declared. Used to render simulated
+            rigs and held against the photos; a build reads the size of every photo from the photo.
     """
 
     name: str
-    width_px: int
-    height_px: int
+    width_px: int = 0
+    height_px: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Rig:
         known = ", ".join(camera.name for camera in self.cameras)
         raise UsageError(
             f"camera '{name}' is not part of rig '{self.name}' (it has: {known}); "
-            "describe your rig in a TOML file and pass --rig FILE"
+            "name both cameras (--phone NAME --dslr NAME), or describe your rig in a TOML file and pass --rig FILE"
         )
 
     def phone(self, name: str) -> Camera:
@@ -291,9 +300,10 @@ class BuildSettings:
 def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSettings:
     """Return the settings of a build: defaults, then the file, then flags (field name -> value or None).
 
-    The file may hold a table `[rig]` (name, dslr, and `[rig.cameras]` with name = "WIDTHxHEIGHT") and one table
-    per stage, named as in docs/settings.md; `[inspect]` is for `inspect-pairs`. The file may also be the dataset.json
-    of a dataset, which is then built as it was.
+    The file may hold a table `[rig]` (name, dslr, and `[rig.cameras]` with name = "WIDTHxHEIGHT", or cameras as a
+    list of names; `[rig.folders]` is for `rig_folders`) and one table per stage, named as in docs/settings.md;
+    `[inspect]` is for `inspect-pairs`. The file may also be the dataset.json of a dataset, which is then built as it
+    was.
 
     Raises:
         UsageError: for an unknown key, a wrong type, a value out of range, or a rig that is incomplete.
@@ -328,13 +338,19 @@ def parse_rig(table: Any, source: str) -> Rig:
     """Return the Rig that a TOML `[rig]` table describes; UsageError names `source`, the key and the cure."""
     if not isinstance(table, Mapping):
         raise UsageError(f"{source}: 'rig' must be a table: [rig] with name, dslr and [rig.cameras]")
-    unknown = sorted({*table} - {"name", "dslr", "cameras"})
+    unknown = sorted({*table} - {"name", "dslr", "cameras", "folders"})
     if unknown:
-        raise UsageError(f"{source}: unknown setting {shown(f'rig.{unknown[0]}')}; a rig has name, dslr and cameras")
+        raise UsageError(
+            f"{source}: unknown setting {shown(f'rig.{unknown[0]}')}; a rig has name, dslr, cameras and folders"
+        )
     cameras = table.get("cameras")
+    if isinstance(cameras, list) and all(isinstance(name, str) for name in cameras):
+        cameras = dict.fromkeys(cameras)
     if not isinstance(cameras, Mapping) or len(cameras) < 2:
-        raise UsageError(f'{source}: rig.cameras must list at least two cameras, each as name = "WIDTHxHEIGHT"')
-    dslr, name = table.get("dslr"), table.get("name", "rig")
+        raise UsageError(
+            f'{source}: rig.cameras must list at least two cameras: their names, or each as name = "WIDTHxHEIGHT"'
+        )
+    dslr, name = table.get("dslr"), table.get("name", RIG_NAME)
     if not isinstance(name, str):
         raise UsageError(f"{source}: rig.name = {shown(name)} is {type(name).__name__}, expected str")
     if not isinstance(dslr, str) or dslr not in cameras:
@@ -342,11 +358,86 @@ def parse_rig(table: Any, source: str) -> Rig:
     return Rig(name, dslr, tuple(_parse_camera(key, size, source) for key, size in cameras.items()))
 
 
+def rig_of(phone: str, dslr: str) -> Rig:
+    """Return the rig of two cameras of which nothing is declared but their names; UsageError if one is no name."""
+    if phone == dslr:
+        raise UsageError(f"--phone and --dslr are both '{phone}'; name two cameras")
+    return Rig(RIG_NAME, dslr, tuple(_parse_camera(name, None, "--phone, --dslr") for name in (phone, dslr)))
+
+
+def with_cameras(settings: BuildSettings, phone: str | None, dslr: str | None) -> BuildSettings:
+    """Return the settings with `dslr` as target camera: of the rig if it has both cameras, else of a rig of these two.
+
+    Raises:
+        UsageError: `dslr` without `phone`, unless the rig has this camera; names that are none.
+    """
+    known = {camera.name for camera in settings.rig.cameras}
+    if dslr is None or (dslr in known and (phone is None or phone in known)):
+        return (
+            settings
+            if dslr is None
+            else dataclasses.replace(settings, rig=dataclasses.replace(settings.rig, dslr=dslr))
+        )
+    if phone is None:
+        raise UsageError(
+            f"--dslr {dslr}: no camera of rig '{settings.rig.name}' ({', '.join(sorted(known))}); add --phone NAME"
+        )
+    return dataclasses.replace(settings, rig=rig_of(phone, dslr))
+
+
+def rig_folders(file: Path | None) -> dict[str, Path]:
+    """Return camera -> folder of its photos as table `[rig.folders]` of a TOML file, or a dataset.json, states it.
+
+    Of a TOML file they are absolute: relative ones start at the file's folder. Those of a dataset.json are relative to
+    the captures folder. Where nothing is stated, as usual, photos lie in CAPTURES/<camera>.
+
+    Raises:
+        UsageError: the file cannot be read, a key is no camera of its rig, or a value is no text.
+        InputError: a folder in a dataset.json leads out of the captures folder.
+    """
+    if file is None:
+        return {}
+    if file.suffix == ".json":
+        try:
+            stated = typed(dict[str, str], dict(read_json(file, MOST_LIST_BYTES)).get("folders", {}))
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"{file}: no dataset.json ({error}); pass the dataset.json of a dataset") from None
+        return {camera: Path(path_inside(folder, f"{file}: folders.{camera}")) for camera, folder in stated.items()}
+    rig = read_toml(file).get("rig", {})
+    folders = rig.get("folders", {}) if isinstance(rig, Mapping) else {}
+    cameras = {*rig.get("cameras", ())} if folders else set()
+    if not isinstance(folders, Mapping):
+        raise UsageError(f'{file}: rig.folders must be a table: [rig.folders] with camera = "FOLDER"')
+    for camera, folder in folders.items():
+        if camera not in cameras or not isinstance(folder, str) or not folder or "\0" in folder:
+            raise UsageError(f"{file}: rig.folders.{camera} = {shown(folder)} must give one of the cameras its folder")
+    return {camera: (file.parent / folder).resolve() for camera, folder in folders.items()}
+
+
+def rig_toml(settings: BuildSettings, folders: Mapping[str, Path]) -> str:
+    """Return the settings, their rig and the folders of its photos as a TOML file that `load_build_settings` reads."""
+    title = "The rig and the settings of a dataset: dped build-dataset --rig THIS_FILE (docs/settings.md)"
+    head, _, sections = settings_toml(settings, title).partition("\n[")
+    rig = settings.rig
+    lines = [head, "[rig]", f"name = {toml_value(rig.name)}", f"dslr = {toml_value(rig.dslr)}"]
+    if all(camera.width_px for camera in rig.cameras):
+        lines += ["", "[rig.cameras]"]
+        lines += [f'{toml_value(c.name)} = "{c.width_px}x{c.height_px}"' for c in rig.cameras]
+    else:
+        lines.append(f"cameras = [{', '.join(toml_value(camera.name) for camera in rig.cameras)}]")
+    if folders:
+        lines += ["", "[rig.folders]"]
+        lines += [f"{toml_value(camera)} = {toml_value(str(folder))}" for camera, folder in folders.items()]
+    return "\n".join(lines) + f"\n\n[{sections}"
+
+
 def _parse_camera(name: str, size: Any, source: str) -> Camera:
     if not _CAMERA_NAME.fullmatch(name):  # it becomes a folder name
         raise UsageError(
             f"{source}: camera name {shown(name)} may hold only letters, digits, '.', '_' and '-', 100 at most"
         )
+    if size is None:
+        return Camera(name)
     match = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if match is None or not (int(match[1]) and int(match[2])):
         raise UsageError(f'{source}: rig.cameras.{name} = {shown(size)} must be a size such as "2592x1944"')

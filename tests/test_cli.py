@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from dped_data.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
+    "align",
     "build-dataset",
     "inspect-pairs",
     "simulate-rig",
@@ -205,6 +207,33 @@ def test_build_and_dry_run_in_a_folder_that_follows_the_defaults(tmp_path: Path)
     again = run("build-dataset", *options, "--jobs", "1", cwd=tmp_path)
     assert "(3 from an earlier run)" in again.stdout
     assert built.stderr == again.stderr == ""
+
+
+def test_two_folders_are_aligned_and_the_commands_that_are_named_next_run(tmp_path: Path) -> None:
+    captures, _ = write_rig(tmp_path, 2)
+    (captures / "slr").rename(tmp_path / "my slr")
+    done = run(
+        "align", "captures/pocket", "my slr", "--out", "the result", "--patch-size", "64", "--jobs", "1", cwd=tmp_path
+    )
+    assert done.stderr == "" and (tmp_path / "the result/report/index.html").is_file()
+    verdict = json.loads((tmp_path / "the result/report/verdict.json").read_text())["verdict"]
+    assert done.returncode == (1 if verdict == "fail" else 0)
+    assert "photos: pocket 320x240; my-slr 448x336" in done.stdout
+    named = re.findall(r": dped (build-dataset|train)(.*)", done.stdout)
+    assert [name for name, _ in named] == ["build-dataset", "train"]
+    planned = run("build-dataset", *shlex.split(named[0][1]), "--dry-run", cwd=tmp_path)
+    assert planned.returncode == 0 and "2 captures paired by name" in planned.stdout
+    assert shlex.split(named[1][1])[:2] == ["--data", "the result/dataset"]
+
+
+def test_two_names_do_without_a_rig_file(tmp_path: Path) -> None:
+    write_rig(tmp_path, 2)
+    planned = run("build-dataset", "--phone", "pocket", "--dslr", "slr", "--dry-run", cwd=tmp_path)
+    assert planned.returncode == 0 and "2 captures paired by name" in planned.stdout
+    wrong = (tmp_path / "rig.toml").read_text().replace("320x240", "4032x3024")
+    (tmp_path / "rig.toml").write_text(wrong)
+    told = run("build-dataset", "--rig", "rig.toml", "--dry-run", cwd=tmp_path)
+    assert "pocket: 2 of 2 photos looked at are 320x240, the rig declares 4032x3024" in one_line(told)
 
 
 def test_a_dataset_without_a_patch_is_a_bad_verdict(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = {
     "dped_data": "errors < common < settings < photos < captures < align.kernels < align < dataset"
-    " < work < plan < build",
+    " < work < plan < build < align_folders",
     "dped_train": "cpu, settings, photo_tensors, data, patch_dataset < devices < networks < losses"
     " < export, enhancing, evaluate < run < train < reproduction",
 }

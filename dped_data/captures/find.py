@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +35,12 @@ _INDEPENDENT = "; if the cameras number their photos independently, use --pairin
 
 
 def find_captures(
-    captures_dir: Path, phone: str, dslr: str, settings: PairingSettings, pairs: Path | None = None
+    captures_dir: Path,
+    phone: str,
+    dslr: str,
+    settings: PairingSettings,
+    pairs: Path | None = None,
+    folders: Mapping[str, str] | None = None,
 ) -> Pairing:
     """Pair the photos of two cameras below `captures_dir`; reads file names and headers, never pixels.
 
@@ -47,7 +52,8 @@ def find_captures(
     CAPTURES/train|test/<camera>/ keep the split of their folders and are paired by name unless settings.pairing is
     "time".
 
-    A list in the file `pairs` beats all of this. Of a shot that a camera stored as RAW, too, one file is used.
+    A list in the file `pairs` beats all of this. `folders` are as in `list_cameras`. Of a shot that a camera stored as
+    RAW, too, one file is used.
 
     Returns:
         captures sorted by id, with the phone's capture times where the photos state them; every other photo with the
@@ -57,7 +63,7 @@ def find_captures(
         InputError: a folder is missing, unreadable or without photos, the list of pairs is at fault, the times do not
             tell which photos belong together, or they contradict the names and do not tell what is right.
     """
-    cameras = list_cameras(captures_dir, phone, dslr)
+    cameras = list_cameras(captures_dir, phone, dslr, folders)
     if pairs is not None and len(cameras) > 1:
         raise InputError(
             f"{captures_dir}: holds folders for training and testing, which a list of pairs does not go with"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -66,12 +66,14 @@ class CameraPhotos:
     misnamed: tuple[Unpaired, ...] = ()
 
 
-def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[CameraPhotos, CameraPhotos]]:
+def list_cameras(
+    captures_dir: Path, phone: str, dslr: str, folders: Mapping[str, str] | None = None
+) -> list[tuple[CameraPhotos, CameraPhotos]]:
     """List the photos of phone and DSLR, for each place where both have a folder.
 
     That is CAPTURES/<camera>/, nested folders included; or, as the DPED authors lay out their full-size photos,
     CAPTURES/train/<camera>/ and CAPTURES/test/<camera>/, with or without a folder original_images above (there the
-    folders prescribe the split).
+    folders prescribe the split). With `folders`, camera -> folder below CAPTURES, it is these alone.
 
     Raises:
         InputError: a folder is missing, cannot be read, or holds no photo.
@@ -80,10 +82,14 @@ def list_cameras(captures_dir: Path, phone: str, dslr: str) -> list[tuple[Camera
         raise InputError(
             f"{captures_dir}: no such folder; put the photos in {captures_dir}/{phone} and {captures_dir}/{dslr}"
         )
-    pairs = [
-        (_list_camera(captures_dir, phone, *place), _list_camera(captures_dir, dslr, *place))
-        for place in _places(captures_dir, (phone, dslr))
-    ]
+    if folders:
+        listed = [list_folder(captures_dir, folders[camera], camera, None) for camera in (phone, dslr)]
+        pairs = [(listed[0], listed[1])]
+    else:
+        pairs = [
+            (_list_camera(captures_dir, phone, *place), _list_camera(captures_dir, dslr, *place))
+            for place in _places(captures_dir, (phone, dslr))
+        ]
     for camera in (0, 1):
         if not any(pair[camera].photos for pair in pairs):
             raise InputError(_no_photos(captures_dir, [pair[camera] for pair in pairs]))

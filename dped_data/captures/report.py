@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from dped_data.captures.photo_sizes import sizes_text
 from dped_data.captures.records import SPLITS, Capture, ClockFit, Pairing, Split, Unpaired
 
 _ROWS = 10
 
 
-def pairing_table(pairing: Pairing, splits: Sequence[Split], rows: int = _ROWS) -> str:
+def pairing_table(
+    pairing: Pairing,
+    splits: Sequence[Split],
+    rows: int = _ROWS,
+    photo_sizes: Mapping[str, Mapping[str, int]] | None = None,
+) -> str:
     """Return what a person wants to know before a build: method, clocks, splits, first captures, photos left over.
 
     Args:
         pairing: the pairing.
         splits: the split of each of its captures.
         rows: captures, and photos without a partner, that are shown one by one.
+        photo_sizes: camera -> "WIDTHxHEIGHT" -> photos, of those that were looked at.
     """
     lines = [
         f"{len(pairing.captures):,} captures paired by {_METHODS[pairing.method]}, "
@@ -26,6 +33,8 @@ def pairing_table(pairing: Pairing, splits: Sequence[Split], rows: int = _ROWS) 
     ]
     if pairing.clock is not None:
         lines.append(f"  clocks: {clock_text(pairing.clock)}")
+    sizes = [f"{camera} {sizes_text(counts)}" for camera, counts in (photo_sizes or {}).items() if counts]
+    lines += [f"  photos: {'; '.join(sizes)}"] if sizes else []
     lines += [f"  note: {note}" for note in pairing.notes]
     lines += ["", *_split_lines(pairing.captures, splits), "", *_capture_lines(pairing.captures, splits, rows)]
     if pairing.unpaired:

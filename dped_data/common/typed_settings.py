@@ -204,16 +204,19 @@ def recorded_settings(cls: type[S], table: Mapping[str, Any], source: str) -> S:
 def settings_toml(settings: Any, title: str) -> str:
     """Return the settings as a TOML file that `load_settings` reads, each with its help above it."""
     lines, section = [f"# {title}"], ""
-    for field in setting_fields(type(settings)):
+    for field in sorted(
+        setting_fields(type(settings)), key=lambda field: field.section != ""
+    ):  # TOML wants these first
         if field.section != section:
             lines += ["", f"[{field.section}]"]
             section = field.section
         value = getattr(getattr(settings, field.section) if field.section else settings, field.name)
-        lines += ["", f"# {field.help}", f"{field.name} = {_toml_value(value)}"]
+        lines += ["", f"# {field.help}", f"{field.name} = {toml_value(value)}"]
     return "\n".join(lines) + "\n"
 
 
-def _toml_value(value: bool | float | str) -> str:
+def toml_value(value: bool | float | str) -> str:
+    """Return a scalar as TOML writes it; text also serves as a key."""
     if isinstance(value, bool):
         return str(value).lower()
     # JSON writes strings as TOML reads them, but for one control character

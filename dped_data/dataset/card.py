@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.captures.photo_sizes import sizes_text
 from dped_data.captures.records import SPLITS
 from dped_data.common.markdown_card import LICENCE_LINES, Card, quoted, write_card
 from dped_data.dataset.layout import open_shard
@@ -139,9 +139,7 @@ def _origin(manifest: Manifest) -> list[str]:
 
 
 def _sizes_of(manifest: Manifest) -> dict[str, str]:
-    rig = manifest.settings.get("rig")
-    cameras: list[dict[str, Any]] = rig.get("cameras", []) if isinstance(rig, dict) else []
-    return {camera["name"]: f"{camera['width_px']}x{camera['height_px']}" for camera in cameras}
+    return {camera: sizes_text(sizes) for camera, sizes in manifest.photo_sizes.items()}
 
 
 def _column(folder: Path, manifest: Manifest, name: str) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class Manifest:
         totals: counts of captures by status, unpaired photos, windows and patches.
         rejections: "stage: reason" -> number of captures.
         review: what people decided on captures, by capture; see `review_file.standing`.
+        photo_sizes: camera -> "WIDTHxHEIGHT" -> photos, of the captures in the shards; empty where they do not say.
+        folders: camera -> its folder below the captures folder; empty where that is the camera's name.
     """
 
     phone: str
@@ -72,6 +74,8 @@ class Manifest:
     totals: Mapping[str, int]
     rejections: Mapping[str, int]
     review: tuple[Decision, ...] = ()
+    photo_sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
 
 
 def dataset_digest(settings: Mapping[str, Any], review: Sequence[Decision] = ()) -> str:
@@ -80,14 +84,15 @@ def dataset_digest(settings: Mapping[str, Any], review: Sequence[Decision] = ())
     return digest_of({**settings, **decided}, FORMAT_VERSION)
 
 
-_FIELDS = frozenset(field.name for field in fields(Manifest))
+_FIELDS = frozenset(entry.name for entry in fields(Manifest))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write FOLDER/dataset.json, whole or not at all; the same manifest gives the same bytes."""
     document = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(manifest)}
-    if not manifest.review:  # as in datasets of before there were any
-        del document["review"]
+    for name in ("review", "photo_sizes", "folders"):  # as in datasets of before there were any
+        if not document[name]:
+            del document[name]
     atomic_write_text(folder / MANIFEST_NAME, json.dumps(document, indent=1) + "\n")
 
 

@@ -10,8 +10,8 @@ from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.places import REVIEW_NAME
 
 
-def build_text(folder: str, manifest: Manifest, reused: int, seconds: float) -> str:
-    """Return a summary: captures by status, a table of the splits, reasons of rejection, where to look next."""
+def build_text(folder: str, manifest: Manifest, reused: int, seconds: float, next_step: str = "") -> str:
+    """Return a summary: captures by status, a table of the splits, reasons of rejection, the command to go on with."""
     totals = manifest.totals
     earlier = f" ({reused} from an earlier run)" if reused else ""
     lines = [
@@ -36,5 +36,6 @@ def build_text(folder: str, manifest: Manifest, reused: int, seconds: float) -> 
         lines.append(f"  decisions of people were applied: {told} ({REVIEW_NAME}; the verdict clear takes one back)")
     if totals["unpaired_photos"]:
         lines.append(f"  {totals['unpaired_photos']:,} photos without a partner (unpaired.csv has each)")
-    lines.append("  look at it with: dped inspect-pairs")
+    if next_step:
+        lines.append(f"  look at it with: {next_step}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from dped_data.common.written_record import Written
 from dped_data.dataset.aligned_photos import aligned_paths
 from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures, write_unpaired
 from dped_data.dataset.card import write_dataset_card
+from dped_data.dataset.layout import open_shard
 from dped_data.dataset.manifest import (
     Manifest,
     ShardEntry,
@@ -200,12 +201,13 @@ class Origin:
     source: str
     alignment: str
     settings: Mapping[str, Any]
+    folders: Mapping[str, str] = field(default_factory=dict)
 
 
-def built_origin(phone: str, settings: BuildSettings) -> Origin:
-    """Return the origin of a dataset that is built from photos."""
-    size = settings.patches.patch_size
-    return Origin(phone, settings.rig.dslr, size, "built", settings.alignment, settings_dict(settings))
+def built_origin(phone: str, settings: BuildSettings, folders: Mapping[str, str] | None = None) -> Origin:
+    """Return the origin of a dataset that is built from photos; `folders` as in PhotoFolders."""
+    size, recorded = settings.patches.patch_size, settings_dict(settings)
+    return Origin(phone, settings.rig.dslr, size, "built", settings.alignment, recorded, folders or {})
 
 
 def finish(
@@ -254,12 +256,25 @@ def finish(
         totals=totals,
         rejections=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         review=tuple(review),
+        photo_sizes=_photo_sizes(folder, origin, splits),
+        folders=origin.folders,
     )
     write_captures(folder, rows)
     write_unpaired(folder, unpaired)
     write_manifest(folder, manifest)
     write_dataset_card(folder, manifest)
     return manifest, rows
+
+
+def _photo_sizes(folder: Path, origin: Origin, splits: Mapping[str, SplitEntry]) -> dict[str, dict[str, int]]:
+    """Return camera -> "WIDTHxHEIGHT" -> photos, of the captures in the shards; those of unknown size are left out."""
+    counts = {origin.phone: Counter[str](), origin.dslr: Counter[str]()}
+    for entry in (shard for split in splits.values() for shard in split.shards):
+        with open_shard(folder / entry.file) as file:
+            for camera, name in ((origin.phone, "phone_size_wh"), (origin.dslr, "dslr_size_wh")):
+                sizes = file[name][:] if name in file else ()
+                counts[camera].update(f"{width}x{height}" for width, height in sizes if width)
+    return {camera: dict(sorted(count.items())) for camera, count in counts.items() if count}
 
 
 def _split_entry(units: Sequence[Unit], records: Mapping[str, UnitRecord], names: Mapping[str, str]) -> SplitEntry:

@@ -7,9 +7,8 @@ from dped_data.dataset.manifest import Manifest
 
 def elsewhere(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     """For each of them what it is and where to find it, for this dataset."""
-    rig = manifest.settings.get("rig", {})
-    cameras = rig.get("cameras", {}) if isinstance(rig, dict) else {}
-    sizes = ", ".join(f"{name} {size}" for name, size in _sizes(cameras)) or "not recorded with this dataset"
+    found = (f"{camera} {' and '.join(sizes)}" for camera, sizes in manifest.photo_sizes.items())
+    sizes = ", ".join(found) or "not recorded with this dataset"
     return (
         ("Table 1: cameras", f"The rig of this dataset: {sizes}."),
         ("Figure 1: before and after", "The first pair under figure 9."),
@@ -22,16 +21,3 @@ def elsewhere(manifest: Manifest) -> tuple[tuple[str, str], ...]:
         ("Figure 7: the networks", "Code: dped_train/networks/dped.py, sizes checked by its tests."),
         ("Figures 10 and 11: user study", "dped study create, serve and report; it needs people."),
     )
-
-
-def _sizes(cameras: object) -> list[tuple[str, str]]:
-    if not isinstance(cameras, list | dict):
-        return []
-    items = cameras.items() if isinstance(cameras, dict) else ((str(c.get("name", "")), c) for c in cameras)
-    return [(str(name), _size(value)) for name, value in items]
-
-
-def _size(value: object) -> str:
-    if isinstance(value, dict):
-        return f"{value.get('width_px', '?')}×{value.get('height_px', '?')}"
-    return str(value)

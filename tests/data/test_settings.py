@@ -10,7 +10,18 @@ from frozen_settings import check_frozen
 
 from dped_data.common.typed_settings import changed_settings, digest_of, setting_fields, settings_dict
 from dped_data.errors import UsageError
-from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings, load_build_settings
+from dped_data.settings import (
+    FORMAT_VERSION,
+    PAPER_RIG,
+    BuildSettings,
+    Camera,
+    Rig,
+    load_build_settings,
+    rig_folders,
+    rig_of,
+    rig_toml,
+    with_cameras,
+)
 
 RIG = """[rig]
 name = "city100"
@@ -44,6 +55,28 @@ def test_a_rig_in_toml_replaces_the_papers(tmp_path: Path) -> None:
         settings.rig.phone("nikon")
 
 
+def test_sizes_are_optional_and_a_rig_comes_back_from_the_file_it_is_written_to(tmp_path: Path) -> None:
+    text = "[rig]\ndslr = 'b'\ncameras = ['a', 'b']\n[rig.folders]\na = 'x/a'\nb = '/y'\n[patches]\npatch_size = 64\n"
+    path = write(tmp_path / "rig.toml", text)
+    settings, folders = load_build_settings(path, {}), rig_folders(path)
+    assert settings.rig == rig_of("a", "b") == Rig("rig", "b", (Camera("a"), Camera("b")))
+    assert folders == {"a": tmp_path / "x/a", "b": Path("/y").resolve()}
+    for rig in (settings.rig, PAPER_RIG):
+        odd = {camera.name: Path('/it\'s "odd"\\') / camera.name for camera in rig.cameras}
+        changed = dataclasses.replace(settings, rig=rig, alignment="paper", seed=3)
+        again = write(tmp_path / "again.toml", rig_toml(changed, odd))
+        assert load_build_settings(again, {}) == changed and rig_folders(again) == odd
+
+
+def test_two_names_are_a_rig() -> None:
+    paper = load_build_settings(None, {})
+    assert with_cameras(paper, "pixel", "nikon").rig == rig_of("pixel", "nikon")
+    assert with_cameras(paper, "sony", "canon") == with_cameras(paper, "sony", None) == paper
+    for phone, dslr, words in ((None, "nikon", "add --phone"), ("a", "a", "name two"), ("a/b", "c", "may hold only")):
+        with pytest.raises(UsageError, match=words):
+            with_cameras(paper, phone, dslr)
+
+
 def test_the_papers_rig_is_table_1() -> None:
     sizes = {camera.name: (camera.width_px, camera.height_px) for camera in PAPER_RIG.cameras}
     assert sizes == {"iphone": (2048, 1536), "blackberry": (4160, 3120), "sony": (2592, 1944), "canon": (3648, 2432)}
@@ -65,6 +98,7 @@ def test_the_papers_rig_is_table_1() -> None:
         ("[rig]\ndslr = 'b'\n[rig.cameras]\na = '1x1'\nb = 'big'\n", "must be a size"),
         ("[rig]\ndslr = 'b'\n[rig.cameras]\n'../a' = '1x1'\nb = '1x1'\n", "camera name '../a' may hold only"),
         ("[rig]\ndslr = 'b'\nlens = 'wide'\n[rig.cameras]\na = '1x1'\nb = '1x1'\n", "unknown setting 'rig.lens'"),
+        ("[rig]\ndslr = 'b'\ncameras = ['a', 'b']\n[rig.folders]\nc = 'x'\n", "rig.folders.c = 'x' must give one"),
         ("rig = 5\n", "'rig' must be a table"),
         ("[rig]\ndslr = 'b'\n", "at least two cameras"),
     ],
@@ -73,6 +107,7 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, words: str) -> None:
     path = write(tmp_path / "s.toml", text)
     with pytest.raises(UsageError, match=words) as caught:
         load_build_settings(path, {})
+        rig_folders(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
