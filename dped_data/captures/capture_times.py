@@ -25,12 +25,15 @@ class PhotoTime:
         has_subseconds: whether it is finer than a second.
         fault: why there is none, "" if there is one.
         utc_offset_s: how far the clock was ahead of UTC, seconds; None if not stated.
+        is_readable, has_gain_map: what else the header tells.
     """
 
     time_s: float | None
     has_subseconds: bool
     fault: str
     utc_offset_s: float | None = None
+    is_readable: bool = True
+    has_gain_map: bool = False
 
 
 def read_times(captures_dir: Path, files: Sequence[str], camera: str) -> list[PhotoTime]:
@@ -41,6 +44,14 @@ def read_times(captures_dir: Path, files: Sequence[str], camera: str) -> list[Ph
     with ThreadPoolExecutor(_READERS) as readers:
         times = readers.map(_read_time, (captures_dir / file for file in files))
         return in_one_zone([*progress(times, total=len(files), label=f"capture times of {camera}", unit="photo")])
+
+
+def told_by_headers(files: Sequence[str], times: Sequence[PhotoTime], camera: str) -> list[str]:
+    """Return notes on the photos of a camera whose headers tell that they will fail, or are read in part."""
+    failing = [(file, time.fault) for file, time in zip(files, times, strict=True) if not time.is_readable]
+    maps = sum(time.has_gain_map for time in times)
+    notes = [f"{camera}: {len(failing)} photos fail (first: {failing[0][0]}: {failing[0][1]})"] if failing else []
+    return notes + ([f"{camera}: {maps} photos have gain maps; their base pictures are taken"] if maps else [])
 
 
 def in_one_zone(times: Sequence[PhotoTime]) -> list[PhotoTime]:
@@ -64,6 +75,6 @@ def _read_time(path: Path) -> PhotoTime:
     try:
         header = read_header(path)
     except PhotoError as error:
-        return PhotoTime(None, False, f"cannot be read: {error.fault}")
+        return PhotoTime(None, False, f"cannot be read: {error.fault}", is_readable=False)
     fault = "no capture time in its EXIF data" if header.time_s is None else ""
-    return PhotoTime(header.time_s, header.has_subseconds, fault, header.utc_offset_s)
+    return PhotoTime(header.time_s, header.has_subseconds, fault, header.utc_offset_s, True, header.has_gain_map)

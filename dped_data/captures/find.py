@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from dped_data.captures.capture_times import read_times
+from dped_data.captures.capture_times import read_times, told_by_headers
 from dped_data.captures.listing import CameraPhotos, list_cameras
 from dped_data.captures.name_check import CameraTimes, NameCheck, check_names
 from dped_data.captures.pair_by_list import pair_by_list
@@ -86,7 +86,7 @@ def _pair_place(
     unpaired = [*phones.misnamed, *dslrs.misnamed]
     if pairs is not None:
         found = pair_by_list(pairs, phones, dslrs)
-        check, stated = _check(captures_dir, found, phones, dslrs, settings)
+        check, stated = _check(captures_dir, found, phones, dslrs, settings, notes)
         notes += _doubts(check, found, phones, stated, f"{pairs.name} pairs them", "")
         return Pairing(
             _captures(found, _known(check), phones.split), (*found.unpaired, *unpaired), "list", None, (*notes,)
@@ -97,7 +97,7 @@ def _pair_place(
     )
     method, why = _choose(phones, dslrs, settings)
     if method == "name":
-        named = _pair_named(captures_dir, phones, dslrs, settings)
+        named = _pair_named(captures_dir, phones, dslrs, settings, notes)
         if named is not None:
             found, times, doubts = named
             captures = _captures(found, times, phones.split)
@@ -105,6 +105,7 @@ def _pair_place(
         why = " (the times contradict the names)"
         notes.append(_PROVEN_OTHERWISE)
     found, clock, by_clock = pair_by_time(captures_dir, phones, dslrs, settings.max_time_residual_s, why)
+    notes += [note for note in found.notes if note not in notes]
     captures = _captures(found, [time.time_s for time in by_clock], phones.split)
     return Pairing(captures, (*found.unpaired, *unpaired), "time", clock, tuple(notes))
 
@@ -135,11 +136,14 @@ def _choose(
 
 
 def _pair_named(
-    captures_dir: Path, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings
+    captures_dir: Path, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings, told: list[str]
 ) -> tuple[PhotoPairs, list[float | None], list[str]] | None:
-    """Return the pairs by name, when each was taken, and doubts; None where `auto` is to believe the times instead."""
+    """Return the pairs by name, when each was taken, and doubts; None where `auto` is to believe the times instead.
+
+    What the headers tell is added to `told`.
+    """
     found = pair_by_name(phones, dslrs)
-    check, stated = _check(captures_dir, found, phones, dslrs, settings)
+    check, stated = _check(captures_dir, found, phones, dslrs, settings, told)
     insists = settings.pairing == "name"
     if check.finding == "other" and not insists:
         return None
@@ -163,10 +167,15 @@ def _pair_named(
 
 
 def _check(
-    captures_dir: Path, found: PhotoPairs, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings
+    captures_dir: Path,
+    found: PhotoPairs,
+    phones: CameraPhotos,
+    dslrs: CameraPhotos,
+    settings: PairingSettings,
+    told: list[str],
 ) -> tuple[NameCheck, CameraTimes]:
-    """Hold pairs against the capture times of all photos; return the phone's times, too."""
-    cameras = [_times_of(captures_dir, camera) for camera in (phones, dslrs)]
+    """Hold pairs against the capture times of all photos; return the phone's times, too; add notes to `told`."""
+    cameras = [_times_of(captures_dir, camera, told) for camera in (phones, dslrs)]
     places = [{photo.file: i for i, photo in enumerate(camera.photos)} for camera in (phones, dslrs)]
     pairs = [(places[0][phone.file], places[1][dslr.file]) for phone, dslr in found.pairs]
     return check_names(cameras[0], cameras[1], pairs, settings.max_time_residual_s), cameras[0]
@@ -176,8 +185,10 @@ def _known(check: NameCheck) -> list[float | None]:
     return [None if np.isnan(time_s) else time_s for time_s in check.time_s.tolist()]
 
 
-def _times_of(captures_dir: Path, camera: CameraPhotos) -> CameraTimes:
-    stated = read_times(captures_dir, [photo.file for photo in camera.photos], camera.camera)
+def _times_of(captures_dir: Path, camera: CameraPhotos, told: list[str]) -> CameraTimes:
+    files = [photo.file for photo in camera.photos]
+    stated = read_times(captures_dir, files, camera.camera)
+    told += told_by_headers(files, stated, camera.camera)
     known = [time for time in stated if time.time_s is not None]
     seconds = [np.nan if time.time_s is None else time.time_s for time in stated]
     return CameraTimes(np.array(seconds, np.float64), stamp_step(known))

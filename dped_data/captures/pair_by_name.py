@@ -21,10 +21,11 @@ _OF_CAMERAS = JPEG_SUFFIXES | HEIF_SUFFIXES
 
 @dataclass(frozen=True)
 class PhotoPairs:
-    """Pairs (phone, DSLR) in the order of the phone's photos, and every photo without a partner."""
+    """Pairs (phone, DSLR) in the order of the phone's photos, every photo without a partner, notes for the person."""
 
     pairs: tuple[tuple[ListedPhoto, ListedPhoto], ...]
     unpaired: tuple[Unpaired, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.captures.capture_times import PhotoTime, read_times
+from dped_data.captures.capture_times import PhotoTime, read_times, told_by_headers
 from dped_data.captures.clock_fit import MIN_PAIRS, ClockUnknown, clock_settings, far_apart
 from dped_data.captures.listing import CameraPhotos, ListedPhoto
 from dped_data.captures.pair_by_name import PhotoPairs, namesakes
@@ -37,8 +37,10 @@ def pair_by_time(
     unpaired = namesakes(phones)  # their capture ids would be equal
     lists: list[list[ListedPhoto]] = []
     times: list[list[PhotoTime]] = []
+    notes: list[str] = []
     for camera in (phones, dslrs):
         stated = read_times(captures_dir, [photo.file for photo in camera.photos], camera.camera)
+        notes += told_by_headers([photo.file for photo in camera.photos], stated, camera.camera)
         for photo, time in zip(camera.photos, stated, strict=True):
             if photo.file not in unpaired and time.time_s is None:
                 unpaired[photo.file] = Unpaired(photo.file, time.fault)
@@ -61,7 +63,7 @@ def pair_by_time(
     unpaired |= left
     unpaired |= _of_reset_clocks(unpaired, lists, times)
     pairs.sort()
-    found = PhotoPairs(tuple((lists[0][i], lists[1][j]) for i, j in pairs), tuple(unpaired.values()))
+    found = PhotoPairs(tuple((lists[0][i], lists[1][j]) for i, j in pairs), tuple(unpaired.values()), (*notes,))
     return found, clock, [_steady(times[0][i], times[1][j], clock) for i, j in pairs]
 
 

@@ -27,6 +27,7 @@ class PhotoHeader:
         time_s: capture time by the camera's clock, seconds since 1970 without a time zone; None if not stated.
         has_subseconds: whether the time is finer than a second.
         utc_offset_s: how far the camera's clock was ahead of UTC, seconds; None if not stated.
+        has_gain_map: whether a second picture tells how bright displays are to show it; only the first is ever read.
     """
 
     width_px: int
@@ -34,3 +35,4 @@ class PhotoHeader:
     time_s: float | None
     has_subseconds: bool
     utc_offset_s: float | None = None
+    has_gain_map: bool = False

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from dped_data.errors import PhotoError
 from dped_data.photos.bounds import (
@@ -50,6 +50,20 @@ _PRIMARIES = {1: None, 2: None, 5: srgb_from_bt601, 6: srgb_from_smpte_c, 12: sr
 _TRANSFERS = {1, 2, 6, 13}
 """What nclx (ISO/IEC 23091-2) may say of a HEIC's colours: primaries of BT.709 or unspecified, BT.601, P3;
 curves of BT.709 and BT.601, which cameras write for sRGB, unspecified, sRGB. Others (PQ, HLG, BT.2020) are refused."""
+_NO_PHOTO = "not a photo (no known image format)"
+_GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/")
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
+_OTHERS = (  # place, bytes and name of formats that are told by name when they are refused
+    (4, b"ftypavif", "AVIF"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (8, b"WEBP", "WebP"),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+)
+_SIGNED_OR_FLOAT, _CIELAB = (2, 3), (8, 9, 10)
 _PHOTOMETRIC, _MIN_IS_WHITE, _RGB = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0, 2
 _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,7 +88,19 @@ def read_header(path: Path) -> PhotoHeader:
         # Pillow reports the size of an oriented TIFF upright, that of any other format as stored.
         if not isinstance(image, TiffImagePlugin.TiffImageFile) and orientation_of(exif) >= 5:
             width, height = height, width
-        return PhotoHeader(width, height, *capture_time(exif))
+        return PhotoHeader(width, height, *capture_time(exif), has_gain_map=_has_gain_map(image))
+
+
+def _has_gain_map(image: Image.Image) -> bool:
+    """Whether an opened photo is Ultra HDR, ISO 21496-1 or a maker's like: its XMP data, a segment, or HEIC's aux."""
+    xmp, aux = image.info.get("xmp", b""), image.info.get("aux", {})
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    segments = getattr(image, "applist", ())
+    return (
+        any(mark in xmp for mark in _GAIN_MAPS)
+        or any(kind == "APP2" and body.startswith(_ISO_GAIN_MAP) for kind, body in segments)
+        or any("gainmap" in str(kind) for kind in aux)
+    )
 
 
 def read_photo(path: Path, raw: RawSettings | None = None) -> NDArray[np.uint8]:
@@ -126,7 +152,8 @@ def opened_photo(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
     """
     name = name or (source.name if isinstance(source, Path) else "photo")
     with io.BytesIO(source) if isinstance(source, bytes) else open_photo_file(source) as file:
-        with decoding(name, "not a photo (no known image format)"):
+        with decoding(name, _NO_PHOTO):
+            _check_kind(name, file)
             check_segments(name, file)
             formats = (*_FORMATS, "HEIF") if _is_heif(name, file) else _FORMATS
             try:
@@ -137,9 +164,40 @@ def opened_photo(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
                 if fault := fault_when_opening(error):
                     raise PhotoError(name, fault) from None
                 raise
+            except UnidentifiedImageError:
+                raise PhotoError(name, _unknown(file)) from None
             check_size(name, image.width, image.height)
             check_tiles(name, image)
         yield image
+
+
+def _unknown(file: BinaryIO) -> str:
+    file.seek(0)
+    if file.read(2) in (b"II", b"MM"):
+        return "a TIFF of a kind that is not supported; save it with 8 or 16 bits a colour"
+    return _NO_PHOTO
+
+
+def _check_kind(name: str, file: BinaryIO) -> None:
+    """Refuse by name what is known and not read; leaves `file` at its start."""
+    head = file.read(16)
+    file.seek(0)
+    for place, mark, kind in _OTHERS:
+        if head[place : place + len(mark)] == mark:
+            raise PhotoError(name, f"{kind} photos are not read; save it as JPEG, PNG or TIFF")
+
+
+def _check_tiff_kind(name: str, image: TiffImagePlugin.TiffImageFile) -> None:
+    """Refuse numbers and colours that Pillow would take for others."""
+    tags = image.tag_v2
+    bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    kinds = {*tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))}
+    if kinds & {*_SIGNED_OR_FLOAT} and image.mode != "F":
+        raise PhotoError(name, "signed numbers are not supported; save it with 8 or 16 bits")
+    if bits > 16 and image.mode != "F":
+        raise PhotoError(name, f"{bits} bits a colour are not supported; save it with 8 or 16")
+    if tags.get(_PHOTOMETRIC) in _CIELAB:
+        raise PhotoError(name, "CIELAB colours are not supported; save it in RGB")
 
 
 def _is_heif(name: str, file: BinaryIO) -> bool:
@@ -217,6 +275,7 @@ def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
     elif image.format == "HEIF":
         check_heif(name, data)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff_kind(name, image)
         check_strips(name, image, data)
         _check_parts(name, image, data)
     with decoding(name, CLAIMS_TOO_MUCH):

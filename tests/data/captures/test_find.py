@@ -111,7 +111,7 @@ def test_of_a_shot_with_raw_and_jpeg_one_file_is_taken(tmp_path: Path) -> None:
     assert reasons(pairing)["canon/1.CR2"] == "the same shot as canon/1.JPG, which is taken (--prefer jpeg)"
     assert reasons(pairing)["sony/2.dng"] == "the same shot as sony/2.HEIC, which is taken (--prefer jpeg)"
     assert reasons(pairing)["canon/4.png"].startswith("ambiguous: ")  # somebody's development
-    assert pairing.notes == (
+    assert pairing.notes[:2] == (  # and that these files are no photos
         "sony: the JPEG is taken of 1 shots that have a RAW file, too (--prefer)",
         "canon: the JPEG is taken of 1 shots that have a RAW file, too (--prefer)",
     )
@@ -513,3 +513,17 @@ def test_a_captures_folder_that_may_not_be_entered_is_one_clear_line(tmp_path: P
             find_captures(captures, "sony", "canon", AUTO)
     finally:
         captures.chmod(0o755)
+
+
+def test_what_headers_tell_of_failures_and_gain_maps_is_said_once(tmp_path: Path) -> None:
+    rig(tmp_path, [], [])
+    xmp = b'<x:xmpmeta xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>'
+    for name in ("1", "2", "3"):
+        for camera, options in (("sony", {"xmp": xmp}), ("canon", {})):
+            (tmp_path / camera).mkdir(exist_ok=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / camera / f"{name}.jpg", **options)
+    (tmp_path / "canon" / "3.jpg").write_bytes(b"no photo")
+    assert find_captures(tmp_path, "sony", "canon", PairingSettings()).notes == (
+        "sony: 3 photos have gain maps; their base pictures are taken",
+        "canon: 1 photos fail (first: canon/3.jpg: cannot be read: not a photo (no known image format))",
+    )

@@ -312,3 +312,40 @@ def test_deep_tiffs_are_neither_garbled_nor_inverted(tmp_path: Path) -> None:
         read_photo(tmp_path / "packed.tif")
     tifffile.imwrite(tmp_path / "white.tif", 65535 - deep[..., 0], photometric="miniswhite")
     assert np.array_equal(read_photo(tmp_path / "white.tif"), np.repeat(photo[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("kind", ["u32", "signed", "float", "lab", "avif", "jp2", "webp", "gif", "bmp"])
+def test_what_is_not_read_is_refused_by_name(kind: str) -> None:
+    """None of them comes out as another picture than it is."""
+    photo, stored = smooth_photo(), io.BytesIO()
+    if kind == "u32":
+        tifffile.imwrite(stored, photo[..., 0].astype(np.uint32) << 24)
+    elif kind == "signed":
+        tifffile.imwrite(stored, photo[..., 0].astype(np.int16) * 100)
+    elif kind == "float":
+        tifffile.imwrite(stored, (photo / 255).astype(np.float32), photometric="rgb")
+    elif kind == "lab":
+        tifffile.imwrite(stored, photo, photometric="cielab")
+    else:
+        Image.fromarray(photo).save(stored, {"jp2": "JPEG2000"}.get(kind, kind.upper()))
+    with pytest.raises(PhotoError, match="not supported; save it|not read; save it as"):
+        decode_photo(stored.getvalue(), "a.jpg")
+
+
+def test_gain_maps_are_noticed_and_the_base_picture_is_read(tmp_path: Path) -> None:
+    """Ultra HDR and its like: a multi-picture file whose second picture says how bright displays are to show it."""
+    photo = smooth_photo()
+    xmp = b'<x:xmpmeta xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>'
+    small = Image.fromarray(255 - photo[::4, ::4])
+    Image.fromarray(photo).save(
+        tmp_path / "a.jpg", "MPO", save_all=True, append_images=[small], quality=98, xmp=xmp, subsampling=0
+    )
+    Image.fromarray(photo).save(tmp_path / "b.jpg", "MPO", save_all=True, append_images=[small], quality=98)
+    iso = io.BytesIO()
+    Image.fromarray(photo).save(iso, "JPEG", quality=98)
+    segment = b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"
+    marked = b"\xff\xd8\xff\xe2" + (len(segment) + 2).to_bytes(2, "big") + segment + iso.getvalue()[2:]
+    (tmp_path / "c.jpg").write_bytes(marked)
+    assert [read_header(tmp_path / f"{name}.jpg").has_gain_map for name in "abc"] == [True, False, True]
+    for name in "abc":
+        assert np.abs(read_photo(tmp_path / f"{name}.jpg").astype(int) - photo).mean() < 2
