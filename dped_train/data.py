@@ -28,7 +28,10 @@ READ_AHEAD = 3  # steps; enough to hide the time of one slow read
 
 # What a random number is for. Part of its counter, so that no two purposes share numbers.
 GENERATOR_BATCH, DISCRIMINATOR_BATCH, PRETRAINING_BATCH = 0, 1, 2
-_ORDER, _AUGMENTATION, _COIN = 0, 1, 2
+_ORDER, _AUGMENTATION, _COIN, _PART, _DRAW = 0, 1, 2, 3, 4
+
+AUTHORS_PART, AUTHORS_EXCHANGE = 30_000, 1000
+"""Of the authors' code: patches in memory, and the steps after which others are loaded."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class StepData:
 class PatchPairs:
     """Seeded batches from a store of patches.
 
-    Each epoch passes over all patches once, in an order of its own; a batch may reach over the end of an epoch. The
+    Each epoch passes over all patches once, in an order of its own; a batch may reach over the end of an epoch. With
+    `as_authors` each batch is drawn with replacement instead, from a part that is exchanged every 1,000 steps. The
     order does not depend on how the patches are spread over shards or the batch over processes.
     """
 
@@ -76,6 +80,7 @@ class PatchPairs:
         flips: bool = False,
         quarter_turns: bool = False,
         crop_px: int = 0,
+        as_authors: bool = False,
     ) -> None:
         if crop_px and not SMALLEST_PATCH_PX <= crop_px <= store.patch_size:
             raise UsageError(f"--crop-px {crop_px}: must be {SMALLEST_PATCH_PX} to {store.patch_size}, or 0 for all")
@@ -85,6 +90,7 @@ class PatchPairs:
         self.flips = flips
         self.quarter_turns = quarter_turns
         self.patch_size = crop_px or store.patch_size
+        self.as_authors = as_authors
         self._orders: dict[tuple[int, int], NDArray[np.int64]] = {}
 
     @property
@@ -94,6 +100,8 @@ class PatchPairs:
 
     def indices(self, purpose: int, step: int) -> NDArray[np.int64]:
         """Rows in the store of the whole batch for `purpose` at `step` (from 0), (batch_size,) int64."""
+        if self.as_authors:
+            return self._drawn_from_a_part(purpose, step)
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = np.divmod(positions, len(self.store))
         return np.concatenate([self._order(purpose, int(e))[places[epochs == e]] for e in np.unique(epochs)])
@@ -126,6 +134,11 @@ class PatchPairs:
             self._orders = {k: v for k, v in self._orders.items() if k[0] != purpose or k[1] == epoch - 1}
             self._orders[key] = self._random(_ORDER, purpose, epoch).permutation(len(self.store))
         return self._orders[key]
+
+    def _drawn_from_a_part(self, purpose: int, step: int) -> NDArray[np.int64]:
+        """As the authors' code draws: with replacement from a random part of the patches, exchanged now and then."""
+        part = self._random(_PART, 0, step // AUTHORS_EXCHANGE).permutation(len(self.store))[:AUTHORS_PART]
+        return part[self._random(_DRAW, purpose, step).integers(0, len(part), self.batch_size)]
 
     def _augmentations(self, purpose: int, step: int) -> NDArray[np.int64]:
         """Codes 0 to 7: the number of quarter turns, plus 4 for a mirror image; (batch_size,)."""

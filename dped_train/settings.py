@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 from dped_data.common.typed_settings import FrozenDefaults, setting
+from dped_data.errors import UsageError
 
 Method = Literal["dped", "srcnn", "johnson"]
 
 RECIPE_WEIGHT = -1.0
 """The weight of a loss that stands for the recipe's own (`dped_train.losses`)."""
+
+CHOSEN_RATE = -1.0
+"""The learning rate of the discriminator that stands for one chosen by its normalisation."""
+INSTANCE_SHARE = 0.2
+"""Ours: of the enhancer's rate, for a discriminator with instance normalisation: at 5e-4 it does not learn."""
+BALANCED_BATCH = 50
+"""The batch size at which the released recipe's losses have the balance that its authors chose."""
 
 STARTS = ("identity", "random")
 """First weights that are made; every other `start` is a model to go on from."""
@@ -46,6 +54,17 @@ class TrainSettings:
     steps: int = setting(20_000, "training steps in all (the paper: 20,000)", minimum=1)
     batch_size: int = setting(50, "patch pairs in a batch, over all processes (the paper: 50)", minimum=1)
     learning_rate: float = setting(5e-4, "Adam's learning rate, for both networks (the paper: 5e-4)", minimum=0)
+    discriminator_rate: float = setting(
+        CHOSEN_RATE,
+        "Adam's learning rate for the discriminator; -1 chooses: a fifth of the enhancer's with instance "
+        "normalisation, the same with batch normalisation; 0: the same (as the authors)",
+        minimum=-1,
+    )
+    schedule: Literal["constant", "cosine", "steps"] = setting(
+        "constant",
+        "how both rates go on: constant (as the authors), cosine (to 0 at the last step), steps (halved after a half, "
+        "three quarters and nine tenths of the steps)",
+    )
     warmup: int = setting(
         50, "steps over which the learning rate rises to its value; the authors' is there at once", minimum=0
     )
@@ -71,6 +90,15 @@ class TrainSettings:
     crop_px: int = setting(0, "train on the middle of each patch only, this many pixels wide; 0: all of it", minimum=0)
     flips: bool = setting(False, "mirror half of the pairs, both photos alike")
     quarter_turns: bool = setting(False, "turn pairs by a random multiple of 90 degrees, both photos alike")
+    balance: bool = setting(
+        True,
+        "keep the balance of the losses at other batch sizes than 50 where the recipe's texture loss is a sum over the "
+        "batch (released): weigh it by 50 / batch size",
+    )
+    exactly: bool = setting(
+        False,
+        "take the authors' value of every default that is ours (docs/training.md lists them); with --recipe released",
+    )
     seed: int = setting(0, "seed of the first weights and of the order of the patches", minimum=0)
     ema_decay: float = setting(
         0.999,
@@ -127,5 +155,40 @@ class TrainSettings:
             "keep_checkpoints": 3,
             "validation_patches": 200,
         },
-        added={},
+        added={
+            "discriminator_rate": 0.0,
+            "schedule": "constant",
+            "balance": False,
+            "exactly": False,
+        },
     )
+
+
+AUTHORS: dict[str, Any] = {
+    "start": "random",
+    "warmup": 0,
+    "ema_decay": 0.0,
+    "discriminator_rate": 0.0,
+    "balance": False,
+}
+"""What `exactly` sets: the authors' values of the settings whose default is ours. It also draws patches as they do and
+divides as their Adam does (`dped_train.train`)."""
+
+
+def resolved(settings: TrainSettings) -> TrainSettings:
+    """The settings with what `exactly` stands for.
+
+    Raises:
+        UsageError: another recipe or method, or a setting that contradicts it.
+    """
+    if not settings.exactly:
+        return settings
+    if (settings.recipe, settings.method) != ("released", "dped"):
+        raise UsageError("--exactly is the authors' released training; it goes with --recipe released --method dped")
+    ours = TrainSettings()
+    for name, authors in {**AUTHORS, "schedule": "constant", "clip_norm": 0.0}.items():
+        if (value := getattr(settings, name)) not in (authors, getattr(ours, name)):
+            raise UsageError(
+                f"--exactly: the authors' {name} is {authors}, {value} was asked for; leave one of them out"
+            )
+    return replace(settings, **AUTHORS)

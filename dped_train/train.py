@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from dped_data.common.malloc import keep_freed_memory
-from dped_data.common.progress import progress_bar
+from dped_data.common.progress import note, progress_bar
 from dped_data.dataset.manifest import find_dataset
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
@@ -46,14 +46,18 @@ from dped_train.run.folder import (
     run_facts,
     save_run,
 )
+from dped_train.run.health import findings, health_lines
 from dped_train.run.log import RunRecord
-from dped_train.run.methods import recipe_of
+from dped_train.run.methods import learning_rates, recipe_of, texture_factor
 from dped_train.run.state import begin, place
 from dped_train.run.validation import Validation
-from dped_train.settings import TrainSettings
+from dped_train.settings import BALANCED_BATCH, TrainSettings, resolved
 
 CHUNK_ON_CPU = 10  # ours: larger ones are no faster there, and need memory in proportion
 PRETRAINING_SHARE = 1 / 20  # ours: of the steps; the paper says that the discriminator is pre-trained, not how long
+EPSILON, BETA2 = 1e-8, 0.999  # Adam's, of torch and TensorFlow alike
+HEALTH_FROM = 1000  # ours: steps from which on the health check speaks up before the end
+TINY = 1e-30
 LOSSES = ("content", "texture", "colour", "tv", "mse", "total")
 
 
@@ -116,6 +120,11 @@ def train(
         begun = beginning_of_run(folder, settings, store, resume=resume, data_changed=data_changed)
         run = Run(settings, store, process, folder)
         begun.enter(run.state)
+        if process.leads and run.adversarial and (factor := texture_factor(run.settings)) != 1:
+            note(
+                f"batches of {settings.batch_size}: the texture loss, in this recipe a sum over the batch, is weighed "
+                f"{factor:g} times, as in batches of {BALANCED_BATCH} (--no-balance leaves it as it is)"
+            )
         first_step = begun.step
         prune_checkpoints_of(folder, settings, run.state)  # a run may have ended before it came to that
         validation = Validation(source, settings.validation_patches, process.device)
@@ -123,7 +132,8 @@ def train(
         if first_step == 0:
             run.pretrain_discriminator()
         name = settings.recipe if settings.method == "dped" else settings.method
-        seconds, waited_s, figures = 0.0, 0.0, dict[str, float]()
+        seconds, waited_s, figures, accuracies = 0.0, 0.0, dict[str, float](), list[float]()
+        warned = set[str]()
         with (
             RunRecord(folder, first_step, facts, settings) if process.leads else nullcontext() as record,
             progress_bar(
@@ -136,13 +146,23 @@ def train(
                 duration = perf_counter() - start + read.waited_s
                 seconds, waited_s = seconds + duration, waited_s + read.waited_s
                 figures |= {"seconds": duration, "waited_s": read.waited_s}
+                accuracies += [figures["accuracy"]] if "accuracy" in figures else []
                 if record and (step % settings.checkpoint_every == 0 or step == settings.steps):
-                    figures |= validation.measure(run.state.mean)
+                    figures |= validation.measure(run.state.mean) | run.health(read.batches[0], accuracies)
                     run.state.note_validation(step, figures.get("val_psnr"))
                     if (sheet := validation.sheet(run.state.mean)) is not None:
                         record.add_picture(step, sheet)
                     record.add(step, figures)
-                    save_run(folder, run.state, step, settings, store, figures, validation.phone_psnr, begun.origin)
+                    health = health_lines(figures, len(accuracies))
+                    save_run(
+                        folder, run.state, step, settings, store, figures, validation.phone_psnr, begun.origin, health
+                    )
+                    if step >= min(settings.steps, HEALTH_FROM):
+                        wrong = findings(figures, len(accuracies))
+                        for figure in sorted(wrong.keys() - warned):
+                            note(f"step {step:,}: {wrong[figure]}")
+                        warned |= wrong.keys()
+                    accuracies.clear()
                 elif record:
                     record.add(step, figures)
                 bar.set_postfix_str(f"loss {figures['total']:.4g}", refresh=False)
@@ -167,6 +187,7 @@ class Run:
     def __init__(self, settings: TrainSettings, store: PatchStore, process: Process, folder: Path) -> None:
         if settings.batch_size < process.count:
             raise UsageError(f"--batch-size {settings.batch_size} is below 1 for each of {process.count} processes")
+        settings = resolved(settings)
         self.settings, self.process, self.device, self.folder = settings, process, process.device, folder
         self.recipe = recipe_of(settings)
         self.precision = chosen_dtype(settings.precision, process.device)
@@ -177,6 +198,7 @@ class Run:
             flips=settings.flips,
             quarter_turns=settings.quarter_turns,
             crop_px=settings.crop_px,
+            as_authors=settings.exactly,
         )
         self.vgg, self.features = None, None
         if self.recipe.content_weight > 0:
@@ -198,8 +220,8 @@ class Run:
 
     def step(self, read: StepData) -> dict[str, float]:
         """Do one step of both networks, the enhancer first as the authors do; return the figures of its row."""
-        rate = self.settings.learning_rate * min(1.0, (read.step + 1) / max(self.settings.warmup, 1))
-        self.state.set_learning_rate(rate)
+        rates = learning_rates(self.settings, self.recipe.normalisation, read.step)
+        self.state.prepare_step(rates, self.epsilon(read.step))
         figures, enhanced = self.enhancer_step(read.batches[0], read.step)
         if self.own_batch:
             figures |= self.discriminator_step_on_either(read.batches[1], read.step)
@@ -207,7 +229,15 @@ class Run:
             figures |= self.discriminator_step_on_both(read.batches[0], enhanced, GENERATOR_BATCH, read.step)
         self.state.scaler.update()
         self.state.follow_mean(read.step + 1, self.settings.ema_decay)
-        return figures | {"learning_rate": rate}
+        figures |= {"discriminator_rate": rates.discriminator} if self.adversarial else {}
+        return figures | {"learning_rate": rates.enhancer}
+
+    def epsilon(self, step: int) -> float:
+        """What Adam adds to the root of the squares.
+
+        The authors' Adam, TensorFlow's, adds it before the bias of the first steps is taken out, torch's after it.
+        """
+        return EPSILON / (1 - BETA2 ** (step + 1)) ** 0.5 if self.settings.exactly else EPSILON
 
     def enhancer_step(self, batch: Batch, step: int) -> tuple[dict[str, float], Tensor]:
         """Move the enhancer down its losses; return them, and what it had made of the phone patches (masks filled)."""
@@ -272,6 +302,38 @@ class Run:
         self.check_finite({"the discriminator's loss": loss}, purpose, step)
         self.descend(self.state.discriminator, self.state.discriminator_adam, purpose, step)
         return {"discriminator": loss, "accuracy": accuracy}
+
+    def health(self, batch: Batch, accuracies: Sequence[float]) -> dict[str, float]:
+        """The mean of the discriminator's accuracies, and the texture loss's share of the gradients; moves nothing.
+
+        The share is that of the length of the weighted texture loss's gradient at the enhanced patches, as the running
+        mean makes them, in the sum of all losses' lengths; of as many patches of `batch` as are computed at once.
+        """
+        if not self.adversarial:
+            return {}
+        part = slice(0, CHUNK_ON_CPU)
+        phone, dslr = self.photos(batch.phone[part]), self.photos(batch.dslr[part])
+        with torch.no_grad():
+            enhanced = self.state.mean(phone).float()
+        enhanced.requires_grad_()
+        self.state.discriminator.eval()  # so that its normalisation moves on by nothing
+        losses = generator_losses(
+            enhanced,
+            dslr,
+            recipe=self.recipe,
+            discriminator=self.state.discriminator,
+            vgg=self.vgg,
+            batch_size=batch.whole,
+            valid=self.valid(batch, part),
+        )
+        self.state.discriminator.train()
+        weighted = {name: getattr(self.recipe, f"{name}_weight") * getattr(losses, name) for name in LOSSES[:-1]}
+        lengths = {
+            name: torch.autograd.grad(loss, enhanced, retain_graph=True)[0].norm().item() if loss.requires_grad else 0.0
+            for name, loss in weighted.items()
+        }
+        mean = {"mean_accuracy": float(np.mean(accuracies))} if accuracies else {}
+        return mean | {"texture_share": lengths["texture"] / max(sum(lengths.values()), TINY)}
 
     def pretrain_discriminator(self) -> None:
         """Teach the discriminator to tell phone patches from DSLR patches, where the recipe says so (section 3.1.2)."""

@@ -24,12 +24,12 @@ from dped_data.photos.writing import write_photo
 from dped_train.data import open_pairs
 from dped_train.devices import chosen_device
 from dped_train.evaluate.automatic_levels import AdjustedPatches
-from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap
+from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap, bootstrap_pooled_psnr
 from dped_train.evaluate.comparison_sheet import phone_enhanced_dslr
 from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.evaluate.limitations import LimitationReport, limitation_columns, limitation_reports, limitations_text
 from dped_train.evaluate.lpips import load_lpips
-from dped_train.evaluate.metrics import ms_ssim, psnr, ssim
+from dped_train.evaluate.metrics import ms_ssim, psnr, psnr_y, ssim, ssim_gaussian, ssim_y
 from dped_train.networks.file import load_enhancer
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 
@@ -37,7 +37,20 @@ Metric = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Two (N, 3, H, W) batches in [0, 1], and which of their pixels count (N, H, W), to (N,)."""
 
 AT_ONCE = 20
-METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
+METRICS: dict[str, Metric] = {
+    "psnr": psnr,
+    "ssim": ssim,
+    "ms_ssim": ms_ssim,
+    "ssim_gaussian": ssim_gaussian,
+    "psnr_y": psnr_y,
+    "ssim_y": ssim_y,
+}
+POOLED = "psnr_pooled"
+"""The PSNR of the mean of all patches' squared errors; all others are means over patches."""
+DEFINITIONS = (
+    "psnr: mean over patches; psnr_pooled: of the patches' mean error; ssim: windows of 7x7 (scikit-image); ms_ssim: "
+    "the authors' code; ssim_gaussian: windows of 11x11 (BasicSR); _y: of the luma alone; the paper names none"
+)
 LARGEST_PSNR = 100.0  # dB; ours: patches without any difference would make every mean infinite
 WORST_ROWS = 8
 BASELINE = "automatic global adjustment"
@@ -64,8 +77,9 @@ class EvaluationReport:
     Attributes:
         subject: the model's file, the folder of photos, "automatic global adjustment" or "untouched phone".
         dataset, split: what it was measured on; `patches` and `captures` count what is in it.
-        metrics: PSNR in dB, SSIM (scikit-image's), MS-SSIM (the authors'), where asked for LPIPS (lower is better), of
-            8-bit patches.
+        metrics: PSNR in dB, SSIM (scikit-image's), MS-SSIM (the authors'), SSIM with a Gaussian window, PSNR and that
+            SSIM of the luma (all three as the BasicSR family has them), where asked for LPIPS (lower is better), pooled
+            PSNR; of 8-bit patches.
         limitations: section 4.4's, see `dped_train.evaluate.limitations`.
         worst: the patches with the lowest PSNR, worst first.
     """
@@ -146,19 +160,20 @@ def evaluation_text(report: EvaluationReport) -> str:
     """The report as a table for people."""
     lines = [
         f"{report.subject} on {report.split} of {report.dataset}: {report.patches} patches, {report.captures} captures",
-        f"{'':8} {'per patch':>26} {'per capture':>26} {'untouched phone':>26} {'gain per patch':>26}",
+        f"{'':13} {'per patch':>26} {'per capture':>26} {'untouched phone':>26} {'gain per patch':>26}",
     ]
     for row in report.metrics:
-        digits = 2 if row.metric == "psnr" else 4
+        digits = 2 if row.metric.startswith("psnr") else 4
         cells = [
             f"{f.mean:.{digits}f} [{f.low:.{digits}f}, {f.high:.{digits}f}]"
             for f in (row.patches, row.captures, row.phone, row.gain)
         ]
-        lines.append(f"{row.metric:8} " + " ".join(f"{cell:>26}" for cell in cells))
+        lines.append(f"{row.metric:13} " + " ".join(f"{cell:>26}" for cell in cells))
     lines.append(
         f"[…] holds the mean with {CONFIDENCE:.0%} confidence (captures resampled); psnr in dB"
         + ", lpips: less is closer" * ("lpips" in {row.metric for row in report.metrics})
     )
+    lines.append(DEFINITIONS)
     return "\n".join(
         [*lines, *limitations_text(report.limitations), "worst patches:", *(f"  {name}" for name in report.worst)]
     )
@@ -209,7 +224,7 @@ def _score(
 
 def _summary(captures: NDArray[np.str_], ours: Scores, untouched: Scores) -> tuple[MetricReport, ...]:
     _, group = np.unique(captures, return_inverse=True)
-    return tuple(
+    means = tuple(
         MetricReport(
             metric=name,
             patches=bootstrap(ours[name], group),
@@ -219,6 +234,15 @@ def _summary(captures: NDArray[np.str_], ours: Scores, untouched: Scores) -> tup
         )
         for name in ours
     )
+    mine, its = (10 ** (-scores["psnr"] / 10) for scores in (ours, untouched))
+    pooled = MetricReport(
+        metric=POOLED,
+        patches=bootstrap_pooled_psnr(mine, group),
+        captures=bootstrap_pooled_psnr(mine, group, equal=True),
+        phone=bootstrap_pooled_psnr(its, group),
+        gain=bootstrap_pooled_psnr(mine, group, against=its),
+    )
+    return (*means, pooled)
 
 
 def _write_tables(

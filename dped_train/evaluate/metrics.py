@@ -15,6 +15,7 @@ from torch import Tensor
 
 K1, K2 = 0.01, 0.03  # Wang et al., Image quality assessment, 2004; data range 1
 SSIM_WINDOW = 7  # scikit-image's default: an even window, sample covariance
+LUMA_WEIGHTS, LUMA_OFFSET = (65.481, 128.553, 24.966), 16.0  # ITU-R BT.601, 8 bits, of RGB in [0, 1]
 MS_SSIM_WINDOW = 11
 MS_SSIM_SIGMA = 1.5
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al., Multiscale structural similarity, 2003
@@ -62,6 +63,36 @@ def ssim(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
     first = filled(first, second, valid)
     luminance, structure = _similarity_maps(first, second, taps, samples / (samples - 1))
     return _mean(luminance * structure, taps, None if valid is None else _doubled(valid[:, None]))
+
+
+def ssim_gaussian(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Structural similarity of each patch, (N,) float64, as Wang et al. (2004) and the BasicSR family define it.
+
+    A Gaussian window of 11 px and deviation 1.5 wholly inside the patch, mean over windows and channels. Raises
+    ValueError under 11 px.
+    """
+    _check_shapes(first, second)
+    if min(first.shape[2:]) < MS_SSIM_WINDOW:
+        raise ValueError(f"patches of {tuple(first.shape[2:])} px are smaller than SSIM's window of {MS_SSIM_WINDOW}")
+    taps = _gaussian_taps(MS_SSIM_WINDOW, MS_SSIM_SIGMA)
+    luminance, structure = _similarity_maps(filled(first, second, valid), second, taps, 1.0)
+    return _mean(luminance * structure, taps, None if valid is None else _doubled(valid[:, None]))
+
+
+def luma(photos: Tensor) -> Tensor:
+    """Y of ITU-R BT.601 as the BasicSR family takes it, (N, 1, H, W) float64 from 16/255 to 235/255."""
+    weights = torch.tensor(LUMA_WEIGHTS, dtype=torch.float64).to(_doubled(photos).device)
+    return ((_doubled(photos) * weights.view(1, 3, 1, 1)).sum(1, keepdim=True) + LUMA_OFFSET) / 255
+
+
+def psnr_y(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
+    """`psnr` of the luma."""
+    return psnr(luma(first), luma(second), valid)
+
+
+def ssim_y(first: Tensor, second: Tensor, valid: Tensor | None = None) -> Tensor:
+    """`ssim_gaussian` of the luma."""
+    return ssim_gaussian(luma(first), luma(second), valid)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -235,11 +235,13 @@ def save_run(
     figures: Mapping[str, float],
     phone_psnr: float | None,
     origin: Origin,
+    health: Sequence[str],
 ) -> None:
     """Write the enhancer after `step` steps and its card, then a checkpoint, and remove checkpoints no longer kept.
 
     The checkpoint comes last: a run that ends before it does the step again, and so never keeps an older enhancer.
-    `figures` holds the validation where there is one, and `phone_psnr` that of the untouched phone patches, dB.
+    `figures` holds the validation where there is one, and `phone_psnr` that of the untouched phone patches, dB;
+    `health` is what the card says of the training.
     """
     facts = run_facts(settings, store)
     about = {
@@ -252,7 +254,15 @@ def save_run(
     if state.best_step == step:
         save_enhancer(state.mean, folder / BEST_MODEL_NAME, {**about, "phone": facts["dataset"]["phone"]})
     write_model_card(
-        folder, settings, store, step, figures, phone_psnr, facts["dataset"]["digest"], origin_lines(origin, settings)
+        folder,
+        settings,
+        store,
+        step,
+        figures,
+        phone_psnr,
+        facts["dataset"]["digest"],
+        origin_lines(origin, settings),
+        health,
     )
     # pairs and size of the patches: to tell of this dataset when the run goes on with another one
     known = {**facts["dataset"], "pairs": len(store), "patch_size": store.patch_size}

@@ -39,6 +39,11 @@ COLUMNS = (
     "val_psnr",
     "val_ms_ssim",
     "learning_rate",
+    "discriminator_rate",
+    "mean_accuracy",
+    "texture_share",
+    "val_cast",
+    "val_border",
 )
 """Columns of metrics.csv. The losses are unweighted but for `total`; those of a validation are empty elsewhere. New
 columns come last: a run of before goes on, its rows filled up with empty cells."""

@@ -9,6 +9,7 @@ from typing import Any
 from dped_data.common.markdown_card import LICENCE_LINES, Card, quoted, write_card
 from dped_data.common.typed_settings import changed_settings, setting_fields
 from dped_data.dataset.store import PatchStore
+from dped_train.run.methods import texture_factor
 from dped_train.settings import FREE_ON_RESUME, TrainSettings
 
 _METRICS = (("val_psnr", "psnr", "PSNR, dB"), ("val_ms_ssim", "ms-ssim", "MS-SSIM"))
@@ -23,6 +24,7 @@ def write_model_card(
     phone_psnr: float | None,
     dataset: str,
     origin: Sequence[str] = (),
+    health: Sequence[str] = (),
 ) -> bool:
     """Write or update FOLDER/README.md for the enhancer there; see `write_card` for what it returns and leaves alone.
 
@@ -35,6 +37,7 @@ def write_model_card(
         phone_psnr: that of the untouched phone patches, dB.
         dataset: digest of the dataset's settings and shards.
         origin: sentences on where the weights come from besides.
+        health: sentences on how the training went.
     """
     phone, dslr = store.manifest.phone, store.manifest.dslr
     name = f"{phone} photos as {dslr} takes them"
@@ -52,7 +55,7 @@ def write_model_card(
             metadata=_metadata(name, store, figures),
             title=f"Enhancer: {name}",
             invitation="Say here whose model this is, what it is meant for, and who may use it.",
-            body="\n".join(_body(settings, store, step, figures, phone_psnr, dataset, origin)),
+            body="\n".join(_body(settings, store, step, figures, phone_psnr, dataset, origin, health)),
         ),
     )
 
@@ -88,6 +91,7 @@ def _body(
     phone_psnr: float | None,
     dataset: str,
     origin: Sequence[str],
+    health: Sequence[str],
 ) -> list[str]:
     manifest = store.manifest
     changed = changed_settings(_decisive(type(settings)()), _decisive(settings))
@@ -103,6 +107,7 @@ def _body(
         *(f"- {line}" for line in origin),
         f"- Recipe: {settings.recipe}, method {settings.method}, {step:,} of {settings.steps:,} steps with batches of "
         f"{settings.batch_size}.",
+        *_balance(settings),
         f"- Settings other than the defaults (was -> is): {'; '.join(changed) or 'none'}.",
         "",
         "## Validation",
@@ -115,6 +120,8 @@ def _body(
         )
     else:
         lines.append("None: the dataset has no validation patches.")
+    if health:
+        lines += ["", "## Health of the training", "", *(f"- {line}" for line in health)]
     lines += [
         "",
         "## Limits",
@@ -127,6 +134,13 @@ def _body(
         "- With instance normalisation the result depends on the whole photo; a crop comes out otherwise.",
     ]
     return lines
+
+
+def _balance(settings: TrainSettings) -> list[str]:
+    factor = texture_factor(settings)
+    return (
+        [] if factor == 1 else [f"- The texture loss, a sum over the batch, is weighed {factor:g} times (`balance`)."]
+    )
 
 
 def _decisive(settings: TrainSettings) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dped_train.networks.dped import Discriminator, initialise
 from dped_train.networks.identity_start import initialise_as_identity
 from dped_train.run.checkpoint import Checkpoint, pack_adam, pack_module, unpack_adam, unpack_module
 from dped_train.run.distributed import Process, share_batch_norms
-from dped_train.run.methods import new_network
+from dped_train.run.methods import Rates, new_network
 from dped_train.settings import TrainSettings
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -61,11 +61,11 @@ class TrainingState:
         for network in (self.enhancer, self.mean):
             network.load_state_dict(model.state_dict())
 
-    def set_learning_rate(self, rate: float) -> None:
-        """Give both optimisers the learning rate of the next step."""
-        for adam in (self.enhancer_adam, self.discriminator_adam):
+    def prepare_step(self, rates: Rates, epsilon: float) -> None:
+        """Give the optimisers the learning rates of the next step, and what they add to the root of the squares."""
+        for adam, rate in ((self.enhancer_adam, rates.enhancer), (self.discriminator_adam, rates.discriminator)):
             for group in adam.param_groups:
-                group["lr"] = rate
+                group["lr"], group["eps"] = rate, epsilon
 
     def follow_mean(self, step: int, decay: float) -> None:
         """Move the mean towards the enhancer after `step` steps."""

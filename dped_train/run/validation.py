@@ -14,6 +14,7 @@ from dped_train.evaluate.comparison_sheet import phone_enhanced_dslr
 from dped_train.evaluate.metrics import ms_ssim, psnr
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
+from dped_train.run.health import border_levels, cast_levels
 
 AT_ONCE = 10
 PICTURE_ROWS = 4
@@ -35,8 +36,16 @@ class Validation:
         self.phone_psnr = self._scores(self.phone).get("val_psnr")
 
     def measure(self, enhancer: PhotoNetwork) -> dict[str, float]:
-        """Mean PSNR (dB) and MS-SSIM of the enhanced patches as val_psnr and val_ms_ssim; nothing without patches."""
-        return self._scores(self._enhance(enhancer, self.phone))
+        """Figures of the enhanced patches; nothing without patches.
+
+        Mean PSNR (dB) and MS-SSIM as val_psnr and val_ms_ssim, colour cast and frame in levels as val_cast, val_border.
+        """
+        if not len(self.phone):
+            return {}
+        made = self._enhance(enhancer, self.phone)
+        judged = made if self.valid is None else np.where(self.valid.cpu().numpy()[..., None], made, self.dslr)
+        tones = {"val_cast": cast_levels(judged, self.dslr), "val_border": border_levels(judged, self.dslr)}
+        return self._scores(made) | tones
 
     def sheet(self, enhancer: PhotoNetwork) -> NDArray[np.uint8] | None:
         """A picture of a few patches, phone | enhanced | DSLR; None without patches."""

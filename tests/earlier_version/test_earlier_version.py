@@ -25,6 +25,7 @@ from dped_data.dataset.manifest import read_manifest, write_manifest
 from dped_data.errors import InputError
 from dped_data.inspection import inspect_pairs, verify_dataset
 from dped_data.settings import BuildSettings, PatchSettings, RawSettings, load_build_settings
+from dped_train.run.asked import asked_settings
 from dped_train.settings import TrainSettings
 from dped_train.train import train
 
@@ -50,6 +51,7 @@ TRAIN = {
     "device": "cpu",
     "precision": "fp32",
 }
+TRAIN_AS_BEFORE = {**TRAIN, "balance": False, "discriminator_rate": 0.0}
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def test_it_is_inspected(place: Path) -> None:
 @pytest.mark.parametrize("kind", [TrainSettings, GrownTrain])
 def test_its_run_is_resumed(place: Path, kind: type[TrainSettings]) -> None:
     before = load_file(place / "runs" / "pocket" / "enhancer.safetensors")
-    report = train(place / "dataset", "pocket", place / "runs", kind(**{**TRAIN, "steps": 4}), resume=True)
+    report = train(place / "dataset", "pocket", place / "runs", kind(**{**TRAIN_AS_BEFORE, "steps": 4}), resume=True)
     assert (report.first_step, report.steps) == (2, 4)
     steps = [line.split(",")[0] for line in (report.folder / "metrics.csv").read_text().splitlines()]
     assert steps == ["step", "1", "2", "3", "4"]
@@ -206,13 +208,24 @@ def test_its_run_is_resumed(place: Path, kind: type[TrainSettings]) -> None:
     assert "dropout" not in (report.folder / "settings.json").read_text()
 
 
+def test_its_run_goes_on_by_its_own_settings(place: Path) -> None:
+    data, runs = place / "dataset", place / "runs"
+    with pytest.raises(
+        InputError, match=r"\(balance: not recorded -> true; .*discriminator_rate: .*\); go on .* --resume"
+    ):
+        train(data, "pocket", runs, TrainSettings(**{**TRAIN, "steps": 4}))
+    own = asked_settings(data, "pocket", runs, None, {"steps": 3}, resume=True)
+    assert own == TrainSettings(**{**TRAIN_AS_BEFORE, "steps": 3})
+    assert train(data, "pocket", runs, own, resume=True).first_step == 2
+
+
 def test_other_values_of_added_settings_and_changed_defaults_are_told(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"other settings \(patches.min_ncc: 0.9 -> 0.8\)"):
         build(place, lambda settings: replace(settings, patches=replace(settings.patches, min_ncc=0.8)))
     with pytest.raises(InputError, match=r"other settings \(dropout: not recorded -> 0.5\)"):
-        train(place / "dataset", "pocket", place / "runs", GrownTrain(**TRAIN, dropout=0.5), resume=True)
+        train(place / "dataset", "pocket", place / "runs", GrownTrain(**TRAIN_AS_BEFORE, dropout=0.5), resume=True)
     monkeypatch.setattr(dped_data.settings, "BuildSettings", GrownBuild)
     told = r"other settings \(patches.min_contrast: not recorded -> 2.0; retries: not recorded -> 1\)"
     with pytest.raises(InputError, match=told):

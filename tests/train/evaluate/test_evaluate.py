@@ -47,6 +47,10 @@ def test_untouched_patches_score_as_scikit_image_says(data: Path, store: PatchSt
     by_name = {row.metric: row for row in report.metrics}
     assert by_name["psnr"].patches.mean == pytest.approx(np.mean(psnr), rel=1e-5)
     assert by_name["ssim"].patches.mean == pytest.approx(np.mean(ssim), rel=1e-5)
+    mse = ((phone.astype(float) - dslr) ** 2).mean()
+    assert by_name["psnr_pooled"].patches.mean == pytest.approx(10 * np.log10(255**2 / mse), rel=1e-6)
+    assert [*by_name] == ["psnr", "ssim", "ms_ssim", "ssim_gaussian", "psnr_y", "ssim_y", "psnr_pooled"]
+    assert "psnr_pooled: of the patches' mean error" in evaluation_text(report)
     assert (report.patches, report.captures, report.subject) == (25, 4, "untouched phone")
     for row in report.metrics:
         assert row.patches == row.phone

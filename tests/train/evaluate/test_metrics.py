@@ -10,13 +10,17 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from dped_train.evaluate.metrics import (
+    luma,
     mean_squared_error,
     ms_ssim,
     ms_ssim_levels,
     ms_ssim_of_batch,
     psnr,
     psnr_from_mse,
+    psnr_y,
     ssim,
+    ssim_gaussian,
+    ssim_y,
 )
 
 
@@ -51,6 +55,36 @@ def test_ssim_is_scikit_images(size: tuple[int, int]) -> None:
         for a, b in zip(nhwc(first), nhwc(second), strict=True)
     ]
     assert ssim(first, second).tolist() == pytest.approx(wanted, abs=1e-10)
+
+
+def test_ssim_with_a_gaussian_window_is_scikit_images() -> None:
+    first, second = pair()
+    wanted = [
+        structural_similarity(
+            a, b, data_range=1, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for a, b in zip(nhwc(first), nhwc(second), strict=True)
+    ]
+    assert ssim_gaussian(first, second).tolist() == pytest.approx(wanted, abs=1e-10)
+    assert abs(ssim(first, second)[0] - wanted[0]) > 1e-3  # another window, another figure
+    with pytest.raises(ValueError, match="smaller than SSIM's window of 11"):
+        ssim_gaussian(*pair((10, 20)))
+
+
+def test_luma_is_that_of_8_bit_video() -> None:
+    """Black is 16, white 235; the figures on it are those of a gray photo."""
+    colours = torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]])[:, :, None, None]
+    assert (luma(colours).flatten() * 255).tolist() == pytest.approx([16, 235, 81.481])
+    first, second = pair()
+    gray = [np.asarray(nhwc(photo) @ (65.481, 128.553, 24.966) + 16) for photo in (first, second)]
+    for index in range(3):
+        a, b = gray[0][index], gray[1][index]
+        wanted = structural_similarity(
+            a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        assert ssim_y(first, second)[index].item() == pytest.approx(wanted, abs=1e-10)
+        wanted = peak_signal_noise_ratio(a, b, data_range=255)
+        assert psnr_y(first, second)[index].item() == pytest.approx(wanted, abs=1e-9)
 
 
 def test_ssim_refuses_patches_smaller_than_its_window() -> None:
