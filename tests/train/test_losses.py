@@ -1,7 +1,11 @@
 """The losses against plain definitions, and value for value against the authors' TensorFlow code."""
 
+import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +45,7 @@ from dped_train.losses import (
 )
 from dped_train.networks.dped import Discriminator, Enhancer, gray_from_rgb, initialise
 from dped_train.networks.tensorflow_checkpoint import variable_from_name
+from dped_train.networks.vgg import Vgg
 
 
 def random_photos(seed: int, count: int = 2, size: int = 24) -> Tensor:
@@ -203,27 +208,86 @@ def test_every_loss_is_the_authors(graph: Graph, name: str, authors_name: str) -
 @pytest.mark.realdata
 @pytest.mark.parametrize(("name", "authors_name"), CASES)
 def test_every_gradient_is_the_authors(graph: Graph, name: str, authors_name: str) -> None:
-    """Gradient to the enhanced patches: value by value, and its norm.
+    """Gradient to the enhanced patches value by value, and the norms of those to the enhancer's weights.
 
     VGG is the exception value by value: a ReLU or a pooling whose inputs nearly tie goes the other way under another
-    rounding (in float64 too), which changes the gradient of the pixels below it. So most values are compared.
+    rounding (in float64 too), which changes the gradient of the pixels below it. How many do is decided by the
+    processor; the distance as a whole is not, and the next test holds every value.
     """
     parameters = dict(graph.enhancer.named_parameters())
     gradients = torch.autograd.grad(
         getattr(graph.losses, name), [graph.enhanced, *parameters.values()], retain_graph=True
     )
     wanted = photos_from_nhwc(graph.reference.arrays[f"grad_enhanced_loss_{authors_name}"])
-    differences = (gradients[0] - wanted).abs() / wanted.abs().max()
-    if name in ("content", "total"):
-        assert (differences < 1e-4).float().mean() > 0.9
-    else:
-        assert differences.max() < 1e-4
+    through_vgg = name in ("content", "total")
+    assert norm(gradients[0] - wanted) / norm(wanted) < (TURNED_L2 if through_vgg else 1e-4)
+    if not through_vgg:
+        assert relative_difference(gradients[0], wanted) < 1e-4
     norms = graph.reference.results["gradients"][f"loss_{authors_name}"]
-    assert norm(gradients[0]) == pytest.approx(norms["d_enhanced_l2"], rel=1e-4)
+    assert norm(gradients[0]) == pytest.approx(norms["d_enhanced_l2"], rel=TURNED_L2 if through_vgg else 1e-4)
     for parameter, gradient in zip(parameters, gradients[1:], strict=True):
         if not without_effect(parameter):
             wanted_norm = norms["vars_l2"][variable_from_name()[parameter]]
-            assert norm(gradient) == pytest.approx(wanted_norm, rel=5e-4), parameter
+            assert norm(gradient) == pytest.approx(wanted_norm, rel=TURNED_L2 if through_vgg else 5e-4), parameter
+
+
+TURNED_L2 = 0.02
+"""Of a gradient through VGG: 0.0056 is measured on every processor; a wrong layer, padding or pooling gives 0.17."""
+MOST_TURNED = 50
+"""Of 13 million decisions; about 10 turn over between float32 and float64."""
+
+
+@contextmanager
+def decisions_of(vgg: Vgg) -> Iterator[list[Tensor]]:
+    """Collect what `vgg.features` decides: which values each ReLU lets through, which of them each pooling takes."""
+    made: list[Tensor] = []
+    pooled = [following is None for layer, following in pairwise((*vgg.layout, 0)) if layer is not None]
+
+    def note(is_pooled: bool, output: Tensor) -> None:
+        values = output.detach()
+        made.append(values > 0)
+        if is_pooled:
+            made.append(F.max_pool2d(F.relu(values), 2, ceil_mode=True, return_indices=True)[1])
+
+    hooks = [
+        layer.register_forward_hook(lambda *call, is_pooled=is_pooled: note(is_pooled, call[2]))
+        for layer, is_pooled in zip(vgg.convolutions, pooled, strict=True)
+    ]
+    yield made
+    for hook in hooks:
+        hook.remove()
+
+
+def features_as_decided(vgg: Vgg, photos: Tensor, decided: list[Tensor]) -> Tensor:
+    """`vgg.features` with the decisions of another network, whatever the values say."""
+    x, convolutions = (photos - vgg.mean) * vgg.scale, iter(vgg.convolutions)
+    for channels, taken in zip(vgg.layout, decided, strict=True):
+        if channels is None:
+            x = x.flatten(2).gather(2, taken.flatten(2)).view(taken.shape)
+        else:
+            x = torch.where(taken, next(convolutions)(x), 0.0)
+    return x
+
+
+@pytest.mark.realdata
+def test_the_gradient_through_vgg_is_the_authors_whatever_nearly_ties(graph: Graph, shared_data: Path) -> None:
+    vgg = stand_in_vgg(shared_data)
+    exact = copy.deepcopy(vgg).double()
+    with torch.no_grad():
+        target = exact.features(graph.reference.dslr.double())
+    photos, exact_photos = (
+        graph.enhanced.detach().to(kind).requires_grad_() for kind in (torch.float32, torch.float64)
+    )
+    with decisions_of(vgg) as made, decisions_of(exact) as exactly_made:
+        loss = content_loss(vgg.features(photos), target.float())
+        exact_loss = content_loss(exact.features(exact_photos), target)
+    (found,), (gradient,) = torch.autograd.grad(loss, photos), torch.autograd.grad(exact_loss, exact_photos)
+    wanted = photos_from_nhwc(graph.reference.arrays["grad_enhanced_loss_content"])
+    assert norm(gradient - wanted) / norm(wanted) < TURNED_L2
+    as_decided = content_loss(features_as_decided(exact, exact_photos, made), target)
+    assert relative_difference(found, torch.autograd.grad(as_decided, exact_photos)[0]) < 1e-4
+    turned = sum(int((ours != its).sum()) for ours, its in zip(made, exactly_made, strict=True))
+    assert turned <= MOST_TURNED, turned
 
 
 def without_effect(parameter: str) -> bool:
@@ -241,7 +305,7 @@ def test_the_total_gradient_of_every_variable_is_the_authors(graph: Graph) -> No
         if without_effect(parameter):
             assert gradient.abs().max() < 1e-3
         else:
-            assert norm(gradient - wanted) / norm(wanted) < 1e-3, parameter
+            assert norm(gradient - wanted) / norm(wanted) < TURNED_L2, parameter
 
 
 @pytest.mark.realdata
