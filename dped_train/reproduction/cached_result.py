@@ -38,6 +38,14 @@ def kept(path: Path, depends_on: Mapping[str, Any], make: Callable[[], T], kind:
     return made
 
 
+def holds(path: Path, depends_on: Mapping[str, Any]) -> bool:
+    """Whether a file holds a result that was made from these facts."""
+    try:
+        return bool(read_json(path, MOST_LIST_BYTES)["key"] == digest_of(depends_on, FORMAT_VERSION))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def is_kept_result(path: Path) -> bool:
     """Whether a file holds a result as `kept` writes it."""
     try:

@@ -13,12 +13,15 @@ import numpy as np
 from dped_data.captures.records import Split
 from dped_data.common.files import atomic_write_text, written_state
 from dped_data.common.folder_lock import held
+from dped_data.common.progress import note
 from dped_data.common.spread_rows import spread_rows
 from dped_data.common.written_record import Written
 from dped_data.dataset.manifest import find_dataset
 from dped_train.data import open_pairs
 from dped_train.reproduction.cached_result import is_kept_result, kept
-from dped_train.reproduction.candidates import added_row, methods, without_content
+from dped_train.reproduction.candidates import Candidate, added_row, methods, without_content
+from dped_train.reproduction.candidates import losses as losses_of_table_3
+from dped_train.reproduction.expected import WORTH_TIMING, expected_text, expected_trainings
 from dped_train.reproduction.figures import figures
 from dped_train.reproduction.measure import Bench, dataset_facts
 from dped_train.reproduction.report import PageFacts, page
@@ -30,7 +33,7 @@ from dped_train.reproduction.shift_loss import (
     write_shift_csv,
     write_shift_plot,
 )
-from dped_train.reproduction.tables import Table, table_2, table_3, table_text, write_table
+from dped_train.reproduction.tables import Table, possible, table_2, table_3, table_text, write_table
 
 What = Literal["methods", "ablation", "shift-loss", "figures", "all"]
 _NAMES = (
@@ -94,6 +97,7 @@ def reproduce(
     bench.test()
     added = tuple(added_row(row) for row in rows)
     with held(bench.out, "reproduce", _NAMES, tables=_RESULTS, adopt=_files_of_the_version_before):
+        _say_how_long(what, bench, added)
         losses = _shift_losses(bench) if what in ("shift-loss", "all") else None
         second = table_2(bench, added) if what in ("methods", "figures", "all") else None
         third = table_3(bench) if what in ("ablation", "all") else None
@@ -118,6 +122,17 @@ def reproduce(
         pictures=drawn.files() if drawn else (),
         seconds=perf_counter() - start,
     )
+
+
+def _say_how_long(what: What, bench: Bench, added: tuple[Candidate, ...]) -> None:
+    """Tell the person what the trainings will take, before the first of them begins."""
+    settings = bench.settings
+    if settings.steps < WORTH_TIMING:
+        return
+    asked = [*methods(settings, added)] if what in ("methods", "figures", "all") else []
+    asked += losses_of_table_3(settings) if what in ("ablation", "all") else []
+    if asked and (expected := expected_trainings(bench, possible(asked, settings)[0])):
+        note(expected_text(expected))
 
 
 def _files_of_the_version_before(out: Path) -> dict[Path, Written] | None:

@@ -49,14 +49,14 @@ class Table:
 
 def table_2(bench: Bench, added: tuple[Candidate, ...]) -> Table:
     """Train and measure the methods of table 2."""
-    candidates, notes = _possible(methods(bench.settings, added), bench.settings)
+    candidates, notes = possible(methods(bench.settings, added), bench.settings)
     rows = tuple(measured(bench, candidate) for candidate in candidates)
     return Table("Table 2: methods", _phone(bench), rows, TABLE_2, notes)
 
 
 def table_3(bench: Bench) -> Table:
     """Train and measure the loss combinations of table 3, and say which is best in SSIM and why."""
-    candidates, notes = _possible(losses(bench.settings), bench.settings)
+    candidates, notes = possible(losses(bench.settings), bench.settings)
     rows = tuple(measured(bench, candidate) for candidate in candidates)
     return Table("Table 3: losses", _phone(bench), rows, TABLE_3, (*notes, *ssim_verdict(rows, bench.settings)))
 
@@ -129,7 +129,7 @@ def table_text(table: Table) -> str:
     return "\n".join([*lines, *(f"  {note}" for note in table.notes)])
 
 
-def _possible(candidates: Sequence[Candidate], settings: ReproduceSettings) -> tuple[list[Candidate], tuple[str, ...]]:
+def possible(candidates: Sequence[Candidate], settings: ReproduceSettings) -> tuple[list[Candidate], tuple[str, ...]]:
     """The candidates that can be trained here, and a note on those that cannot."""
     reason = vgg_missing(settings) if any(needs_vgg(c) for c in candidates) else ""
     if not reason:

@@ -75,7 +75,7 @@ def test_the_verdict_says_who_is_best_in_ssim_and_why() -> None:
 
 def test_without_vgg_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tables, "vgg_missing", lambda settings: "none at hand")
-    rows, notes = tables._possible(losses(QUICK), QUICK)
+    rows, notes = tables.possible(losses(QUICK), QUICK)
     assert [c.name for c in rows] == ["mse-texture", "mse", "dped-no-content"]
     assert "colour + content + texture (DPED); content + texture (none at hand)" in notes[0]
     with pytest.raises(InputError, match="no such VGG weights file"):
