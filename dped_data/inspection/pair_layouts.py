@@ -26,7 +26,7 @@ from dped_data.captures.listing import list_folder
 from dped_data.captures.records import SPLITS
 from dped_data.common.natural_order import natural_key
 from dped_data.errors import InputError, PhotoError
-from dped_data.photos.files import read_bytes
+from dped_data.photos.files import LARGEST_FILE, read_bytes
 from dped_data.photos.formats import PHOTO_SUFFIXES
 from dped_data.photos.reading import decode_photo
 
@@ -202,6 +202,8 @@ def _shrunk(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 
 def _read(file: PairFile) -> NDArray[np.uint8]:
+    if file.size > LARGEST_FILE:
+        raise PhotoError(file.name, f"more than {LARGEST_FILE // 2**30} GiB")
     if file.size >= 0:
         with file.path.open("rb") as archive:
             archive.seek(file.offset)
