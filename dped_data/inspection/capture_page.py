@@ -111,7 +111,11 @@ def _figures_json(stored: StoredCapture, f: CaptureFigures, patch_size: int) -> 
 
 def _rounded(values: NDArray[np.floating]) -> list[float | None]:
     """Flat list with three decimals; what is not finite becomes None, as JSON has it."""
-    return [round(float(v), 3) if np.isfinite(v) else None for v in values.ravel()]
+    flat = values.ravel().astype(np.float64)
+    rounded: list[float | None] = np.round(flat, 3).tolist()
+    for place in np.flatnonzero(~np.isfinite(flat)).tolist():
+        rounded[place] = None
+    return rounded
 
 
 def _worst_first(sample: PatchSample) -> NDArray[np.int64]:
@@ -143,7 +147,7 @@ def _overviews(
 def _phone_backdrop(
     stored: StoredCapture, previews: Previews, size: tuple[int, int], scale: float
 ) -> NDArray[np.uint8] | None:
-    return None if previews.phone is None else _dimmed(cv2.resize(previews.phone, size, interpolation=cv2.INTER_AREA))
+    return None if previews.phone is None else _dimmed(cv2.resize(previews.phone, size))
 
 
 def _dslr_backdrop(
