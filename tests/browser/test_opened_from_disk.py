@@ -18,8 +18,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from dped_data.dataset.review_file import read_decisions, read_review
 from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
-from dped_data.inspection.pipeline import as_json
 from dped_data.inspection.report import InspectReport
+from dped_data.inspection.report_files import as_json
 
 pytestmark = pytest.mark.browser
 

@@ -13,8 +13,9 @@ from planted_dataset import PHONE, Fault, make_dataset
 
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.dataset_reader import open_dataset
-from dped_data.inspection.pipeline import as_json, inspect_captures, inspect_pairs, redraw_report
+from dped_data.inspection.pipeline import inspect_captures, inspect_pairs, redraw_report
 from dped_data.inspection.report import Check, Histogram, InspectReport
+from dped_data.inspection.report_files import as_json
 from dped_data.inspection.settings import InspectSettings, load_inspect_settings
 from dped_data.inspection.terminal import sparkline, terminal_text
 

@@ -16,8 +16,9 @@ from dped_data.common.work_folder import _host
 from dped_data.inspection.capture_page import FILES, _worst_first
 from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
-from dped_data.inspection.pipeline import as_json, inspect_pairs
+from dped_data.inspection.pipeline import inspect_pairs
 from dped_data.inspection.records import PatchSample
+from dped_data.inspection.report_files import as_json
 
 
 def script_data(path: Path) -> dict:  # type: ignore[type-arg]
