@@ -52,6 +52,11 @@ def complaints() -> Iterator[list[str]]:
     access to their callbacks.
     """
     lines: list[str] = []
+    try:
+        os.fstat(2)
+    except OSError:  # a process without stderr
+        yield lines
+        return
     with _told, tempfile.TemporaryFile() as file:
         stderr = os.dup(2)
         try:
