@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ from dped_data.dataset.shard_check import check_shard
 from dped_data.errors import InputError
 
 _REASON_SHOWN = 120
+
+_HEAP = b"GCOL\x01\0\0\0"
+_HEAD_BYTES = 2**16
+"""Signature of a heap, and how much of a file is searched for it. Ours: shards of this program have it at 2,048."""
 
 
 @contextmanager
@@ -50,10 +55,12 @@ def opened_shard(path: Path, expected: tuple[int, int] | None = None) -> h5py.Fi
         InputError: missing, damaged, of another format version, not what is expected, or not as `check_shard` asks.
     """
     try:
+        _check_heaps(path)
         file = h5py.File(path, "r")
     except FileNotFoundError:
+        place = " ".join(str(path).split())  # a manifest of others may name anything
         raise InputError(
-            f"{path}: shard is missing; run dped build-dataset again, it rebuilds what is missing"
+            f"{place}: shard is missing; run dped build-dataset again, it rebuilds what is missing"
         ) from None
     except (OSError, ValueError, RuntimeError):
         raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
@@ -71,9 +78,31 @@ def opened_shard(path: Path, expected: tuple[int, int] | None = None) -> h5py.Fi
     return file
 
 
+def _check_heaps(path: Path) -> None:
+    """Raise InputError where the HDF5 library would never come back: it steps over free space by its size, here 0.
+
+    The texts of a shard's attributes lie in heaps near its beginning (HDF5 file format, section III.E). OSError where
+    the file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        at = head.find(_HEAP)
+        while at >= 0:
+            file.seek(at)
+            heap = file.read(min(int.from_bytes(head[at + 8 : at + 16], "little"), _HEAD_BYTES))
+            place = 16
+            while place + 16 <= len(heap):
+                index, _, _, size = struct.unpack_from("<HHIQ", heap, place)
+                if index == 0 and size == 0:
+                    raise InputError(f"{path}: damaged shard (a heap); delete it and run dped build-dataset again")
+                place += size if index == 0 else 16 + (size + 7) // 8 * 8
+            at = head.find(_HEAP, at + 1)
+
+
 def unit_of_shard(path: Path) -> str | None:
     """Return the key of the unit that a shard holds; None where it cannot be read."""
     try:
+        _check_heaps(path)
         with damage_told(path), h5py.File(path, "r") as file:
             unit = file.attrs.get("unit")
     except (OSError, InputError):

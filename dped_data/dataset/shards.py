@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from dped_data.align.records import Patches
 from dped_data.common.files import pending_file, system_error
+from dped_data.common.names import shown
 from dped_data.common.written_record import Written
 from dped_data.dataset.layout import open_shard
 from dped_data.dataset.shard_check import ADDED_COLUMNS, PATCH_COLUMNS, PIXELS
+from dped_data.errors import InputError
 from dped_data.settings import FORMAT_VERSION
 
 __all__ = ["PATCH_COLUMNS", "ShardCapture", "open_shard", "read_shard", "write_shard"]
@@ -157,4 +160,7 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
             )
         texts_on_file = {key: file.attrs.get(key) for key in _ATTRIBUTES}
         attributes = {key: value for key, value in texts_on_file.items() if isinstance(value, str)}
+        for key, value in attributes.items():
+            if re.search("[\ud800-\udfff]", value):
+                raise InputError(f"{path}: damaged shard, attribute '{key}' is no UTF-8 text ({shown(value)})")
     return captures, attributes

@@ -295,7 +295,13 @@ class PatchStore:
         return ids
 
     def patch_id(self, index: int) -> str:
-        """Return where patch `index` comes from: shard, row, capture and position, as one line for people."""
+        """Return where patch `index` comes from: shard, row, capture and position, as one line for people.
+
+        Raises:
+            IndexError, InputError: as `read`.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"patch indices must lie in 0 .. {len(self) - 1}")
         shard = int(np.searchsorted(self._starts, index, side="right") - 1)
         row = index - int(self._starts[shard])
         entry = self.shards[shard]

@@ -107,7 +107,7 @@ def _table_faults(manifest: Manifest, rows: list[CaptureRow]) -> Iterator[str]:
         if times > 1:
             yield f"capture {name} has {times} rows"
     for split in SPLITS:
-        kept, stated = sum(row.patches for row in rows if row.split == split), manifest.splits[split].patches
+        kept, stated = sum(row.patches or 0 for row in rows if row.split == split), manifest.splits[split].patches
         if kept != stated:
             yield f"rows of {split} have {kept} patches, the manifest says {stated}"
     states = Counter(row.status for row in rows) | Counter({"captures": len(rows)})

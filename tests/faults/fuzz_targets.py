@@ -317,7 +317,7 @@ def read_dataset(folder: Path) -> object:
         lambda: PatchStore(folder, "train").read(np.arange(len(PatchStore(folder, "train")))),
         lambda: PatchStore(folder, "train").column("dslr_xy"),
         lambda: PatchStore(folder, "train").capture_ids(),
-        lambda: PatchStore(folder, "train").patch_id(0),
+        lambda: [store.patch_id(0) for store in [PatchStore(folder, "train")] if len(store)],
         lambda: _read_geometry(folder),
         lambda: verify_dataset(folder.parent, folder.name, jobs=1),
         lambda: read_shard(folder / "train/00000.h5"),

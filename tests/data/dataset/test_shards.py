@@ -184,6 +184,33 @@ def test_index_outside_is_refused(tmp_path: Path) -> None:
     for index in (3, -4):
         with pytest.raises(IndexError):
             PatchStore(tmp_path / "sony", "train")[index]
+        with pytest.raises(IndexError, match=r"0 \.\. 2"):
+            PatchStore(tmp_path / "sony", "train").patch_id(index)
+
+
+def test_a_heap_in_which_the_library_would_not_end_is_refused(tmp_path: Path) -> None:
+    """Opening it would take for ever; a kill at the processor's limit is how the fault was found."""
+    path = tmp_path / "00000.h5"
+    write_shard(path, [shard_capture("a", 2, 0)], {"digest": "0" * 64})
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    place = heap + 16
+    while int.from_bytes(data[place : place + 2], "little"):  # objects, up to the free space behind them
+        place += 16 + (int.from_bytes(data[place + 8 : place + 16], "little") + 7) // 8 * 8
+    data[place + 8 : place + 16] = bytes(8)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="heap"), open_shard(path):
+        pass
+
+
+def test_an_attribute_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "00000.h5"
+    write_shard(path, [shard_capture("a", 2, 0)], {"digest": "0" * 64})
+    with h5py.File(path, "r+") as file:
+        del file.attrs["digest"]
+        file.attrs.create("digest", np.array(b"\xff", object), dtype=h5py.string_dtype("utf-8"))
+    with pytest.raises(InputError, match="'digest' is no UTF-8 text"):
+        read_shard(path)
 
 
 def test_missing_and_damaged_shards_name_the_cure(tmp_path: Path) -> None:
