@@ -87,6 +87,11 @@ class TrainSettings:
         "first weights: identity (random but for three channels that hand the photo through), random (as the "
         "authors), or a model to go on from: a file, a run's folder, or a name in models/",
     )
+    padding: Literal["zeros", "reflect"] = setting(
+        "zeros",
+        "what the enhancer sees beyond the border: zeros (as the authors; leaves a frame), or 8 pixels of the photo "
+        "mirrored",
+    )
     crop_px: int = setting(0, "train on the middle of each patch only, this many pixels wide; 0: all of it", minimum=0)
     flips: bool = setting(False, "mirror half of the pairs, both photos alike")
     quarter_turns: bool = setting(False, "turn pairs by a random multiple of 90 degrees, both photos alike")
@@ -158,6 +163,7 @@ class TrainSettings:
         added={
             "discriminator_rate": 0.0,
             "schedule": "constant",
+            "padding": "zeros",
             "balance": False,
             "exactly": False,
         },
@@ -179,14 +185,16 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     """The settings with what `exactly` stands for.
 
     Raises:
-        UsageError: another recipe or method, or a setting that contradicts it.
+        UsageError: another recipe or method, a setting that contradicts it, or a padding that the method does not have.
     """
+    if settings.padding != "zeros" and settings.method != "dped":
+        raise UsageError(f"--padding {settings.padding}: is for --method dped; {settings.method} pads with zeros")
     if not settings.exactly:
         return settings
     if (settings.recipe, settings.method) != ("released", "dped"):
         raise UsageError("--exactly is the authors' released training; it goes with --recipe released --method dped")
     ours = TrainSettings()
-    for name, authors in {**AUTHORS, "schedule": "constant", "clip_norm": 0.0}.items():
+    for name, authors in {**AUTHORS, "schedule": "constant", "clip_norm": 0.0, "padding": "zeros"}.items():
         if (value := getattr(settings, name)) not in (authors, getattr(ours, name)):
             raise UsageError(
                 f"--exactly: the authors' {name} is {authors}, {value} was asked for; leave one of them out"

@@ -42,7 +42,7 @@ from dped_train.enhancing.strip_layers import (
     residual_block,
     rows_from,
 )
-from dped_train.networks.dped import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm
+from dped_train.networks.dped import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm, reflection
 
 STRIP_BYTES = {torch.float32: 8_000_000, torch.bfloat16: 6_000_000}  # ours: of one strip of 64 channels on a CPU
 GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once
@@ -95,6 +95,11 @@ class WholePhotoEnhancer:
             map_bytes: memory for maps kept between passes, see `map_bytes_within`.
             moved: called with shares of the work, 1 in all, as they are done, also before the first rows come.
         """
+        margin = self.enhancer.margin_px
+        if margin:
+            down, across = (reflection(size, margin, CPU).numpy() for size in photo.shape[:2])
+            photo = photo[down][:, across]
+        end, sides = photo.shape[0] - margin, slice(margin, photo.shape[1] - margin)
         passes = 1 if self.enhancer.normalisation == "batch" else 1 + 2 * BLOCKS
         flow = _Flow(self, photo, lambda rows: moved(rows / (passes * len(photo))))
         if self.enhancer.normalisation == "batch":
@@ -104,7 +109,10 @@ class WholePhotoEnhancer:
             last = flow.within(map_bytes)
         for strip in flow.ending(last):
             flow.moved(strip.x.shape[2])
-            yield strip.first, strip.x[0].permute(1, 2, 0).cpu().numpy()
+            first, below = max(strip.first, margin), min(strip.end, end)
+            if first < below:
+                inner = strip.x[0, :, first - strip.first : below - strip.first, sides]
+                yield first - margin, inner.permute(1, 2, 0).cpu().numpy()
 
     def enhance(self, photo: Photo, map_bytes: int) -> NDArray[np.float32]:
         """The whole enhanced photo, (H, W, 3) float32 RGB, in [-0.08, 1.08]."""

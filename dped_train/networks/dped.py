@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from dped_train.cpu import NORM_EPSILON, Conv3x3, RgbConv2d, instance_norm
 
 Normalisation = Literal["instance", "batch"]
+Padding = Literal["zeros", "reflect"]
 
+REFLECTED_PX = 8  # ours: zeros beyond the border leave a frame of about 4 px; twice of it is reflected
 CHANNELS = 64
 BLOCKS = 4
 OUTPUT_SCALE = 0.58  # the released code's: tanh * 0.58 + 0.5 reaches a little past [0, 1]
@@ -80,11 +82,16 @@ class Enhancer(nn.Module):
     `forward` maps (N, 3, H, W) float RGB in [0, 1] to the same shape, any H and W from 1 up.
     The result is not clipped: it lies in [-0.08, 1.08]. With `instance` the result depends on
     the whole photo, because the statistics are taken over all of it.
+
+    With `padding` "zeros" each convolution sees zeros beyond the border, as the authors' does, which leaves a frame.
+    With "reflect" the photo goes in with `REFLECTED_PX` more pixels on each side, its own mirrored, cut off at the
+    end.
     """
 
-    def __init__(self, normalisation: Normalisation = "instance") -> None:
+    def __init__(self, normalisation: Normalisation = "instance", padding: Padding = "zeros") -> None:
         super().__init__()
         self.normalisation: Normalisation = normalisation
+        self.padding: Padding = padding
         self.head = nn.Conv2d(3, CHANNELS, 9, padding=4)
         self.blocks = nn.ModuleList(ResidualBlock(normalisation) for _ in range(BLOCKS))
         self.body1 = Conv3x3(CHANNELS, CHANNELS)
@@ -95,15 +102,35 @@ class Enhancer(nn.Module):
         """The blocks in their order, typed."""
         return [block for block in self.blocks if isinstance(block, ResidualBlock)]
 
+    @property
+    def margin_px(self) -> int:
+        """By how many pixels a photo is widened on each side before it goes through the layers."""
+        return REFLECTED_PX if self.padding == "reflect" else 0
+
     def forward(self, photo: Tensor) -> Tensor:
+        margin = self.margin_px
+        if margin:
+            rows, columns = (reflection(size, margin, photo.device) for size in photo.shape[2:])
+            photo = photo.index_select(2, rows).index_select(3, columns)
         x = F.relu(self.head(photo), inplace=True)
         for block in self.blocks:
             x = block(x)
         x = F.relu(self.body2(F.relu(self.body1(x), inplace=True)), inplace=True)
         x = self.tail(x)
+        x = x[:, :, margin:-margin, margin:-margin] if margin else x
         # bf16 has 8 bits, so it would round the photo to coarser levels than a file's
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         return torch.tanh(wide) * OUTPUT_SCALE + OUTPUT_OFFSET
+
+
+def reflection(size: int, margin: int, device: torch.device) -> Tensor:
+    """Which of `size` rows stand where there are `margin` more on each side, mirrored at the outermost.
+
+    (size + 2 margin,) int64. However small the size is: the mirror image is mirrored again.
+    """
+    places = torch.arange(-margin, size + margin, device=device)
+    last = torch.arange(size, device=device)[-1:]  # a tensor, so that exports for any size can be written
+    return last - (places.remainder((2 * last).clamp(min=1)) - last).abs()
 
 
 def gray_from_rgb(rgb: Tensor) -> Tensor:

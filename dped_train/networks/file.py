@@ -19,11 +19,12 @@ from torch import Tensor
 from dped_data.common.files import atomic_write_bytes
 from dped_data.errors import InputError
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
-from dped_train.networks.dped import Enhancer
+from dped_train.networks.dped import Enhancer, Padding
 
 ARCHITECTURE = "dped-enhancer"
 SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
-FORMAT_VERSION = "1"
+FORMAT_VERSION, PADDED_VERSION = "1", "2"
+"""The second of enhancers that name their padding; without one it is zeros."""
 MODEL_NAME = "enhancer.safetensors"
 """Of the enhancer in the folder of a training run."""
 MODELS, RUNS = Path("models"), Path("runs")
@@ -31,7 +32,7 @@ MODELS, RUNS = Path("models"), Path("runs")
 _MOST_HEAD = 2**22
 """Ours: bytes of names, shapes and metadata; a checkpoint's take a fortieth of it."""
 _MOST_TOLD = 200
-_RESERVED = ("architecture", "format_version", "normalisation", "sha256")
+_RESERVED = ("architecture", "format_version", "normalisation", "padding", "sha256")
 
 
 def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -52,6 +53,9 @@ def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str
     tensors = {name: value.detach().cpu().contiguous() for name, value in enhancer.state_dict().items()}
     extra["architecture"], extra["normalisation"] = kind_of(enhancer)
     extra["format_version"] = FORMAT_VERSION
+    if isinstance(enhancer, Enhancer) and enhancer.padding != "zeros":
+        # a version that knows zeros only must not take it for one of its own
+        extra |= {"padding": enhancer.padding, "format_version": PADDED_VERSION}
     extra["sha256"] = digest_of_tensors(tensors)
     atomic_write_bytes(path, save(tensors, extra))
 
@@ -130,13 +134,18 @@ def _network(path: Path, metadata: Mapping[str, str]) -> PhotoNetwork:
     if "sha256" not in metadata:
         raise InputError(f"{path}: has no sha256 of its weights; give a model file of dped")
     version = metadata.get("format_version", "none given")
-    if version != FORMAT_VERSION:
-        raise InputError(f"{path}: model format version {version}, this program reads {FORMAT_VERSION}; update dped")
+    if version not in (FORMAT_VERSION, PADDED_VERSION):
+        known = f"{FORMAT_VERSION} and {PADDED_VERSION}"
+        raise InputError(f"{path}: model format version {version}, this program reads {known}; update dped")
+    named = metadata.get("padding", "none given") if version == PADDED_VERSION else "zeros"
+    if named not in ("zeros", "reflect"):
+        raise InputError(f"{path}: padding {named!r}, allowed are 'zeros' and 'reflect'")
+    padding: Padding = "reflect" if named == "reflect" else "zeros"
     match architecture, metadata.get("normalisation"):
         case "dped-enhancer", "instance":
-            return Enhancer("instance")
+            return Enhancer("instance", padding)
         case "dped-enhancer", "batch":
-            return Enhancer("batch")
+            return Enhancer("batch", padding)
         case "srcnn-enhancer", "none":
             return Srcnn()
         case "johnson-enhancer", "batch":

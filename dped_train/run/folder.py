@@ -19,6 +19,7 @@ from dped_data.common.written_record import Written
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_train.networks.compared import PhotoNetwork
+from dped_train.networks.dped import Enhancer
 from dped_train.networks.file import (
     MODEL_NAME,
     MODELS,
@@ -216,13 +217,15 @@ def _first_steps(settings: TrainSettings) -> Beginning:
     if settings.start in STARTS:
         return Beginning(0, Origin())
     file = find_model(settings.start, MODELS)
-    model, wanted = load_enhancer(file), new_network(settings.method, recipe_of(settings))
+    model, wanted = load_enhancer(file), new_network(settings.method, recipe_of(settings), settings.padding)
     have, need = (kind_of(network) for network in (model, wanted))
     if have != need:
         raise InputError(
             f"{file}: is a {have[0]} with normalisation {have[1]}, this training needs a {need[0]} with {need[1]}; "
             "choose another --start, --method or --recipe"
         )
+    if isinstance(model, Enhancer) and model.padding != settings.padding:
+        raise InputError(f"{file}: was trained with --padding {model.padding}, not {settings.padding}; give its own")
     return Beginning(0, Origin(start_sha256=enhancer_metadata(file)["sha256"]), model=model)
 
 

@@ -97,6 +97,20 @@ def test_the_way_is_chosen_by_the_memory(memory: str, monkeypatch: pytest.Monkey
     assert made == wanted[memory]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (70, 33)])
+@pytest.mark.parametrize("normalisation", ["instance", "batch"])
+def test_reflected_borders_come_in_strips_too(
+    size: tuple[int, int], normalisation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dped_train.enhancing.streaming.STRIP_BYTES", MANY_STRIPS)
+    enhancer, photo = lively_enhancer(normalisation), photo_of(*size)
+    enhancer.padding = "reflect"
+    prepared = WholePhotoEnhancer(enhancer, torch.float32)
+    rows = [(first, len(part)) for first, part in prepared.enhanced_rows(photo, 10**9)]
+    assert [first for first, _ in rows] == [sum(count for _, count in rows[:i]) for i in range(len(rows))]
+    np.testing.assert_allclose(prepared.enhance(photo, 10**9), in_one_pass(enhancer, photo), atol=2e-5)
+
+
 def test_independent_tiles_would_differ() -> None:
     """The test above can fail: cutting the photo in two changes the result a hundred times more than rounding."""
     photo, enhancer = photo_of(150, 91), lively_enhancer()

@@ -111,3 +111,16 @@ def test_released_generators_give_the_authors_outputs(shared_data: Path, phone: 
         with torch.no_grad():
             enhanced = enhancer(photos_from_nhwc(photo[None]).float() / 255)
         assert (enhanced - wanted).abs().max().item() < 1e-5, item["input"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (21, 30)])
+def test_reflected_photos_go_through_with_a_margin_of_their_own(size: tuple[int, int]) -> None:
+    plain, reflected = Enhancer(), Enhancer(padding="reflect")
+    initialise(plain, 0)
+    reflected.load_state_dict(plain.state_dict())
+    photo = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    margin = reflected.margin_px
+    wide = np.pad(photo.numpy(), ((0, 0), (0, 0), (margin, margin), (margin, margin)), "reflect")
+    wanted = plain(torch.from_numpy(wide))[:, :, margin:-margin, margin:-margin]
+    torch.testing.assert_close(reflected(photo), wanted)
+    assert not torch.allclose(plain(photo), wanted, atol=1e-6)

@@ -72,7 +72,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path, enhancer: Enhancer) -> None:
     ("changes", "message"),
     [
         ({"architecture": "other-net"}, "architecture 'other-net', needed 'dped-enhancer'"),
-        ({"format_version": "99"}, "format version 99, this program reads 1"),
+        ({"format_version": "99"}, "format version 99, this program reads 1 and 2"),
         ({"normalisation": "layer"}, "normalisation 'layer'"),
         ({"normalisation": "batch"}, "not the weights of a batch enhancer"),
     ],
@@ -97,3 +97,16 @@ def test_other_shapes_and_infinite_weights_are_refused(tmp_path: Path, enhancer:
     save_file(tensors | {"tail.bias": torch.tensor([0.0, float("nan"), 0.0])}, path, metadata)
     with pytest.raises(InputError, match=r"tail\.bias holds values that are not finite"):
         load_enhancer(path)
+
+
+def test_the_padding_is_kept_and_told_to_versions_that_know_zeros_only(tmp_path: Path) -> None:
+    enhancer, path = Enhancer("batch", "reflect"), tmp_path / "a.safetensors"
+    initialise(enhancer, 0)
+    save_enhancer(enhancer, path)
+    again = load_enhancer(path)
+    assert isinstance(again, Enhancer) and (again.padding, again.normalisation) == ("reflect", "batch")
+    photo = torch.rand(1, 3, 9, 12)
+    torch.testing.assert_close(again(photo), enhancer.eval()(photo))
+    assert enhancer_metadata(path)["format_version"] == "2"
+    save_enhancer(Enhancer(), path)
+    assert enhancer_metadata(path)["format_version"] == "1" and "padding" not in enhancer_metadata(path)

@@ -121,6 +121,8 @@ def test_a_model_is_fine_tuned(data: Path, tmp_path: Path) -> None:
         InputError, match=r"dped-enhancer with normalisation instance, this training needs .* batch; choose"
     ):
         train(data, None, tmp_path / "paper", replace(SMALL, start=str(report.folder), recipe="paper"))
+    with pytest.raises(InputError, match=r"was trained with --padding zeros, not reflect; give its own"):
+        train(data, None, tmp_path / "padded", replace(SMALL, start=str(report.folder), padding="reflect"))
     with pytest.raises(InputError, match=r"identiy: neither a model file.*nor the name of one"):
         train(data, None, tmp_path / "typo", replace(SMALL, start="identiy"))
 
