@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.align.cell_check import cells_disagree
 from dped_data.align.kernels.foreign_content import foreign_masks, foreign_shares
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.records import WINDOW_REASONS, Alignment, Patches
@@ -58,6 +59,10 @@ def extract_patches(
         valid = np.ones(phone_patches.shape[:3], bool)
         valid[foreign] = foreign_masks(phone_patches[foreign], dslr_patches[foreign], settings.max_foreign)
         foreign[foreign] = ~_good_remainder(phone_patches[foreign], dslr_patches[foreign], valid[foreign], settings)
+    if settings.max_foreign < 1:
+        whole = passed & ~foreign if valid is None else passed & ~foreign & valid.all(axis=(1, 2))
+        corners = alignment.window_xy[tried[whole]]
+        foreign[whole] = cells_disagree(phone, corners, phone_patches[whole], dslr_patches[whole])
     reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
     passed &= ~foreign
     quality = measure_quality(phone_patches[passed], dslr_patches[passed], None if valid is None else valid[passed])

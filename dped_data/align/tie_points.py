@@ -13,8 +13,9 @@ from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings, quadrati
 from dped_data.align.pyramid import Level
 from dped_data.align.smooth_map import SmoothMap
 
-MIN_TIE_POINT_PX = 64
-"""Smaller patches are measured on a window of this side around them: little texture fits into less. Ours."""
+MIN_TIE_POINT_PX = 32
+"""Smaller patches are measured on a window of this side around them: little texture fits into less, and more of it
+may lie on another surface. Ours."""
 
 SHARED_SAMPLE, SHARED_POWER = 64, 0.5
 """Tie points that are looked at to count how many share a pixel, and how the variance grows with that number. Ours:

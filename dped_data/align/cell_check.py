@@ -1,0 +1,81 @@
+"""Does every cell of a patch show in one half what it shows in the other? Asked of the pixels as stored."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dped_data.align.kernels.displaced_content import LEVELS, MARGIN, WORTH_SEARCHING, displaced_content
+
+MOST_UNEXPLAINED = 0.05
+"""Share of the cells that may be left unexplained beyond what is usual for the two photos. Ours: an eighth of a
+patch's side squared is 2 %."""
+
+USUAL_FACTOR = 2.0
+"""So many times the photos' median patch is still usual: sensors of other colours leave more. Ours."""
+
+NOISE_BLOCK, NOISE_QUANTILE, LEAST_BLOCKS = 6, 0.2, 30
+"""Noise at a grey level is that of the smoothest fifth of its blocks of this side, from so many blocks on. Ours."""
+
+NOISE_PATCHES = 64
+"""Patches that the noise is measured on. Ours: thousands of blocks."""
+
+
+def cells_disagree(
+    phone: NDArray[np.uint8], corner_xy: NDArray[np.int32], phone_patches: NDArray[np.uint8], dslr: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Return (N,) whether cells of a patch are explained by no gain and offset, or far better at another place.
+
+    What counts as usual is the median of the patches given: all of one pair of photos.
+
+    Args:
+        phone: (H, W, 3) uint8 RGB photo.
+        corner_xy, phone_patches: (N, 2), (N, S, S, 3) patches cut from it.
+        dslr: (N, S, S, 3) uint8 RGB, the other halves.
+    """
+    if not len(dslr):
+        return np.zeros(0, np.bool_)
+    size = dslr.shape[1]
+    grey = np.pad(cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY), MARGIN, mode="edge")
+    around = np.stack([grey[y : y + size + 2 * MARGIN, x : x + size + 2 * MARGIN] for x, y in corner_xy])
+    inner = around[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    dslr_grey = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in dslr])
+    every = -(-len(dslr) // NOISE_PATCHES)
+    unexplained, evidence = displaced_content(
+        around, dslr_grey, noise_by_level(inner[::every]), noise_by_level(dslr_grey[::every])
+    )
+    most = MOST_UNEXPLAINED + USUAL_FACTOR * float(np.median(unexplained))
+    disagree: NDArray[np.bool_] = unexplained > most
+    return disagree | (evidence > WORTH_SEARCHING + USUAL_FACTOR * float(np.median(evidence)))
+
+
+def noise_by_level(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return (LEVELS,) the variance of the pixels' noise by grey level, from second differences both ways.
+
+    Args:
+        patches: (N, S, S) luminance.
+    """
+    grey = patches.astype(np.float64)
+    bend = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]
+    bend = bend[:, :, :-2] - 2 * bend[:, :, 1:-1] + bend[:, :, 2:]
+    power = _block_means(bend**2).ravel() / 36
+    level = _block_means(grey[:, 1:-1, 1:-1]).ravel()
+    step = 256 / LEVELS
+    known, noise = [], []
+    for k in range(LEVELS):
+        near = power[(level >= (k - 0.5) * step) & (level < (k + 1.5) * step)]
+        if len(near) >= LEAST_BLOCKS:
+            known.append(k)
+            noise.append(float(np.quantile(near, NOISE_QUANTILE)))
+    if not known:
+        return np.full(LEVELS, np.quantile(power, NOISE_QUANTILE))
+    found: NDArray[np.float64] = np.interp(np.arange(LEVELS), known, noise)
+    return found
+
+
+def _block_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    count, size = len(values), values.shape[1] // NOISE_BLOCK
+    whole = values[:, : size * NOISE_BLOCK, : size * NOISE_BLOCK]
+    means: NDArray[np.float64] = whole.reshape(count, size, NOISE_BLOCK, size, NOISE_BLOCK).mean(axis=(2, 4))
+    return means

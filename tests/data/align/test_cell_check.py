@@ -1,0 +1,50 @@
+"""Cells that show another content than their patch are told apart; noise, gain and gradients are allowed for."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from dped_data.align.cell_check import cells_disagree, noise_by_level
+from dped_data.align.kernels.displaced_content import LEVELS
+
+SIZE, COUNT = 48, 6
+
+
+def faint_behind_frames(displaced: int) -> tuple[np.ndarray, ...]:
+    """Patches side by side: a bright frame around faint texture, which lies 4 pixels off in one of them."""
+    random = np.random.default_rng(0)
+    faint = gaussian_filter(random.normal(0, 1, (SIZE + 40, COUNT * SIZE + 40)), 2)
+    faint = 60 + faint * (5 / faint.std())
+    phone = faint[20:-20, 20:-20].copy()
+    dslr = phone.copy()
+    part = slice(displaced * SIZE, (displaced + 1) * SIZE)
+    dslr[:, part] = faint[20:-20, 24 + part.start : 24 + part.stop]
+    y, x = np.mgrid[: phone.shape[0], : phone.shape[1]]
+    frame = ((y % SIZE) // 6 % 4 == 0) | ((x % SIZE) // 6 % 4 == 0)
+    photos = []
+    for grey in (phone, 0.8 * dslr + 10):
+        framed = gaussian_filter(np.where(frame, 200.0, grey), 0.7) + random.normal(0, 0.5, grey.shape)
+        photos.append(np.repeat(framed.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))
+    corners = np.array([[k * SIZE, 0] for k in range(COUNT)], np.int32)
+    halves = [np.stack([photo[:, x : x + SIZE] for x, _ in corners]) for photo in photos]
+    return photos[0], corners, *halves
+
+
+def test_the_faint_content_that_moved_behind_its_frame_is_seen() -> None:
+    disagree = cells_disagree(*faint_behind_frames(displaced=2))
+    assert disagree.tolist() == [False, False, True, False, False, False]
+
+
+def test_no_patches_are_no_disagreement() -> None:
+    nothing = np.zeros((0, SIZE, SIZE, 3), np.uint8)
+    assert cells_disagree(np.zeros((99, 99, 3), np.uint8), np.zeros((0, 2), np.int32), nothing, nothing).size == 0
+
+
+def test_noise_is_measured_at_each_grey_level() -> None:
+    random = np.random.default_rng(1)
+    level = np.linspace(20, 235, 8)[:, None, None]
+    sd = np.linspace(1, 5, 8)[:, None, None]
+    noise = noise_by_level((level + random.normal(0, 1, (8, 96, 96)) * sd).clip(0, 255).round().astype(np.uint8))
+    expected = np.interp((np.arange(LEVELS) + 0.5) * 256 / LEVELS, level[:, 0, 0], sd[:, 0, 0] ** 2)
+    assert np.abs(noise[2:14] / expected[2:14] - 0.75).max() < 0.35  # the smoothest fifth lies below the mean

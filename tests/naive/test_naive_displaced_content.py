@@ -1,0 +1,103 @@
+"""displaced_content against its definition, written with NumPy and SciPy whole-array calls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d, gaussian_filter, maximum_filter
+
+from dped_data.align.kernels.displaced_content import LEVELS, MARGIN, REACH, displaced_content
+
+Floats = NDArray[np.float64]
+NOISE = np.linspace(0.5, 2.0, LEVELS)
+
+
+def cells(values: Floats) -> Floats:
+    """(..., n, n) sums over all squares of 8 pixels, 4 apart."""
+    whole = values.shape[0] // 4 * 4
+    return sliding_window_view(values[:whole, :whole], (8, 8))[::4, ::4].sum(axis=(2, 3))
+
+
+def smooth(grey: Floats) -> Floats:
+    padded = np.pad(grey, 1, mode="edge")
+    binomial = [0.25, 0.5, 0.25]
+    return convolve1d(convolve1d(padded, binomial, axis=0), binomial, axis=1)[1:-1, 1:-1]
+
+
+def steepness(grey: Floats) -> Floats:
+    padded = np.pad(grey, 1, mode="edge")
+    x, y = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2, (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+    return x**2 + y**2
+
+
+def naive(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> tuple[float, float]:
+    """The unexplained share and the evidence of one patch."""
+    size = len(dslr)
+    a = smooth(phone.astype(float))[1:-1, 1:-1]
+    b = smooth(dslr.astype(float))
+    inner = a[REACH:-REACH, REACH:-REACH]
+    gain = np.clip(b.var() / inner.var(), 0.1, 10)
+    steep = np.maximum(steepness(b), gain * steepness(inner))
+    near = np.pad(steep, 1)
+    counts = np.pad(np.ones_like(steep), 1)
+    means = sliding_window_view(near, (3, 3)).sum(axis=(2, 3)) / sliding_window_view(counts, (3, 3)).sum(axis=(2, 3))
+    noise = gain * NOISE[(inner // 16).astype(int)] + NOISE[(b // 16).astype(int)]
+    weight = 1 / (2 * (6 / 16) ** 2 * noise + 0.1 + 0.3**2 * np.maximum(steep, means))
+    raw = phone[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    ends = maximum_filter((np.minimum(raw, dslr) <= 8) | (np.maximum(raw, dslr) >= 245), 3, mode="constant")
+    judged = cells(ends.astype(float)) <= 6
+
+    def residual(x: int, y: int) -> Floats:
+        moved = a[REACH + y : REACH + y + size, REACH + x : REACH + x + size]
+        total = cells(weight)
+        power_a = cells(weight * moved**2) - cells(weight * moved) ** 2 / total
+        common = cells(weight * moved * b) - cells(weight * moved) * cells(weight * b) / total
+        return power_b - np.maximum(common, 0) ** 2 / np.maximum(power_a, 0.02 * 64)
+
+    power_b = cells(weight * b**2) - cells(weight * b) ** 2 / cells(weight)
+    own = residual(0, 0)
+    left, power = own / 64 - 1.5, power_b / 64
+    unexplained = (judged & (power > 4) & (left > 0.2 * power)).sum() / own.size
+    evidence = 0.0
+    for y in range(-REACH, REACH + 1):
+        for x in range(-REACH, REACH + 1):
+            if np.hypot(x, y) >= 1.5:
+                other = residual(x, y)
+                ratio = (own - other) / 16 / np.maximum(other / 64, 1)
+                evidence = max(evidence, np.maximum(ratio - 0.5, 0)[judged & (other <= 3 * 64)].sum() / 4)
+    return float(unexplained), evidence
+
+
+def scene(size: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A phone photo's surroundings of a patch, and a DSLR half of which the left part lies 3 pixels off."""
+    random = np.random.default_rng(seed)
+    wide = size + 2 * MARGIN
+    grey = gaussian_filter(random.normal(0, 1, (wide, wide + 3)), 2)
+    grey = 120 + grey * (35 / grey.std())
+    dslr = grey[MARGIN:-MARGIN, MARGIN : MARGIN + size].copy()
+    dslr[:, : size // 3] = grey[MARGIN:-MARGIN, MARGIN + 3 : MARGIN + 3 + size // 3]
+    noisy = [plane + random.normal(0, 1, plane.shape) for plane in (grey[:, :wide], 0.8 * dslr + 20)]
+    phone, other = (plane.clip(0, 255).astype(np.uint8) for plane in noisy)
+    return phone, other
+
+
+@pytest.mark.parametrize("size", [30, 48])
+def test_every_cell_is_asked_as_the_definition_does(size: int) -> None:
+    pairs = [scene(size, seed) for seed in range(2)]
+    unexplained, evidence = displaced_content(
+        np.stack([phone for phone, _ in pairs]), np.stack([dslr for _, dslr in pairs]), NOISE, NOISE
+    )
+    for k, (phone, dslr) in enumerate(pairs):
+        share, ratio = naive(phone, dslr)
+        assert share > 0.1 and ratio > 20  # the planted part is found
+        assert unexplained[k] == pytest.approx(share)
+        assert evidence[k] == pytest.approx(ratio, rel=1e-9)
+
+
+def test_a_patch_that_agrees_is_explained_and_not_searched() -> None:
+    phone, _ = scene(48, 0)
+    dslr = (0.7 * phone[MARGIN:-MARGIN, MARGIN:-MARGIN] + 10).astype(np.uint8)
+    unexplained, evidence = displaced_content(phone[None], dslr[None], NOISE, NOISE)
+    assert unexplained[0] == 0 and evidence[0] == 0
