@@ -60,7 +60,9 @@ def extract_patches(
         valid[foreign] = foreign_masks(phone_patches[foreign], dslr_patches[foreign], settings.max_foreign)
         foreign[foreign] = ~_good_remainder(phone_patches[foreign], dslr_patches[foreign], valid[foreign], settings)
     if settings.max_foreign < 1:
-        whole = passed & ~foreign if valid is None else passed & ~foreign & valid.all(axis=(1, 2))
+        whole = passed & ~foreign & ~flat  # noise alone has no cells to ask
+        if valid is not None:
+            whole &= valid.all(axis=(1, 2))
         corners = alignment.window_xy[tried[whole]]
         foreign[whole] = cells_disagree(phone, corners, phone_patches[whole], dslr_patches[whole])
     reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
