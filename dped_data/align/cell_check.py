@@ -12,7 +12,7 @@ MOST_UNEXPLAINED = 0.05
 """Share of the cells that may be left unexplained beyond what is usual for the two photos. Ours: an eighth of a
 patch's side squared is 2 %."""
 
-USUAL_FACTOR = 2.0
+USUAL_FACTOR = 3.0
 """So many times the photos' median patch is still usual: sensors of other colours leave more. Ours."""
 
 NOISE_BLOCK, NOISE_QUANTILE, LEAST_BLOCKS = 6, 0.2, 30

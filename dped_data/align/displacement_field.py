@@ -35,9 +35,6 @@ CONFLICT_PX, CONFLICT_POWER, CONFLICT_FULL_PX = 3.5, 2, 2.0
 surfaces; how it falls with their share; with less of a contradiction it falls in proportion. Measured likewise. It is
 a bound: a window that is certain by itself owes its neighbours less (`_borrowed_variance`)."""
 
-OTHER_SURFACE_PX, OTHER_SURFACE_SDS = 1.0, 3.0
-"""Near, precise tracks that differ by more than both of these lie on two surfaces. Ours."""
-
 
 @dataclass(frozen=True)
 class TrackedField:
@@ -75,23 +72,7 @@ def measured_field(tracked: TrackedField, displacement: NDArray[np.float64], fit
     """Return the measurements with the prior that fits them."""
     usable = (track_sd(tracked.tracks) < USABLE_SD_PX) & (tracked.tracks.ncc > USABLE_NCC)
     covariance = tracked.tracks.covariance * (fitted.noise_factor**2 * tracked.tie_points.variance_factor)
-    share, apart_px = _other_surfaces(tracked, displacement, fitted)
-    return MeasuredField(tracked.tie_points.centre_xy, displacement, covariance, usable, fitted.prior, share, apart_px)
-
-
-def _other_surfaces(
-    tracked: TrackedField, displacement: NDArray[np.float64], fitted: FittedPrior
-) -> tuple[float, float]:
-    """Return the share of near pairs that lie on two surfaces, 0 to 1, and how far apart those are, phone pixels."""
-    pairs, precise = tracked.pairs, displacement[tracked.precise]
-    if not len(pairs.first):
-        return 0.0, 0.0
-    square = ((precise[pairs.first] - precise[pairs.second]) ** 2).sum(axis=1)
-    amplitude = fitted.prior.near_sd / pairs.start.near_sd
-    variance = fitted.noise_factor**2 * pairs.noise.sum(axis=0)
-    variance += 4 * (amplitude**2 * pairs.apart + fitted.prior.nugget_sd**2)  # of two axes and both ends
-    other = (square > OTHER_SURFACE_SDS**2 * variance) & (square > OTHER_SURFACE_PX**2)
-    return float(other.mean()), float(np.sqrt(np.median(square[other]))) if other.any() else 0.0
+    return MeasuredField(tracked.tie_points.centre_xy, displacement, covariance, usable, fitted.prior)
 
 
 def krige(
@@ -109,23 +90,17 @@ def krige(
     )
     map_sd = smooth.sd(query_xy[:, query_xy.shape[1] // 2]) / smooth.scale()
     own_variance = np.where(usable_own >= 0, np.trace(field.covariance[own], axis1=1, axis2=2), np.inf)
-    borrowed = _borrowed_variance(field, local, own_variance)
+    borrowed = _borrowed_variance(local, own_variance)
     square = (CALIBRATION * local.sd) ** 2 + (MAP_CALIBRATION * map_sd) ** 2 + borrowed + FLOOR_PX**2
     return local.nodes, np.sqrt(square)
 
 
-def _borrowed_variance(
-    field: MeasuredField, local: LocalField, own_variance: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return (N,) the variance of what windows have from neighbours that may lie on another surface.
+def _borrowed_variance(local: LocalField, own_variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) the variance of what windows have from neighbours on another surface.
 
-    What the window itself measured bounds it: a window that is certain by itself borrows nothing, one that is not, say
-    along its only edge, is as uncertain as the surfaces around it are apart. Where neighbours contradict it, these
-    say how far; where none does, the pair's other windows say how often that is so without a sign.
+    What the window itself measured bounds it: a window that is certain by itself borrows nothing.
     """
     contradiction = local.conflict * local.conflict_px**2
     bound = CONFLICT_PX * local.conflict**CONFLICT_POWER * np.minimum(local.conflict_px / CONFLICT_FULL_PX, 1.0)
-    seen = np.minimum(contradiction / (1 + contradiction / own_variance), bound**2)
-    unseen = field.surface_share * field.surface_px**2 / (1 + field.surface_px**2 / own_variance)
-    variance: NDArray[np.float64] = seen + unseen
+    variance: NDArray[np.float64] = np.minimum(contradiction / (1 + contradiction / own_variance), bound**2)
     return variance

@@ -85,7 +85,6 @@ class MeasuredField:
         covariance: (N, 2, 2) of the displacements.
         usable: (N,) bool, measurements that may inform their neighbours.
         prior: amplitudes and lengths of the field.
-        surface_share, surface_px: share of near windows that lie on two surfaces, 0 to 1, and how far those are apart.
     """
 
     centre_xy: NDArray[np.float64]
@@ -93,8 +92,6 @@ class MeasuredField:
     covariance: NDArray[np.float64]
     usable: NDArray[np.bool_]
     prior: FieldPrior
-    surface_share: float
-    surface_px: float
 
 
 @dataclass(frozen=True)
