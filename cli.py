@@ -346,7 +346,7 @@ def build_dataset_command(
     **flags: Any,
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
-    from dped_data.plan import check_captures, choose_phone, plan_build, review_decisions
+    from dped_data.plan import check_captures, choose_phone, plan_build, review_decisions, work_text
     from dped_data.settings import load_build_settings, with_cameras
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
@@ -364,6 +364,7 @@ def build_dataset_command(
             _print_json(plan)
         else:
             _echo(pairing_table(plan.pairing, plan.splits, photo_sizes=plan.photo_sizes))
+            _echo(f"\n{work_text(plan.work)}" if plan.work else "")
         for warning in plan.warnings:
             note(warning)
         check_captures(plan, photos, phone, settings.rig.dslr)

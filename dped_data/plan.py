@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,14 +14,35 @@ from dped_data.captures.listing import has_camera
 from dped_data.captures.photo_sizes import sample_sizes, size_warning
 from dped_data.captures.records import SPLITS, Capture, Pairing, Split
 from dped_data.captures.remote_headers import headers_of
-from dped_data.captures.split import assign_splits
+from dped_data.captures.split import assign_splits, split_warnings
 from dped_data.common.remote_folder import is_remote
+from dped_data.common.typed_settings import changed_settings, digest_of, settings_dict
 from dped_data.dataset.capture_table import read_captures
+from dped_data.dataset.manifest import settings_on_disk
 from dped_data.dataset.places import CAPTURES_NAME
 from dped_data.dataset.review_file import Decision, check_ids, read_decisions, rejected_by
 from dped_data.errors import InputError, UsageError
-from dped_data.settings import PAPER_RIG, BuildSettings, Rig
-from dped_data.work.units import splits_on_disk
+from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings, Rig
+from dped_data.work.units import plan_units, recorded_units, splits_on_disk
+
+
+@dataclass(frozen=True)
+class PlannedWork:
+    """What a build would do to the dataset that is there.
+
+    Attributes:
+        folder: of the dataset.
+        new: captures that it does not hold, or whose group another capture or a changed photo has changed.
+        reused: captures that are done; photos that only their content tells from before are found when they are read.
+        gone: captures that it holds and the photos no longer yield; their patches would be removed.
+        changes: settings that differ from the dataset's, "key: old -> new": without --overwrite the build refuses.
+    """
+
+    folder: str
+    new: int
+    reused: int
+    gone: int
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,12 +54,14 @@ class Plan:
         splits: of each capture, in the order of `pairing.captures`.
         photo_sizes: camera -> "WIDTHxHEIGHT" -> photos, of a sample of the captures' photos.
         warnings: what a person should hear before work begins.
+        work: what a build would do; None where nothing is known of the place where the dataset goes.
     """
 
     pairing: Pairing
     splits: tuple[Split, ...]
     photo_sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    work: PlannedWork | None = None
 
 
 def choose_phone(captures: Captures, rig: Rig) -> str:
@@ -102,7 +126,8 @@ def plan_dataset(
             told = f"{error}; until then the splits of {len(earlier)} captures are taken from their shards"
             pairing = replace(pairing, notes=(*pairing.notes, told))
     splits = assign_splits(pairing.captures, settings.split, earlier)
-    return Plan(pairing, splits, *_sizes(captures, pairing.captures, phone, settings.rig))
+    sizes, warnings = _sizes(captures, pairing.captures, phone, settings.rig)
+    return Plan(pairing, splits, sizes, (*warnings, *split_warnings(pairing.captures, splits, settings.split)))
 
 
 def _sizes(
@@ -137,7 +162,36 @@ def plan_build(
     photos = photo_folders(captures, phone, settings.rig.dslr)
     with headers_of(photos.root) as headers:
         folder = None if overwrite or is_remote(out) else Path(out) / phone
-        return plan_dataset(headers, phone, settings, folder, pairs, photos.below)
+        plan = plan_dataset(headers, phone, settings, folder, pairs, photos.below)
+        work = None if is_remote(out) else _work(plan, headers, Path(out) / phone, settings, overwrite)
+        return replace(plan, work=work)
+
+
+def _work(plan: Plan, headers: Path, folder: Path, settings: BuildSettings, overwrite: bool) -> PlannedWork:
+    captures, asked = plan.pairing.captures, settings_dict(settings)
+    before = None if overwrite else settings_on_disk(folder)
+    if before is None:
+        return PlannedWork(str(folder), len(captures), 0, 0)
+    digest = digest_of(asked, FORMAT_VERSION)
+    units = plan_units(captures, plan.splits, headers, digest, settings.shards.captures_per_shard)
+    done = recorded_units(folder, units)
+    reused = sum(len(unit.captures) for unit in units if unit.key in done)
+    held: set[str] = set()
+    with suppress(InputError):  # a damaged table is told among the notes
+        held = {row.capture_id for row in read_captures(folder)} if (folder / CAPTURES_NAME).exists() else set()
+    gone = len(held - {capture.capture_id for capture in captures})
+    changes = tuple(changed_settings(before, asked))
+    return PlannedWork(str(folder), len(captures) - reused, reused, gone, changes)
+
+
+def work_text(work: PlannedWork) -> str:
+    """Return what a build would do, as lines for a person."""
+    if work.changes:
+        told = "; ".join(work.changes)
+        return f"  {work.folder}: built with other settings ({told}); only --overwrite builds it, all anew"
+    parts = [f"{work.new:,} captures to align", f"{work.reused:,} done before and kept"]
+    parts += [f"{work.gone:,} to be removed, their photos are gone"] if work.gone else []
+    return f"  {work.folder}: {', '.join(parts)}"
 
 
 def check_captures(plan: Plan, captures: Captures, phone: str, dslr: str) -> None:

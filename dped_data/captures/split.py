@@ -20,6 +20,8 @@ _FIRST_TEST = 3
 _FIRST_VAL = 8
 """Captures that come before the first block for testing and for validation: ten captures fill all three splits."""
 _BLOCK_SHARE = 1 / 20
+_FAR_RATIO, _FAR_CAPTURES = 2, 3
+"""Ours: a split is worth a word when it is off by this factor and by this many captures."""
 
 
 def assign_splits(
@@ -70,6 +72,26 @@ def assign_splits(
         ordered = [capture for session in sessions for capture in session] or ordered
         chosen = _split_blocks(ordered, aims, settings.session_block)
     return tuple(fixed.get(c.capture_id) or chosen[c.capture_id] for c in captures)
+
+
+def split_warnings(captures: Sequence[Capture], splits: Sequence[Split], settings: SplitSettings) -> tuple[str, ...]:
+    """Return a line for test and for val where it holds less than half or more than twice what the settings ask for.
+
+    Differences of one or two captures are no matter, and neither is a split that folders prescribe.
+    """
+    if any(capture.folder_split for capture in captures):
+        return ()
+    aims = _Aims(settings.test_share if settings.test_captures else 0.0, settings.val_share, settings.test_captures)
+    counts, lines = Counter(splits), []
+    for split in ("test", "val"):
+        asked, held = aims.size(split, len(captures)), counts[split]
+        if abs(held - asked) >= _FAR_CAPTURES and not asked / _FAR_RATIO <= held <= asked * _FAR_RATIO:
+            lines.append(
+                f"split: {split} has {held:,} of {len(captures):,} captures, about {asked:,.0f} were asked for; "
+                "shooting sessions are not divided and captures keep their split; a smaller --session-gap-s makes more "
+                "sessions"
+            )
+    return tuple(lines)
 
 
 def find_sessions(by_name: Sequence[Capture], gap_s: float) -> list[list[Capture]]:

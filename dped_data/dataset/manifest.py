@@ -13,7 +13,7 @@ from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.names import path_inside, plain_name, shown
 from dped_data.common.typed_settings import digest_of
-from dped_data.dataset.places import MANIFEST_NAME
+from dped_data.dataset.places import MANIFEST_NAME, SETTINGS_NAME, unit_records
 from dped_data.dataset.review_file import Decision
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import FORMAT_VERSION, Rig
@@ -115,12 +115,15 @@ def find_dataset(data: Path, phone: str | None) -> Path:
         if not (folder / MANIFEST_NAME).is_file():
             if itself and read_manifest(data).phone == phone:
                 return data
+            _check_not_begun(folder)
             raise InputError(f"{folder}: no dataset there ({MANIFEST_NAME} is missing); `dped build-dataset` makes one")
         return folder
     if itself:
         return data
     folders = sorted(path.parent for path in data.glob(f"*/{MANIFEST_NAME}"))
     if not folders:
+        for begun in (data, *sorted(path for path in data.glob("*") if path.is_dir())):
+            _check_not_begun(begun)
         raise InputError(
             f"{data}: no dataset in it (*/{MANIFEST_NAME}); `dped build-dataset` makes one, --data names its folder"
         )
@@ -128,6 +131,32 @@ def find_dataset(data: Path, phone: str | None) -> Path:
         names = ", ".join(folder.name for folder in folders)
         raise UsageError(f"{data}: datasets of several phones ({names}); choose one with --phone NAME")
     return folders[0]
+
+
+def settings_on_disk(folder: Path) -> dict[str, Any] | None:
+    """Return the settings that the folder's content is built with, finished or not; None for one of other content."""
+    own = settings_in(folder / SETTINGS_NAME, None)
+    return own if own is not None else settings_in(folder / MANIFEST_NAME, "settings")
+
+
+def settings_in(path: Path, key: str | None) -> dict[str, Any] | None:
+    """Return the table in a JSON file, or the one it has at `key`; None where there is none."""
+    try:
+        table = read_json(path, MOST_LIST_BYTES)
+        settings = table[key] if key else table
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return settings if isinstance(settings, dict) else None
+
+
+def _check_not_begun(folder: Path) -> None:
+    """Raise InputError where a dataset was begun that has no manifest yet."""
+    if settings_in(folder / SETTINGS_NAME, None) is not None and not (folder / MANIFEST_NAME).exists():
+        raise InputError(
+            f"{folder}: a dataset that is not finished: its build was interrupted, or is still at work "
+            f"({len(unit_records(folder))} groups of captures are done, {MANIFEST_NAME} comes last); run the command "
+            "that began it again, it goes on from there"
+        )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -157,6 +186,7 @@ def _read_document(path: Path) -> Mapping[str, Any]:
     try:
         document = read_json(path, MOST_LIST_BYTES)
     except FileNotFoundError:
+        _check_not_begun(path.parent)
         raise InputError(
             f"{path.parent}: no dataset here ({path.name} is missing); "
             "run dped build-dataset first, or name the dataset with --data and --phone"

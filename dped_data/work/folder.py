@@ -16,7 +16,6 @@ from dped_data.align.records import CONTRAST_CLASSES
 from dped_data.captures.records import SPLITS, Unpaired
 from dped_data.common.files import atomic_write_text, written_state
 from dped_data.common.folder_lock import held
-from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json
 from dped_data.common.ownership import keep_changed, remove
 from dped_data.common.remote_folder import is_remote, same_or_inside
 from dped_data.common.typed_settings import changed_settings, digest_of, settings_dict
@@ -31,6 +30,8 @@ from dped_data.dataset.manifest import (
     SplitEntry,
     dataset_digest,
     read_manifest,
+    settings_in,
+    settings_on_disk,
     write_manifest,
 )
 from dped_data.dataset.places import (
@@ -80,9 +81,9 @@ def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
 
     None where the folder is no dataset of it. What the notes say is held against each file before anything is lost.
     """
-    settings = _settings_in(folder / SETTINGS_NAME, None)
+    settings = settings_in(folder / SETTINGS_NAME, None)
     if settings is None and not any((folder / WORK_FOLDER).glob("*")):  # it may be deleted: then the manifest tells
-        settings = _settings_in(folder / MANIFEST_NAME, "settings")
+        settings = settings_in(folder / MANIFEST_NAME, "settings")
     if settings is None or not any(fields <= {*settings} for fields in _SETTINGS_FIELDS):
         return None
     files = {folder / name: written_state(folder / name) for name in TABLES[1:] if (folder / name).is_file()}
@@ -125,7 +126,7 @@ def prepare(folder: Path, captures: Path | str, new: Mapping[str, Any], overwrit
         InputError: the folder holds a dataset built with other settings and `overwrite` is not set; the message lists
             what changed.
     """
-    old = _settings_of(folder)
+    old = settings_on_disk(folder)
     changes = changed_settings(old, new) if old is not None else []
     if old is not None and (changes or overwrite):
         if not overwrite:
@@ -155,21 +156,6 @@ def _as_before(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             shown = f"{before:g}" if type(before) is float else before
             flags.append(f"--{name.replace('_', '-')} {shown}")
     return f" (it was built as with {' '.join(flags)})" if flags else ""
-
-
-def _settings_of(folder: Path) -> dict[str, Any] | None:
-    """Settings that the folder's content was built with; None for an empty or foreign folder."""
-    own = _settings_in(folder / SETTINGS_NAME, None)
-    return own if own is not None else _settings_in(folder / MANIFEST_NAME, "settings")
-
-
-def _settings_in(path: Path, key: str | None) -> dict[str, Any] | None:
-    try:
-        table = read_json(path, MOST_LIST_BYTES)
-        settings = table[key] if key else table
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return settings if isinstance(settings, dict) else None
 
 
 def _remove(folder: Path) -> None:

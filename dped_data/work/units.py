@@ -178,24 +178,31 @@ def finished_units(folder: Path, units: Iterable[Unit], root: Path, retry_failed
     be now makes its unit count as not done. With `retry_failed`, so do units that
     hold a failed capture.
     """
-    shards = shards_by_key(folder)
     done: dict[str, UnitRecord] = {}
-    for unit in units:
-        record = read_record(folder, unit.key)
-        if record is None or (record.patches and unit.key not in shards):
-            continue
-        if record.patches and shards[unit.key].stat().st_size != record.bytes:
-            continue
+    for key, record in recorded_units(folder, units).items():
         if retry_failed and any(row.status == "failed" for row in record.rows):
             continue
-        states = _states_of_unchanged(record, folder / unit_record_name(unit.key), root)
+        states = _states_of_unchanged(record, folder / unit_record_name(key), root)
         if states is None:
             continue
         if states != record.photo_state:  # touched only: not to be read again at every run
             record = replace(record, photo_state=states)
             write_record(folder, record)
-        done[unit.key] = record
+        done[key] = record
     return done
+
+
+def recorded_units(folder: Path, units: Iterable[Unit]) -> dict[str, UnitRecord]:
+    """Return the records of units whose shards are in place; whether photos have changed since is not looked at."""
+    shards = shards_by_key(folder)
+    found: dict[str, UnitRecord] = {}
+    for unit in units:
+        record = read_record(folder, unit.key)
+        if record is None or (record.patches and unit.key not in shards):
+            continue
+        if not record.patches or shards[unit.key].stat().st_size == record.bytes:
+            found[unit.key] = record
+    return found
 
 
 def _states_of_unchanged(record: UnitRecord, path: Path, root: Path) -> dict[str, FileState] | None:

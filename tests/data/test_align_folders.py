@@ -14,8 +14,8 @@ from dped_data.build import build_dataset
 from dped_data.dataset.manifest import read_manifest
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection import as_json, verify_dataset
-from dped_data.plan import Plan, choose_phone, plan_build
-from dped_data.settings import load_build_settings, rig_folders
+from dped_data.plan import Plan, choose_phone, plan_build, work_text
+from dped_data.settings import BuildSettings, load_build_settings, rig_folders
 
 FLAGS = {"patch_size": 64}
 
@@ -79,6 +79,38 @@ def test_the_same_again_and_the_long_way_reuse_the_dataset(
     names = [path for path in digests if ".build" not in path.parts]
     assert [path for path in names if after[path] != digests[path]] == []
     assert verify_dataset(out / "dataset", "My-phone", jobs=1).exit_status == 0
+
+
+def test_a_plan_says_what_a_build_would_do(
+    aligned: tuple[Path, Path, Path, AlignReport, list[Plan]], tmp_path: Path
+) -> None:
+    phone, dslr, out, report, _ = aligned
+    settings, folders = load_build_settings(report.rig_file, {}), rig_folders(report.rig_file)
+    before = _bytes_below(out)
+
+    def told(settings: BuildSettings, place: Path, **how: bool) -> str:
+        work = plan_build(folders, place, "My-phone", settings, **how).work
+        assert work is not None
+        return work_text(work).removeprefix(f"  {place / 'My-phone'}: ")
+
+    assert told(settings, out / "dataset") == "0 captures to align, 3 done before and kept"
+    assert told(settings, tmp_path) == told(settings, out / "dataset", overwrite=True)
+    assert told(settings, tmp_path) == "3 captures to align, 0 done before and kept"
+    other = load_build_settings(report.rig_file, {"patch_size": 48})
+    assert told(other, out / "dataset").startswith(
+        "built with other settings (patches.patch_size: 64 -> 48); only --over"
+    )
+    for camera in (phone, dslr):
+        shutil.copy(camera / "000.jpg", camera / "100.jpg")
+        (camera / "001.jpg").rename(tmp_path / f"{camera.name}.jpg")
+    try:
+        changed = told(settings, out / "dataset")
+    finally:
+        for camera in (phone, dslr):
+            (camera / "100.jpg").unlink()
+            (tmp_path / f"{camera.name}.jpg").rename(camera / "001.jpg")
+    assert changed.endswith("1 to be removed, their photos are gone")
+    assert _bytes_below(out) == before, "a plan writes nothing"
 
 
 def test_what_a_person_has_changed_in_the_rig_file_holds(

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from dped_data.captures.records import Capture, Split
-from dped_data.captures.split import assign_splits, find_sessions
+from dped_data.captures.split import assign_splits, find_sessions, split_warnings
 from dped_data.common.natural_order import natural_key
 from dped_data.settings import SplitSettings
 
@@ -170,3 +170,14 @@ def test_folders_prescribe_the_split_and_validation_comes_out_of_train() -> None
 
 def test_nothing_in_nothing_out() -> None:
     assert assign_splits([], SETTINGS) == ()
+
+
+def test_a_split_far_from_what_was_asked_is_told() -> None:
+    usual = shooting(seeded(1), [30, 12, 12, 30, 12, 9, 20, 30])
+    assert split_warnings(usual, assign_splits(usual, SETTINGS), SETTINGS) == ()
+    lopsided = shooting(seeded(2), [300, 250, 4])
+    told = split_warnings(lopsided, assign_splits(lopsided, SETTINGS), SETTINGS)
+    assert len(told) == 2 and told[0].startswith("split: test has 250 of 554 captures, about 68 were asked for; ")
+    assert told[1].startswith("split: val has 4 of 554 captures, about 27 were asked for; ")
+    prescribed = [capture(f"{i}", folder_split="test" if i else "train") for i in range(50)]
+    assert split_warnings(prescribed, assign_splits(prescribed, SETTINGS), SETTINGS) == ()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dped_data.dataset.manifest import find_dataset
+from dped_data.dataset.manifest import find_dataset, read_manifest
 from dped_data.errors import InputError, UsageError
-from dped_data.work.folder import Origin, finish
+from dped_data.work.folder import Origin, finish, locked, prepare
 
 
 def make_empty_dataset(folder: Path, phone: str) -> Path:
@@ -37,3 +37,17 @@ def test_the_folder_of_a_dataset_will_do(tmp_path: Path, monkeypatch: pytest.Mon
         find_dataset(folder, "sony")
     monkeypatch.chdir(folder)
     assert find_dataset(Path(), None) == folder
+
+
+def test_a_dataset_that_was_only_begun_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "data/sony"
+    with locked(folder):
+        prepare(folder, tmp_path / "captures", {"rig": {}, "patches": {}}, overwrite=False)
+    for look in (
+        lambda: find_dataset(tmp_path / "data", None),
+        lambda: find_dataset(tmp_path / "data", "sony"),
+        lambda: find_dataset(folder, None),
+        lambda: read_manifest(folder),
+    ):
+        with pytest.raises(InputError, match=r"sony: a dataset that is not finished: .* \(0 groups .* began it again"):
+            look()
