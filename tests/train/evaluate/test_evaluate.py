@@ -20,6 +20,7 @@ from dped_data.errors import InputError, UsageError
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
 from dped_train.evaluate.bootstrap import bootstrap
+from dped_train.evaluate.comparison_sheet import HEADING_PX
 from dped_train.evaluate.evaluate import evaluate, evaluation_text
 from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.evaluate.lpips import Lpips
@@ -163,7 +164,11 @@ def test_tables_and_picture(data: Path, tmp_path: Path, store: PatchStore) -> No
     assert np.mean([float(row["psnr"]) for row in patches]) == pytest.approx(report.metrics[0].patches.mean, rel=1e-5)
     assert np.mean([float(row["psnr"]) for row in captures]) == pytest.approx(report.metrics[0].captures.mean, rel=1e-5)
     assert sum(int(row["patches"]) for row in captures) == 25
-    assert read_photo(tmp_path / "pictures" / "worst.png").shape == (8 * (64 + 4) - 4, 3 * (64 + 4) - 4, 3)
+    assert read_photo(tmp_path / "pictures" / "worst.png").shape == (
+        HEADING_PX + 8 * (128 + 4) - 4,
+        3 * (128 + 4) - 4,
+        3,
+    )
     text = evaluation_text(report)
     assert f"{report.metrics[0].patches.mean:.2f} [" in text
     assert "25 patches, 4 captures" in text
