@@ -57,16 +57,15 @@ def complaints() -> Iterator[list[str]]:
     except OSError:  # a process without stderr
         yield lines
         return
-    with _told, tempfile.TemporaryFile() as file:
-        stderr = os.dup(2)
+    with _told:
+        file, stderr = _unnamed_file(), os.dup(2)
         try:
-            os.dup2(file.fileno(), 2)
+            os.dup2(file, 2)
             try:
                 yield lines
             finally:
                 os.dup2(stderr, 2)
-                file.seek(0)
-                for line in file.read().splitlines(keepends=True):
+                for line in os.pread(file, os.fstat(file).st_size, 0).splitlines(keepends=True):
                     text = line.decode(errors="replace").strip()
                     if found := _OF_LIBRAW.fullmatch(text) or _OF_LIBTIFF.fullmatch(text):
                         lines.append(found[1].rstrip("."))
@@ -74,3 +73,12 @@ def complaints() -> Iterator[list[str]]:
                         os.write(2, line)
         finally:
             os.close(stderr)
+            os.close(file)
+
+
+def _unnamed_file() -> int:
+    """Return the descriptor of a file in memory, which no full disk can refuse, or of one without a name."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("complaints")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
