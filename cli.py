@@ -392,10 +392,16 @@ def build_dataset_command(
         _print_json(report)
     else:
         folder = f"{out}/{phone}" if is_remote(out) else str(report.folder)
-        look = "dped inspect-pairs" if out == Path("dataset") else f"dped inspect-pairs --data {shlex.quote(str(out))}"
-        _echo(build_text(folder, report.manifest, report.reused, report.seconds, look))
+        _echo(
+            build_text(folder, report.manifest, report.reused, report.seconds, f"dped inspect-pairs{_data_flag(out)}")
+        )
     if not report.manifest.totals["patches"]:
         raise _no_patch(report)
+
+
+def _data_flag(data: Path | str) -> str:
+    """What a command that is hinted at needs to find the datasets."""
+    return "" if data == Path("dataset") else f" --data {shlex.quote(str(data))}"
 
 
 def _photos(captures: Path | str | None, rig_file: Path | None) -> Captures:
@@ -585,7 +591,7 @@ def train_command(
     _echo(f"{report.model}: {report.steps} steps, {done}")
     if report.val_psnr is not None and report.phone_psnr is not None:
         _echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
-    where = "" if data == Path("dataset") else f" --data {shlex.quote(str(data))}"
+    where = _data_flag(data)
     where += f" --phone {shlex.quote(phone)}" if phone else ""
     _echo(f"  test it with: dped evaluate --model {shlex.quote(str(report.model))}{where}")
 

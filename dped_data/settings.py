@@ -19,6 +19,7 @@ from dped_data.common.typed_settings import (
     FrozenDefaults,
     load_settings,
     read_toml,
+    recorded_settings,
     setting,
     settings_toml,
     toml_value,
@@ -321,17 +322,12 @@ def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSet
 
 def _recorded_settings(manifest: Path) -> BuildSettings:
     """The settings that a dataset was built with, by its dataset.json; UsageError where it has none of a build."""
-    frozen: dict[str, Any] = {}
-    for key, value in {**BuildSettings.frozen_defaults.first, **BuildSettings.frozen_defaults.added}.items():
-        section, _, name = key.rpartition(".")
-        (frozen.setdefault(section, {}) if section else frozen)[name] = value
     try:
         table = dict(read_json(manifest, MOST_LIST_BYTES)["settings"])
         rig = typed(Rig, table.pop("rig"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{manifest}: no settings of a build in it ({error}); pass the dataset.json of one") from None
-    before = load_settings(BuildSettings(rig), frozen, str(manifest), {})
-    return load_settings(before, table, str(manifest), {})
+    return dataclasses.replace(recorded_settings(BuildSettings, table, str(manifest)), rig=rig)
 
 
 def parse_rig(table: Any, source: str) -> Rig:

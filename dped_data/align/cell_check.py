@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dped_data.align.kernels.displaced_content import LEVELS, MARGIN, WORTH_SEARCHING, displaced_content
 
-MOST_UNEXPLAINED = 0.05
+MOST_UNEXPLAINED_CELLS = 0.05
 """Share of the cells that may be left unexplained beyond what is usual for the two photos. Ours: an eighth of a
 patch's side squared is 2 %."""
 
@@ -46,7 +46,7 @@ def cells_disagree(
     unexplained, evidence = displaced_content(
         around, dslr_grey, noise_by_level(inner[::every]), noise_by_level(dslr_grey[::every])
     )
-    most = MOST_UNEXPLAINED + USUAL_FACTOR * float(np.median(unexplained))
+    most = MOST_UNEXPLAINED_CELLS + USUAL_FACTOR * float(np.median(unexplained))
     disagree: NDArray[np.bool_] = unexplained > most
     return disagree | (evidence > WORTH_SEARCHING + USUAL_FACTOR * float(np.median(evidence)))
 

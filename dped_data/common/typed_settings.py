@@ -197,7 +197,8 @@ def recorded_settings(cls: type[S], table: Mapping[str, Any], source: str) -> S:
         UsageError: an unknown key, a wrong type, or a value out of range, as in `load_settings`.
     """
     frozen: FrozenDefaults | None = getattr(cls, "frozen_defaults", None)
-    unsaid = {key.rpartition(".")[2]: value for key, value in frozen.added.items()} if frozen else {}
+    defaults = {**frozen.first, **frozen.added} if frozen else {}
+    unsaid = {key.rpartition(".")[2]: value for key, value in defaults.items()}
     return load_settings(load_settings(cls(), {}, source, unsaid), table, source, {})
 
 

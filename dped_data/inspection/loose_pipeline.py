@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,16 +35,16 @@ from dped_data.inspection.loose import (
     summarise_loose,
 )
 from dped_data.inspection.measure import measure_capture
-from dped_data.inspection.page import NAMES, PAGE_NAME, TABLE_NAME, files_of_the_version_before, prepare_folder
+from dped_data.inspection.page import NAMES, TABLE_NAME, files_of_the_version_before, prepare_folder
 from dped_data.inspection.pair_layouts import PairOfFiles, find_pairs, names_of_sides, read_pair
 from dped_data.inspection.ranking import rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
 from dped_data.inspection.remeasure import zero_shift_correlation
 from dped_data.inspection.report import InspectReport, RankedCapture
-from dped_data.inspection.report_files import write_report
+from dped_data.inspection.report_files import judged_report, write_report
 from dped_data.inspection.settings import InspectSettings
 from dped_data.inspection.summary import summarise
-from dped_data.inspection.verdict import judge, judge_loose, weakest_check
+from dped_data.inspection.verdict import judge, judge_loose
 
 AS_FOUND = "as found"
 """The alignment of pairs that nobody of us aligned."""
@@ -147,25 +146,11 @@ def _inspect_patches(
         lost = summary.captures_by_status.get("failed", 0) + sum(failed.values())
         summary = replace(summary, captures_by_status={**summary.captures_by_status, "failed": lost})
     ranked = rank_loose(every, loose, summary, settings, MOST_PAGES)
-    verdict, checks = judge_loose(summary, count_shares(every, loose, ranked, settings), settings)
+    judged = judge_loose(summary, count_shares(every, loose, ranked, settings), settings)
     side = _write_pages(out, lists, every, ranked, settings)
     _write_table(out, every, loose)
-    report = InspectReport(
-        dataset=place,
-        phone=opened.phone,
-        dslr=opened.dslr,
-        digest=opened.digest,
-        verdict=verdict,
-        weakest=weakest_check(checks).name,
-        checks=checks,
-        summary=summary,
-        captures=ranked,
-        page=str(out / PAGE_NAME),
-        review=opened.review,
-        settings=dataclasses.asdict(settings),
-        kind="patches",
-    )
     opened = replace(opened, patch_size=opened.patch_size or side, captures_folder=None)
+    report = judged_report(out, place, opened, summary, ranked, judged, settings, kind="patches")
     write_report(out, report, opened, Path(place))
     return report
 
@@ -232,20 +217,8 @@ def _inspect_photos(
             bar.update(len(part))
     summary = summarise(figures, PATCH_PX, settings)
     ranked = rank_captures(figures, summary, settings)
-    verdict, checks = judge(summary, ranked, settings, without=_OF_BUILDS)
-    report = InspectReport(
-        dataset=place,
-        phone=opened.phone,
-        dslr=opened.dslr,
-        digest="",
-        verdict=verdict,
-        weakest=weakest_check(checks).name,
-        checks=checks,
-        summary=summary,
-        captures=ranked,
-        page=str(out / PAGE_NAME),
-        settings=dataclasses.asdict(settings),
-    )
+    judged = judge(summary, ranked, settings, without=_OF_BUILDS)
+    report = judged_report(out, place, opened, summary, ranked, judged, settings)
     write_report(out, report, opened, Path(place))
     return report
 

@@ -34,10 +34,10 @@ from dped_data.inspection.page import (
 from dped_data.inspection.ranking import judge_captures, rank_captures
 from dped_data.inspection.records import CaptureFigures, Dataset, ListedCapture, StoredCapture
 from dped_data.inspection.report import InspectReport
-from dped_data.inspection.report_files import write_report
+from dped_data.inspection.report_files import judged_report, write_report
 from dped_data.inspection.settings import MEASURING, InspectSettings
 from dped_data.inspection.summary import summarise
-from dped_data.inspection.verdict import judge, weakest_check
+from dped_data.inspection.verdict import judge
 from dped_data.photos.preview import read_preview
 
 _CAPTURES_PER_TASK = 16
@@ -76,22 +76,8 @@ def inspect_pairs(
         figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
         summary = summarise(figures, opened.patch_size, settings)
         ranked = rank_captures(figures, summary, settings)
-        verdict, checks = judge(summary, ranked, settings)
-        report = InspectReport(
-            dataset=str(dataset / phone),
-            phone=opened.phone,
-            dslr=opened.dslr,
-            digest=opened.digest,
-            verdict=verdict,
-            weakest=weakest_check(checks).name,
-            checks=checks,
-            summary=summary,
-            captures=ranked,
-            photos=str(opened.captures_folder or ""),
-            page=str(out / PAGE_NAME),
-            review=opened.review,
-            settings=dataclasses.asdict(settings),
-        )
+        judged = judge(summary, ranked, settings)
+        report = judged_report(out, str(dataset / phone), opened, summary, ranked, judged, settings)
         write_report(out, report, opened, dataset)
     return report
 
@@ -123,20 +109,8 @@ def redraw_report(
         leaks = tuple(leak for leak in before.summary.leaks if leak.correlation > settings.leak_correlation)
         summary = replace(before.summary, leaks=leaks)
         ranked = judge_captures(before.captures, summary, settings)
-        verdict, checks = judge(summary, ranked, settings)
-        report = replace(
-            before,
-            dataset=str(dataset / phone),
-            verdict=verdict,
-            weakest=weakest_check(checks).name,
-            checks=checks,
-            summary=summary,
-            captures=ranked,
-            photos=str(opened.captures_folder or ""),
-            page=str(out / PAGE_NAME),
-            review=opened.review,
-            settings=asked,
-        )
+        judged = judge(summary, ranked, settings)
+        report = judged_report(out, str(dataset / phone), opened, summary, ranked, judged, settings)
         remove(out / PAGE_NAME)
         write_report(out, report, opened, dataset)
     return report

@@ -6,15 +6,47 @@ import dataclasses
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from dped_data.common.files import atomic_path
 from dped_data.dataset.places import MANIFEST_NAME, REVIEW_NAME
-from dped_data.inspection.page import VERDICT_NAME, write_page
+from dped_data.inspection.page import PAGE_NAME, VERDICT_NAME, write_page
 from dped_data.inspection.records import Dataset
-from dped_data.inspection.report import InspectReport
+from dped_data.inspection.report import Check, InspectReport, RankedCapture, Status, Summary
+from dped_data.inspection.settings import InspectSettings
+from dped_data.inspection.verdict import weakest_check
+
+
+def judged_report(
+    out: Path,
+    place: str,
+    opened: Dataset,
+    summary: Summary,
+    captures: tuple[RankedCapture, ...],
+    judged: tuple[Status, tuple[Check, ...]],
+    settings: InspectSettings,
+    kind: Literal["captures", "patches"] = "captures",
+) -> InspectReport:
+    """Return the report on a dataset or set of pairs at `place`, `judged` with its verdict and checks."""
+    verdict, checks = judged
+    return InspectReport(
+        dataset=place,
+        phone=opened.phone,
+        dslr=opened.dslr,
+        digest=opened.digest,
+        verdict=verdict,
+        weakest=weakest_check(checks).name,
+        checks=checks,
+        summary=summary,
+        captures=captures,
+        photos=str(opened.captures_folder or ""),
+        page=str(out / PAGE_NAME),
+        review=opened.review,
+        settings=dataclasses.asdict(settings),
+        kind=kind,
+    )
 
 
 def write_report(out: Path, report: InspectReport, opened: Dataset, data: Path) -> None:

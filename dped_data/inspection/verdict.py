@@ -151,6 +151,25 @@ def _grade(measured: float, warn: float, fail: float) -> Status:
     return "warn" if measured > warn else "pass"
 
 
+def _of_worst(
+    name: str,
+    values: Sequence[float],
+    limits: tuple[float, float],
+    unit: str,
+    text: str,
+    ids: tuple[str, ...],
+    captures: Sequence[RankedCapture],
+    settings: InspectSettings,
+    *,
+    falling: bool = False,
+) -> Check:
+    """A check on the worst of the captures that could be measured; `falling`: on figures that should be large."""
+    worst, sign = (min(values, default=None), -1) if falling else (max(values, default=None), 1)
+    status: Status = "pass" if worst is None else _grade(sign * worst, sign * limits[0], sign * limits[1])
+    evidence = (len(values), len(_stored(captures)))
+    return _told(Check(name, status, worst, *limits, unit, text, *evidence, ids), 1, settings.least_share)
+
+
 def _flagged(captures: Sequence[RankedCapture], *flags: str) -> tuple[str, ...]:
     return tuple(c.capture_id for c in captures if not {*flags}.isdisjoint(c.flags))
 
@@ -211,38 +230,28 @@ def _accuracy(summary: Summary, settings: InspectSettings) -> Check:
 
 
 def _shifted(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
-    limits = (settings.capture_warn_px, settings.capture_fail_px)
     lengths = [c.own_shift_px for c in captures if c.own_shift_px is not None]
-    worst = max(lengths, default=None)
     ids = _flagged(captures, "shifted")
-    text = _many(ids, "is shifted as a whole", "are shifted as a whole") + (
-        f", the worst by {worst:.2f} px" if ids and worst else ""
-    )
-    status: Status = "pass" if worst is None else _grade(worst, *limits)
-    evidence = (len(lengths), len(_stored(captures)))
-    return _told(Check("shifted captures", status, worst, *limits, "px", text, *evidence, ids), 1, settings.least_share)
+    text = _many(ids, "is shifted as a whole", "are shifted as a whole")
+    text += f", the worst by {max(lengths):.2f} px" if ids and lengths and max(lengths) else ""
+    limits = (settings.capture_warn_px, settings.capture_fail_px)
+    return _of_worst("shifted captures", lengths, limits, "px", text, ids, captures, settings)
 
 
 def _matching(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
-    limits = (settings.match_warn, settings.match_fail)
     shares = [c.match_share for c in captures if c.match_share is not None]
-    worst = min(shares, default=None)
     ids = _flagged(captures, "no match")
     text = _many(ids, "shows", "show") + " another scene or place than the partner photo"
-    status: Status = "pass" if worst is None else _grade(-worst, -limits[0], -limits[1])
-    evidence = (len(shares), len(_stored(captures)))
-    return _told(Check("matching content", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
+    limits = (settings.match_warn, settings.match_fail)
+    return _of_worst("matching content", shares, limits, "", text, ids, captures, settings, falling=True)
 
 
 def _foreign(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
-    limits = (settings.foreign_warn, settings.foreign_fail)
     shares = [c.foreign_share for c in captures if c.foreign_share is not None]
-    worst = max(shares, default=None)
     ids = _flagged(captures, "two contents")
     text = _many(ids, "holds", "hold") + " patches of which a part shows something else, or another depth"
-    status: Status = "pass" if worst is None else _grade(worst, *limits)
-    evidence = (len(shares), len(_stored(captures)))
-    return _told(Check("foreign content", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
+    limits = (settings.foreign_warn, settings.foreign_fail)
+    return _of_worst("foreign content", shares, limits, "", text, ids, captures, settings)
 
 
 def _scale(summary: Summary, settings: InspectSettings) -> Check:
@@ -328,25 +337,19 @@ def _leaks(summary: Summary, captures: Sequence[RankedCapture], settings: Inspec
 
 
 def _clipped(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
-    limits = (settings.clipped_warn, settings.clipped_fail)
     shares = [max(c.clipped) for c in captures if c.clipped is not None]
-    worst = max(shares, default=None)
     ids = _flagged(captures, "clipped")
     text = _many(ids, "is", "are") + " burnt out or black over a large part"
-    status: Status = "pass" if worst is None else _grade(worst, *limits)
-    evidence = (len(shares), len(_stored(captures)))
-    return _told(Check("exposure", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
+    limits = (settings.clipped_warn, settings.clipped_fail)
+    return _of_worst("exposure", shares, limits, "", text, ids, captures, settings)
 
 
 def _sharpness(captures: Sequence[RankedCapture], settings: InspectSettings) -> Check:
-    limits = (settings.sharpness_warn, settings.sharpness_fail)
     found = [c.sharpness for c in captures if c.sharpness is not None]
-    worst = min(found, default=None)
     ids = _flagged(captures, "blurred")
     text = _many(ids, "has", "have") + " a DSLR photo that is less sharp than the phone's"
-    status: Status = "pass" if worst is None else _grade(-worst, -limits[0], -limits[1])
-    evidence = (len(found), len(_stored(captures)))
-    return _told(Check("sharpness", status, worst, *limits, "", text, *evidence, ids), 1, settings.least_share)
+    limits = (settings.sharpness_warn, settings.sharpness_fail)
+    return _of_worst("sharpness", found, limits, "", text, ids, captures, settings, falling=True)
 
 
 def _outliers(captures: Sequence[RankedCapture]) -> Check:

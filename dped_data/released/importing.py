@@ -178,13 +178,7 @@ def read_pair(
     size = settings.patch_size
     pixels: list[NDArray[np.uint8]] = []
     for camera, file in (("phone", capture.phone_file), ("dslr", capture.dslr_file)):
-        try:
-            patch = decode_photo(photos.read(file), Path(file).name)
-        except PhotoError as error:
-            raise PhotoError(file, f"{camera} patch: {error.fault}") from None
-        if patch.shape != (size, size, 3):
-            height, width = patch.shape[:2]
-            raise PhotoError(file, f"{camera} patch: {width}x{height} pixels, the others have {size}x{size}")
+        patch = _decoded(photos, file, f"{camera} patch", size, "others")
         pixels.append(patch[None])
     phone, dslr = pixels
     valid = _mask(photos, capture, size)[None] if settings.masked else None
@@ -223,11 +217,17 @@ def _mask(photos: PhotoReader, capture: Capture, size: int) -> NDArray[np.bool_]
     """Return which pixels of a pair are valid, (S, S); PhotoError where its mask is not there or of another size."""
     split, name = capture.folder_split or "train", PurePosixPath(capture.phone_file).stem
     file = f"{mask_folder(split)}/{name}.png"
-    try:
-        mask = decode_photo(photos.read(file), Path(file).name)
-    except PhotoError as error:
-        raise PhotoError(file, f"mask {file}: {error.fault}") from None
-    if mask.shape != (size, size, 3):
-        height, width = mask.shape[:2]
-        raise PhotoError(file, f"mask {file}: {width}x{height} pixels, the patches have {size}x{size}")
+    mask = _decoded(photos, file, f"mask {file}", size, "patches")
     return mask[..., 0] > 127
+
+
+def _decoded(photos: PhotoReader, file: str, what: str, size: int, others: str) -> NDArray[np.uint8]:
+    """Return a photo, (S, S, 3); PhotoError where it cannot be read or is of another size than the `others`."""
+    try:
+        pixels = decode_photo(photos.read(file), Path(file).name)
+    except PhotoError as error:
+        raise PhotoError(file, f"{what}: {error.fault}") from None
+    if pixels.shape != (size, size, 3):
+        height, width = pixels.shape[:2]
+        raise PhotoError(file, f"{what}: {width}x{height} pixels, the {others} have {size}x{size}")
+    return pixels

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from dped_data.common.typed_settings import settings_dict
 from dped_train.data import open_pairs
 from dped_train.devices import chosen_device
-from dped_train.networks.file import MODEL_NAME
 from dped_train.reproduction.cached_result import holds
 from dped_train.reproduction.candidates import Candidate
-from dped_train.reproduction.measure import Bench, dataset_facts
+from dped_train.reproduction.measure import Bench, training_of
 from dped_train.run.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from dped_train.run.distributed import Process
 from dped_train.settings import TrainSettings
@@ -53,12 +51,10 @@ def expected_text(expected: Sequence[Expected]) -> str:
 
 
 def _steps_left(bench: Bench, name: str, training: TrainSettings) -> int:
-    runs = bench.out / "runs" / name
-    run = runs / bench.dataset.name
-    facts = {"training": settings_dict(training), "dataset": dataset_facts(bench)}
-    if (run / MODEL_NAME).is_file() and holds(runs / "done.json", facts):
+    place = training_of(bench, name, training)
+    if place.model.is_file() and holds(place.done, place.facts):
         return 0
-    checkpoints = list_checkpoints(run / CHECKPOINTS)
+    checkpoints = list_checkpoints(place.run / CHECKPOINTS)
     return training.steps - (load_checkpoint(checkpoints[-1]).step if checkpoints else 0)
 
 

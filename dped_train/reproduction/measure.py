@@ -117,19 +117,40 @@ def measured(bench: Bench, candidate: Candidate) -> Row:
     )
 
 
+@dataclass(frozen=True)
+class Training:
+    """Where the training of a candidate leaves its run, and what its being done depends on."""
+
+    runs: Path
+    run: Path
+    done: Path
+    facts: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The enhancer that it gives."""
+        return self.run / MODEL_NAME
+
+
+def training_of(bench: Bench, name: str, training: TrainSettings) -> Training:
+    """The training of the candidate of this name."""
+    runs = bench.out / "runs" / name
+    facts = {"training": settings_dict(training), "dataset": dataset_facts(bench)}
+    return Training(runs, runs / bench.dataset.name, runs / "done.json", facts)
+
+
 def _trained(bench: Bench, name: str, training: TrainSettings) -> Path:
     """The enhancer that this training gives; a run that is finished is not even opened."""
-    runs = bench.out / "runs" / name
-    model, done = runs / bench.dataset.name / MODEL_NAME, runs / "done.json"
-    if not model.is_file():
-        remove(done)
+    place = training_of(bench, name, training)
+    if not place.model.is_file():
+        remove(place.done)
 
     def make() -> dict[str, int]:
-        report = train(bench.dataset, None, runs, training, resume=True)
+        report = train(bench.dataset, None, place.runs, training, resume=True)
         return {"steps": report.steps}
 
-    kept(done, {"training": settings_dict(training), "dataset": dataset_facts(bench)}, make, dict[str, int])
-    return model
+    kept(place.done, place.facts, make, dict[str, int])
+    return place.model
 
 
 def _measured(report: EvaluationReport) -> _Measured:
