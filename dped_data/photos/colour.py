@@ -21,7 +21,7 @@ _XYZ_FROM_BT601 = np.array(  # ITU-R BT.601, 625 lines, with D65
 _XYZ_FROM_SMPTE_C = np.array(  # SMPTE 170M, 525 lines, with D65
     [[0.393521, 0.365258, 0.191677], [0.212376, 0.701060, 0.086564], [0.018739, 0.111934, 0.958385]]
 )
-_SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
+SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
     [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
 )
 _ADOBE_GAMMA = 563 / 256
@@ -70,7 +70,7 @@ def _srgb_from(
 ) -> NDArray[np.uint8]:
     """Convert by the linear light (256,) of the codes and the matrix of the primaries."""
     linear_of_code = linear.astype(np.float32)
-    matrix = (_SRGB_FROM_XYZ @ xyz_from_rgb).astype(np.float32)
+    matrix = (SRGB_FROM_XYZ @ xyz_from_rgb).astype(np.float32)
     result = np.empty_like(pixels)
     for start in range(0, len(pixels), 256):  # strips keep the memory small
         light = linear_of_code[pixels[start : start + 256]] @ matrix.T

@@ -134,10 +134,15 @@ def _utc_offset(zone: str) -> float | None:
 
 def exif_with_time(time_s: float) -> bytes:
     """Return an EXIF block with a capture time (seconds since 1970, as `PhotoHeader.time_s`), to the millisecond."""
-    milliseconds = round(time_s * 1000)
     exif = Image.Exif()
     details = exif.get_ifd(ExifTags.IFD.Exif)
-    moment = datetime.fromtimestamp(milliseconds // 1000, tz=UTC)
-    details[ExifTags.Base.DateTimeOriginal] = moment.strftime("%Y:%m:%d %H:%M:%S")
-    details[ExifTags.Base.SubsecTimeOriginal] = f"{milliseconds % 1000:03d}"
+    date, fraction = exif_date(time_s)
+    details[ExifTags.Base.DateTimeOriginal], details[ExifTags.Base.SubsecTimeOriginal] = date, fraction
     return exif.tobytes()
+
+
+def exif_date(time_s: float) -> tuple[str, str]:
+    """Return a capture time as EXIF writes it: the date to the second, and the thousandths."""
+    milliseconds = round(time_s * 1000)
+    moment = datetime.fromtimestamp(milliseconds // 1000, tz=UTC)
+    return moment.strftime("%Y:%m:%d %H:%M:%S"), f"{milliseconds % 1000:03d}"

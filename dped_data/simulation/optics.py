@@ -76,7 +76,7 @@ def dslr_look() -> CameraLook:
 
 def develop(light: NDArray[np.float32], look: CameraLook, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Turn (H, W, 3) linear light, which is overwritten, into an 8-bit sRGB photo."""
-    _apply_vignetting(light, look.vignetting)
+    apply_vignetting(light, look.vignetting)
     _apply_colour(light, look)
     _add_noise(light, look, rng)
     tones = _tone_table(look.contrast)[(light.clip(0, 1) * (LINEAR_LEVELS - 1) + 0.5).astype(np.uint16)]
@@ -87,7 +87,8 @@ def develop(light: NDArray[np.float32], look: CameraLook, rng: np.random.Generat
     return (tones.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _apply_vignetting(light: NDArray[np.float32], loss: float) -> None:
+def apply_vignetting(light: NDArray[np.float32], loss: float) -> None:
+    """Darken (H, W, 3) light towards the corners, where the share `loss` of it is lost; in place."""
     if loss:
         height, width = light.shape[:2]
         x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) ** 2
@@ -96,9 +97,12 @@ def _apply_vignetting(light: NDArray[np.float32], loss: float) -> None:
 
 
 def _apply_colour(light: NDArray[np.float32], look: CameraLook) -> None:
-    mix = np.full((3, 3), look.crosstalk / 2) + np.eye(3) * (1 - 1.5 * look.crosstalk)
-    matrix = (np.diag(look.gains) @ mix).astype(np.float32)
-    cv2.transform(light, matrix, dst=light)
+    cv2.transform(light, (np.diag(look.gains) @ mixing(look)).astype(np.float32), dst=light)
+
+
+def mixing(look: CameraLook) -> NDArray[np.float64]:
+    """Return (3, 3): the sensor's R, G, B of linear sRGB; each row adds up to 1."""
+    return np.full((3, 3), look.crosstalk / 2) + np.eye(3) * (1 - 1.5 * look.crosstalk)
 
 
 def _add_noise(light: NDArray[np.float32], look: CameraLook, rng: np.random.Generator) -> None:

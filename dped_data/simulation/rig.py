@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.common.files import sha256_of_file
+from dped_data.common.files import atomic_write_bytes, sha256_of_file
 from dped_data.common.parallel import run_parallel
 from dped_data.common.progress import progress
 from dped_data.common.typed_settings import settings_dict
@@ -24,6 +24,7 @@ from dped_data.simulation.geometry import draw_geometry
 from dped_data.simulation.optics import CameraLook, develop, draw_phone, dslr_look
 from dped_data.simulation.render import render_light
 from dped_data.simulation.scenes import list_photos, make_scene
+from dped_data.simulation.sensor import raw_photo
 from dped_data.simulation.settings import SimulationSettings
 from dped_data.simulation.truth import CAPTURES_FOLDER, Truth, write_truth
 
@@ -72,10 +73,10 @@ def simulate_rig(
 ) -> SimulationReport:
     """Render `settings.count` captures of the photos in a folder, as the rig's phone and DSLR would take them.
 
-    Writes `out/captures/<phone>/*.jpg`, `out/captures/<dslr>/*.jpg`, `out/truth/*.json` with the exact map of each
-    capture, and `out/simulation.json`: first what was asked for, at the end the report as well. The same settings,
-    photos and library versions give the same bytes, for any `jobs` and after any interruption: captures that an
-    earlier call with the same settings finished are kept.
+    Writes `out/captures/<phone>/*.jpg` (or *.dng), `out/captures/<dslr>/*.jpg`, `out/truth/*.json` with the exact map
+    of each capture, and `out/simulation.json`: first what was asked for, at the end the report as well. The same
+    settings, photos and library versions give the same bytes, for any `jobs` and after any interruption: captures that
+    an earlier call with the same settings finished are kept.
 
     Args:
         photos: folder of scene photos, used in the order of their names, again and mirrored if there are too few.
@@ -144,7 +145,8 @@ def _plan(count: int, phone: str, dslr: str, settings: SimulationSettings) -> li
         names = (f"{i + 1:0{digits}d}",) * 2
         if settings.file_names == "camera":
             names = (f"IMG_{i + 1:0{digits}d}", f"DSC{i + 3001:0{digits + 1}d}")
-        shots.append(_Shot(i, f"{phone}/{names[0]}.jpg", f"{dslr}/{names[1]}.jpg", time_s, dslr_time_s))
+        suffix = ".dng" if settings.phone_raw else ".jpg"
+        shots.append(_Shot(i, f"{phone}/{names[0]}{suffix}", f"{dslr}/{names[1]}.jpg", time_s, dslr_time_s))
     return shots
 
 
@@ -162,9 +164,11 @@ def _render_shot(
     looks = (draw_phone(rng, settings.full_well, settings.exposure), dslr_look())
     for look, is_phone in zip(looks, (True, False), strict=True):
         light = render_light(geometry, scene, phone=is_phone, blur_px=look.blur_px)
-        pixels = develop(light, look, rng)
         file, time_s = (shot.phone_file, shot.phone_time_s) if is_phone else (shot.dslr_file, shot.dslr_time_s)
-        _save(out / CAPTURES_FOLDER / file, pixels, look, time_s)
+        if is_phone and settings.phone_raw:
+            atomic_write_bytes(out / CAPTURES_FOLDER / file, raw_photo(light, look, time_s, rng))
+        else:
+            _save(out / CAPTURES_FOLDER / file, develop(light, look, rng), look, time_s)
     truth = Truth(shot.phone_file, shot.dslr_file, scene.photos, scene.magnification, geometry, looks[0])
     write_truth(out, truth)
     return truth

@@ -47,6 +47,9 @@ class SimulationSettings:
     file_names: Literal["equal", "camera"] = setting(
         "equal", "equal: one name for both photos of a capture; camera: each camera counts its own, only clocks pair"
     )
+    phone_raw: bool = setting(
+        False, "the phone stores its sensor's values (DNG), with shot and read noise and no processing, not JPEGs"
+    )
 
     frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(
         format_version=1,
@@ -67,5 +70,5 @@ class SimulationSettings:
             "clock_offset_s": 3637.0,
             "file_names": "equal",
         },
-        added={},
+        added={"phone_raw": False},
     )
