@@ -51,11 +51,12 @@ class Homography:
 
 WINDOW_REASONS: tuple[str, ...] = (
     *("kept", "texture", "error", "quadrant", "ncc", "outside", "foreign", "clipped", "blurred", "light"),
+    "lost",
 )
-"""Why a window was dropped: no texture and no neighbours to tell where it lies; predicted error too large; a part of it
-moves on its own (depth edge); correlation too low; not inside the DSLR photo; a part of it shows content that the
-other photo lacks at that place; the DSLR clips where the phone does not; the DSLR half is less sharp than the phone
-half; the light differs over it, as by a shadow in one photo.
+"""Why a window was dropped: too little texture and no neighbours to tell where it lies; predicted error too large; a
+part of it moves on its own (depth edge); correlation too low; not inside the DSLR photo; a part of it shows content
+that the other photo lacks at that place; the DSLR clips where the phone does not; the DSLR half is less sharp than the
+phone half; the light differs over it, as by a shadow in one photo; it has texture, but its tracking failed.
 Shards hold the index: new reasons go to the end."""
 
 

@@ -17,7 +17,7 @@ from dped_data.align.field_prior import FittedPrior
 from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings
 from dped_data.align.kernels.template_search import search_windows
 from dped_data.align.pyramid import Level, make_level
-from dped_data.align.records import WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
+from dped_data.align.records import CONTRAST_LIMITS, WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
 from dped_data.align.smooth_map import (
     MATCH_PRIOR_SD,
     TRACK_PRIOR_SD,
@@ -80,6 +80,9 @@ more of where there is none. Ours."""
 
 RIVAL_NCC = 0.9
 """Only well correlated tracks may contradict a window: a failed track points anywhere. Ours."""
+
+LOST_NCC = 0.8
+"""A window with texture whose track correlates less did not find its place. Ours."""
 
 FOREIGN_EVIDENCE = 2.0
 """Log likelihood ratio beyond which a block of cells belongs to another surface. Ours: 7 to 1."""
@@ -172,11 +175,29 @@ def _refine_windows(
     last = np.array(smooth.dslr_size_wh) - 1.0
     reason = np.zeros(count, np.uint8)
     reason[mixed] = WINDOW_REASONS.index("quadrant")
-    reason[uncertain] = WINDOW_REASONS.index("error")
-    reason[uncertain & (track_error[:count] > settings.max_error_px)] = WINDOW_REASONS.index("texture")
+    by_itself = track_error[:count] <= settings.max_error_px
+    reason[uncertain] = _why_uncertain(level, windows, by_itself, tracks.ncc[:count])[uncertain]
     reason[~((dslr_xy >= 0) & (dslr_xy <= last)).all(axis=(1, 2, 3))] = WINDOW_REASONS.index("outside")
     shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
     return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap_share(smooth))
+
+
+def _why_uncertain(
+    level: Level, windows: TiePoints, by_itself: NDArray[np.bool_], ncc: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """Return (W,) the reason of windows whose place is uncertain: no texture, a track that was lost, or neither.
+
+    Args:
+        by_itself: (W,) whether the window's own measurement would be certain enough.
+        ncc: (W,) correlation of its track.
+    """
+    reason = np.full(len(ncc), WINDOW_REASONS.index("error"), np.uint8)
+    side = windows.size_px
+    cuts = (level.phone[y : y + side, x : x + side] for x, y in windows.corner_xy.tolist())
+    plain = np.array([cut.std() for cut in cuts]) < CONTRAST_LIMITS[-1]
+    reason[~by_itself & (ncc < LOST_NCC)] = WINDOW_REASONS.index("lost")
+    reason[~by_itself & plain] = WINDOW_REASONS.index("texture")
+    return reason
 
 
 @dataclass(frozen=True)

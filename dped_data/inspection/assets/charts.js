@@ -6,13 +6,14 @@ dped.charts = (() => {
   // Okabe and Ito's colours: told apart by people with any of the common colour deficiencies.
   const REASONS = {
     kept: "#0072B2", texture: "#8a8f98", error: "#E69F00", quadrant: "#CC79A7", ncc: "#D55E00", outside: "#5b3f8c",
-    foreign: "#009E73", clipped: "#F0E442",
+    foreign: "#009E73", clipped: "#F0E442", blurred: "#56B4E9", light: "#96ceb4", lost: "#8c564b",
   };
   const REASON_NAMES = Object.keys(REASONS);
   const MEANING = {
-    kept: "kept", texture: "no texture to align", error: "predicted error too large", quadrant: "a part moves on its own (depth edge)",
+    kept: "kept", texture: "too little texture to align", error: "predicted error too large", quadrant: "a part moves on its own (depth edge)",
     ncc: "correlation too low", outside: "outside the DSLR photo",
     foreign: "a part shows content the other photo lacks", clipped: "clipped in the DSLR photo alone",
+    blurred: "the DSLR photo is not sharp", light: "the light differs over it", lost: "texture, but not found in the DSLR photo",
   };
   const style = "background: none; font-size: 12px; --plot-background: var(--card);";
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.pipeline import align_photos, match_photos
-from dped_data.align.records import AlignedCapture
+from dped_data.align.records import WINDOW_REASONS, AlignedCapture
 from dped_data.align.resampling import sample_dslr
 from dped_data.align.smooth_map import project
 from dped_data.align.warped_photo import warp_aligned
@@ -126,6 +126,18 @@ def test_sky_is_kept_only_on_request_and_marked(pair: tuple[np.ndarray, np.ndarr
     assert (kept.patches.ncc[kept.patches.flat] <= 0.9).all()
     assert (kept.patches.error_px[kept.patches.flat] <= 0.3).all()
     np.testing.assert_array_equal(kept.patches.phone_xy[~kept.patches.flat], plain.patches.phone_xy)
+
+
+def test_texture_not_found_is_lost_and_plain_windows_lack_it(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    phone, dslr = pair[0].copy(), pair[1]
+    phone[:300, 400:] = photo(TRUE, PHONE_WH, seed=99)[:300, 400:]
+    phone[300:, 400:] = 120
+    patches = align_photos(phone, dslr, replace(SETTINGS, patches=replace(SETTINGS.patches, max_error_px=0.1))).patches
+    far = patches.window_xy[:, 0] > 600  # from all that is known
+    above, below = (far & rows for rows in (patches.window_xy[:, 1] < 200, patches.window_xy[:, 1] > 300))
+    assert {WINDOW_REASONS[r] for r in patches.window_reason[below]} == {"texture"}
+    names = [WINDOW_REASONS[r] for r in patches.window_reason[above]]
+    assert "lost" in names and "texture" not in names and "kept" not in names
 
 
 def test_the_papers_way(pair: tuple[np.ndarray, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from planted_dataset import PHONE, make_dataset
 
+from dped_data.align.records import WINDOW_REASONS
 from dped_data.common.work_folder import _host
+from dped_data.inspection import page as page_module
 from dped_data.inspection.capture_page import FILES, _worst_first
 from dped_data.inspection.dataset_reader import open_dataset
 from dped_data.inspection.page import write_page
@@ -50,6 +53,13 @@ def test_page_and_its_parts(tmp_path: Path) -> None:
     assert len(data["windows"]) == 3 * 20
     assert data["size"] == [500, 400]
     assert data["region"][2:] == [500, 400]
+
+
+def test_the_page_knows_every_reason_for_which_a_window_is_dropped() -> None:
+    charts = (Path(page_module.__file__).parent / "assets" / "charts.js").read_text(encoding="utf-8")
+    for table, value in (("REASONS", '"#'), ("MEANING", '"')):
+        body = charts.split(f"const {table} = {{")[1].split("}")[0]
+        assert re.findall(rf"(\w+): {value}", body) == list(WINDOW_REASONS)
 
 
 def test_worst_are_those_that_match_nowhere_then_two_contents_then_the_shift() -> None:

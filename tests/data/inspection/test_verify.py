@@ -143,7 +143,7 @@ def _add_quality(name: str, row: int, value: float) -> Callable[[h5py.File], Non
         (_set("phone_xy", 1, (450, 0)), "damaged shard, 'phone_xy' holds [450, 0] in row 1, outside the phone photo"),
         (_set("phone_xy", 1, (3, 0)), "patch 1 (capture c000): phone pixels are not those of the photo"),
         (_set("window_xy", 1, (0, 0)), "1 duplicate windows"),
-        (_set("window_reason", 0, 77), "damaged shard, 'window_reason' holds 77 in row 0, allowed are 0 to 9"),
+        (_set("window_reason", 0, 77), "damaged shard, 'window_reason' holds 77 in row 0, allowed are 0 to 10"),
     ],
 )
 def test_damaged_content_is_named(copy: Path, edit: Callable[[h5py.File], None], message: str) -> None:
