@@ -13,11 +13,12 @@ pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors"
 
 from dped_data import build_dataset
 from dped_data.build import BuildReport
-from dped_data.common.remote_folder import RemoteFolder, _opened
 from dped_data.settings import BuildSettings
 
 CAPTURES = 6
 BUCKET = "s3://photos"
+_ACCOUNT = "123456789012"
+"""The only one that the server knows."""
 Rig = tuple[Path, BuildSettings]
 
 
@@ -39,26 +40,47 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def everything(url: str = BUCKET) -> dict[str, bytes]:
     """All objects, by their path below the address, however they are called."""
-    system, root = _opened(url)
-    system.invalidate_cache()
-    return {name: system.cat_file(f"{root}/{name}") for name in RemoteFolder(url).files()}
+    keys, root = _bucket().keys, _key(f"{url}/")
+    return {name[len(root) :]: keys[name].value for name in sorted(keys) if name.startswith(root)}
 
 
 def stored(url: str) -> dict[str, bytes]:
     """What `content` gives of a dataset in the store; nothing else may look like a shard there."""
-    folder = RemoteFolder(url)
-    names = [name for name in folder.files() if name.endswith(".h5") or name == "dataset.json"]
-    return {name: folder.read(name) for name in names}
+    return {name: data for name, data in everything(url).items() if name.endswith(".h5") or name == "dataset.json"}
 
 
 def put(address: str, data: bytes) -> None:
     """Write an object as anybody else would."""
-    _opened(BUCKET)[0].pipe_file(address, data)
+    _backend().put_object(BUCKET.removeprefix("s3://"), _key(address), data)
 
 
 def drop(address: str) -> None:
     """Remove an object as anybody else would."""
-    _opened(BUCKET)[0].rm_file(address)
+    _backend().delete_object(BUCKET.removeprefix("s3://"), _key(address))
+
+
+def empty_bucket() -> None:
+    """Leave the bucket, and nothing in it."""
+    backend, name = _backend(), BUCKET.removeprefix("s3://")
+    if name not in backend.buckets:
+        backend.create_bucket(name, "us-east-1")
+    for key in [*_bucket().keys]:
+        backend.delete_object(name, key)
+
+
+def _backend() -> Any:
+    """What the server, a thread of this process, keeps: looking there takes no request."""
+    from moto.s3.models import s3_backends
+
+    return s3_backends[_ACCOUNT]["aws"]
+
+
+def _bucket() -> Any:
+    return _backend().buckets[BUCKET.removeprefix("s3://")]
+
+
+def _key(address: str) -> str:
+    return address.removeprefix(f"{BUCKET}/")
 
 
 def upload(captures: Path, address: str = f"{BUCKET}/captures") -> str:

@@ -36,7 +36,7 @@ def store() -> Iterator[dict[str, str]]:
 @pytest.fixture(autouse=True)
 def environment(store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The store in this process's environment, a cache of its own, workers that know both, an empty bucket."""
-    from remote_store import BUCKET
+    from remote_store import empty_bucket
 
     from dped_data.common.worker_pool import _executor
 
@@ -44,11 +44,7 @@ def environment(store: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv(key, value)
     _opened.cache_clear()
     _executor.cache_clear()
-    system = _opened(BUCKET)[0]
-    if not system.exists(BUCKET):
-        system.mkdir(BUCKET)
-    for name in system.find(BUCKET):  # one by one: some have names that no list in XML can hold
-        system.rm_file(name)
+    empty_bucket()
     yield
     _opened.cache_clear()
     _executor.cache_clear()

@@ -6,13 +6,19 @@ import json
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
+from deadly_work import (
+    DEADLY,
+    HUNGRY,
+    STUCK,
+    die_before_the_second_try,
+    die_between_captures,
+    refused_between_captures,
+    work,
+)
 from small_rig import write_rig
 
 import dped_data.build
@@ -25,56 +31,6 @@ from dped_data.errors import InputError
 from dped_data.settings import load_build_settings
 from dped_data.work.crash_log import UnitWatch, read_watch
 from dped_data.work.crash_safe_pool import run_units
-
-DEADLY, STUCK, ONCE, HUNGRY, HUNGRY_ONCE = "deadly", "stuck", "once", "hungry", "unlucky"
-
-
-def work(folder: Path, key: str, captures: tuple[str, ...], limit_s: float = 0) -> tuple[str, dict[str, str]]:
-    """What work_on_unit does, but for the photos: captures are named for what they do to their worker."""
-    watch = UnitWatch(folder, key, limit_s)
-    outcome = {}
-    for capture in captures:
-        if reason := watch.reason_against(capture):
-            outcome[capture] = reason
-            continue
-        with watch.watching(capture):
-            if capture.startswith(DEADLY):
-                os.kill(os.getpid(), signal.SIGKILL)
-            if capture.startswith(STUCK):
-                time.sleep(60)
-            if capture.startswith(ONCE) and not (folder / capture).exists():
-                (folder / capture).touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            if capture.startswith(HUNGRY):
-                refuse_memory()
-            if capture.startswith(HUNGRY_ONCE) and not (folder / capture).exists():
-                (folder / capture).touch()
-                np.empty(1 << 50)
-            outcome[capture] = "done"
-    watch.finish()
-    return key, outcome
-
-
-def refuse_memory() -> None:
-    """As OpenCV does when the system refuses it memory."""
-    raise cv2.error("alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 10000000000 bytes")
-
-
-def refused_between_captures(key: str) -> str:
-    if key == "b":
-        raise OSError("Can't synchronously write data (memory allocation failed for chunk)")
-    return key
-
-
-def die_between_captures() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_before_the_second_try(folder: Path, key: str) -> None:
-    if not (folder / crash_log_name(key)).exists():
-        with UnitWatch(folder, key, 0).watching("a"):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run(folder: Path, units: dict[str, tuple[str, ...]], jobs: int, limit_s: float = 0) -> dict[str, str]:
