@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from dped_data.common.interruption import interruptible, take_over
+from dped_data.common.interruption import interruptible, say_what_then, take_over
 
 if __name__ == "__main__" or sys.argv[0].endswith("dped"):  # as a program: imports included, from here on
     take_over()
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from dped_data.common.hints import data_words, hint
 from dped_data.common.malloc import refusals_told
 from dped_data.common.parent import end_with_agent
 from dped_data.common.progress import note, printable
@@ -127,6 +128,9 @@ PARTS = {
 }
 """The commands in the order of the work; a test sees that none is missing."""
 
+GO_ON = {"align", "build-dataset", "simulate-rig", "train", "enhance", "reproduce", "import-dped"}
+"""Commands that go on where they were interrupted; the others begin anew."""
+
 OUTPUT = {"out", "as_json", "csv_file", "picture", "layout", "image_format", "overwrite", "show"}
 MACHINE = {"jobs", "backend", "scheduler", "capture_timeout", "host", "port", "device", "precision", "memory_mb"}
 MACHINE |= {"at_once", "compile", "chunk", "feature_cache_mb"}
@@ -135,6 +139,11 @@ MACHINE |= {"at_once", "compile", "chunk", "feature_cache_mb"}
 
 class _Command(click.Command):
     """A command whose help has its options in groups: input, output, what to do, settings, machine."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; Ctrl-C tells what the same command does afterwards."""
+        say_what_then(_then(ctx))
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups; within one the options stand as they were declared."""
@@ -147,6 +156,14 @@ class _Command(click.Command):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _then(ctx: click.Context) -> str:
+    if ctx.command.name not in GO_ON or ctx.params.get("score") or ctx.params.get("dry_run"):
+        return "; it begins anew"
+    # Replacing was what --overwrite is for, and was the first thing done; for photos it is each one's own.
+    again = ctx.params.get("overwrite") and ctx.command.name != "enhance"
+    return " without --overwrite to go on" if again else " to go on"
 
 
 class _Setting(click.Option):
@@ -277,10 +294,10 @@ def align_command(
         _echo(json.dumps(document, indent=1, default=str))
     elif found:
         _echo(terminal_text(found))
-        data, given = shlex.quote(str(report.build.folder.parent)), shlex.join(["--pairs", str(pairs)] if pairs else [])
-        again = f"dped build-dataset --rig {shlex.quote(str(report.rig_file))} --out {data} {given}".rstrip()
+        data, given = report.build.folder.parent, ["--pairs", str(pairs)] if pairs else []
+        again = hint("build-dataset", "--rig", report.rig_file, "--out", data, *given)
         _echo(f"\n{report.rig_file}: rig and settings, for the long way: {again}")
-        _echo(f"train on it with: dped train --data {data} --out {shlex.quote(str(out / 'runs'))}")
+        _echo(f"train on it with: {hint('train', '--data', data, '--out', out / 'runs')}")
     if found is None:
         raise _no_patch(report.build)
     if show:
@@ -392,16 +409,10 @@ def build_dataset_command(
         _print_json(report)
     else:
         folder = f"{out}/{phone}" if is_remote(out) else str(report.folder)
-        _echo(
-            build_text(folder, report.manifest, report.reused, report.seconds, f"dped inspect-pairs{_data_flag(out)}")
-        )
+        next_step = hint("inspect-pairs", *data_words(out))
+        _echo(build_text(folder, report.manifest, report.reused, report.seconds, next_step))
     if not report.manifest.totals["patches"]:
         raise _no_patch(report)
-
-
-def _data_flag(data: Path | str) -> str:
-    """What a command that is hinted at needs to find the datasets."""
-    return "" if data == Path("dataset") else f" --data {shlex.quote(str(data))}"
 
 
 def _photos(captures: Path | str | None, rig_file: Path | None) -> Captures:
@@ -463,8 +474,9 @@ def simulate_rig_command(
     _echo(f"{out}: {report.captures} captures of {report.photos} photos ({', '.join(sizes)})")
     median, largest = report.magnification
     _echo(f"  scene pixels cover {median:.1f} DSLR pixels, {largest:.1f} at most; {report.walls} scenes are walls")
-    _echo(f"  build it with: dped build-dataset --captures {out / 'captures'}")
-    _echo(f"  score it with: dped simulate-rig --score dataset --rig {out}")
+    chosen = [] if phone is None else ["--phone", phone]
+    _echo(f"  build it with: {hint('build-dataset', *chosen, '--captures', out / 'captures')}")
+    _echo(f"  score it with: {hint('simulate-rig', *chosen, '--score', 'dataset', '--rig', out)}")
 
 
 @dped.command("inspect-pairs")
@@ -591,9 +603,8 @@ def train_command(
     _echo(f"{report.model}: {report.steps} steps, {done}")
     if report.val_psnr is not None and report.phone_psnr is not None:
         _echo(f"  validation PSNR {report.val_psnr:.2f} dB (untouched phone patches: {report.phone_psnr:.2f} dB)")
-    where = _data_flag(data)
-    where += f" --phone {shlex.quote(phone)}" if phone else ""
-    _echo(f"  test it with: dped evaluate --model {shlex.quote(str(report.model))}{where}")
+    chosen = ["--phone", phone] if phone else []
+    _echo(f"  test it with: {hint('evaluate', '--model', report.model, *data_words(data), *chosen)}")
 
 
 @dped.command("models")

@@ -7,6 +7,7 @@ docs/settings.md are generated from the fields below, so default, type and help 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -298,6 +299,10 @@ class BuildSettings:
     )
 
 
+OTHER_TABLES = ("rig", "inspect")
+"""Of a rig's TOML file, beside those of the settings."""
+
+
 def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSettings:
     """Return the settings of a build: defaults, then the file, then flags (field name -> value or None).
 
@@ -317,7 +322,7 @@ def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSet
     table.pop("inspect", None)
     if "rig" in table:
         base = dataclasses.replace(base, rig=parse_rig(table.pop("rig"), source))
-    return load_settings(base, table, source, flags)
+    return load_settings(base, table, source, flags, tables=OTHER_TABLES)
 
 
 def _recorded_settings(manifest: Path) -> BuildSettings:
@@ -334,10 +339,12 @@ def parse_rig(table: Any, source: str) -> Rig:
     """Return the Rig that a TOML `[rig]` table describes; UsageError names `source`, the key and the cure."""
     if not isinstance(table, Mapping):
         raise UsageError(f"{source}: 'rig' must be a table: [rig] with name, dslr and [rig.cameras]")
-    unknown = sorted({*table} - {"name", "dslr", "cameras", "folders"})
-    if unknown:
+    known = ("name", "dslr", "cameras", "folders")
+    if unknown := sorted({*table} - {*known}):
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ";"
         raise UsageError(
-            f"{source}: unknown setting {shown(f'rig.{unknown[0]}')}; a rig has name, dslr, cameras and folders"
+            f"{source}: unknown setting {shown(f'rig.{unknown[0]}')}{meant} a rig has name, dslr, cameras and folders"
         )
     cameras = table.get("cameras")
     if isinstance(cameras, list) and all(isinstance(name, str) for name in cameras):
@@ -412,7 +419,7 @@ def rig_folders(file: Path | None) -> dict[str, Path]:
 
 def rig_toml(settings: BuildSettings, folders: Mapping[str, Path]) -> str:
     """Return the settings, their rig and the folders of its photos as a TOML file that `load_build_settings` reads."""
-    title = "The rig and the settings of a dataset: dped build-dataset --rig THIS_FILE (docs/settings.md)"
+    title = "The rig and the settings of a dataset, for `dped build-dataset --rig THIS_FILE` (docs/settings.md)"
     head, _, sections = settings_toml(settings, title).partition("\n[")
     rig = settings.rig
     lines = [head, "[rig]", f"name = {toml_value(rig.name)}", f"dslr = {toml_value(rig.dslr)}"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import click.testing
 import pytest
+from hints import hints_in, parse
 from small_rig import write_rig
 
 from dped_data.errors import UsageError
@@ -38,7 +39,7 @@ COMMANDS = (
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "cli", *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -46,6 +47,9 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+    for named in hints_in(result.stdout + result.stderr):
+        parse(named)
+    return result
 
 
 def one_line(result: subprocess.CompletedProcess[str]) -> str:

@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 STATUS = 130
 """The exit status of shells for what Ctrl-C ended: 128 and the signal's number."""
-_LINE = "dped: interrupted; run the same command again to go on\n"
+_LINE = "dped: interrupted; run the same command again"
 _CLEANING_S = 3.0
 """Ours: how long what is half done may take to be cleaned up; a pool of workers takes a tenth of that."""
 
@@ -32,9 +32,15 @@ class _State:
 
     running = False
     came = False
+    then = ""
 
 
 _state = _State()
+
+
+def say_what_then(words: str) -> None:
+    """Say, once Ctrl-C has come, what the same command will do when it is run again; what is said first holds."""
+    _state.then = _state.then or words
 
 
 def take_over() -> None:
@@ -47,6 +53,7 @@ def take_over() -> None:
 def interruptible(command: Callable[[], R]) -> R:
     """Return `command()`; when Ctrl-C comes, end the process once what was half done is cleaned up."""
     take_over()
+    _state.then = ""
     try:
         return _unwound(command)
     except KeyboardInterrupt:  # the one that came while something else was ending the command
@@ -110,7 +117,8 @@ def _end() -> NoReturn:
     """Say the line and end this process where it stands; its workers end with it."""
     if os.environ.get("RANK", "0") == "0":  # one of several processes speaks
         with suppress(OSError):
-            os.write(2, (("\n" if os.isatty(2) else "") + _LINE).encode())  # below a bar, or what the terminal echoed
+            above = "\n" if os.isatty(2) else ""  # a bar, or what the terminal echoed
+            os.write(2, f"{above}{_LINE}{_state.then}\n".encode())
     os._exit(STATUS)
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -128,7 +128,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not a readable TOML file ({error})") from None
 
 
-def load_settings(base: S, table: Mapping[str, Any], source: str, flags: Mapping[str, Any]) -> S:
+def load_settings(
+    base: S, table: Mapping[str, Any], source: str, flags: Mapping[str, Any], tables: Iterable[str] = ()
+) -> S:
     """Return `base` with the values of a TOML table, then of flat flags, put over it.
 
     Args:
@@ -136,13 +138,16 @@ def load_settings(base: S, table: Mapping[str, Any], source: str, flags: Mapping
         table: parsed TOML without the keys that are not settings; sections are sub-tables.
         source: the table's file, for messages.
         flags: field name -> value; None means "not given".
+        tables: further tables that the file may have, for others to read.
     Raises:
-        UsageError: for an unknown key (with the nearest known one), a wrong type, or a value out of range.
+        UsageError: for an unknown table or key (with the nearest known one), a wrong type, or a value out of range.
     """
     known = {f.key: f for f in setting_fields(type(base))}
     by_name = {f.name: f for f in known.values()}
     values: dict[str, Any] = {}
-    for key, value in _flatten(table, {f.section for f in known.values()}):
+    sections = {f.section for f in known.values()} - {""}
+    check_tables(table, {*sections, *tables}, source)
+    for key, value in _flatten(table, sections):
         if key not in known:
             raise UsageError(f"{source}: unknown setting {shown(key)}{_nearest(key, known)}")
         values[key] = known[key].check(value, source)
@@ -150,6 +155,13 @@ def load_settings(base: S, table: Mapping[str, Any], source: str, flags: Mapping
         if value is not None:
             values[by_name[name].key] = by_name[name].check(value, f"--{name.replace('_', '-')}")
     return _replace(base, values)
+
+
+def check_tables(table: Mapping[str, Any], known: Collection[str], source: str) -> None:
+    """Raise UsageError where a TOML file has a table that is none of the known ones; it names the nearest of them."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and key not in known:
+            raise UsageError(f"{source}: unknown table {shown(f'[{key}]')}{_nearest(key, known)}")
 
 
 def _flatten(table: Mapping[str, Any], sections: set[str]) -> Iterator[tuple[str, Any]]:
@@ -160,8 +172,8 @@ def _flatten(table: Mapping[str, Any], sections: set[str]) -> Iterator[tuple[str
             yield key, value
 
 
-def _nearest(key: str, known: Mapping[str, SettingField]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+def _nearest(key: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.4)
     return f"; did you mean '{near[0]}'?" if near else "; docs/settings.md lists all settings"
 
 

@@ -13,6 +13,7 @@ from dped_data.common.csv_tables import Formatted, csv_text, read_table
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import read_limited
 from dped_data.common.names import path_inside, shown
+from dped_data.dataset.made_by import making
 from dped_data.dataset.places import CAPTURES_NAME, UNPAIRED_NAME
 from dped_data.errors import InputError
 
@@ -101,9 +102,9 @@ def read_captures(folder: Path) -> list[CaptureRow]:
                 raise ValueError(f"line {line}: {error}") from None
             rows[row.capture_id] = row
     except FileNotFoundError:
-        raise InputError(f"{path}: missing; run dped build-dataset again, it writes what is missing") from None
+        raise InputError(f"{path}: missing; {making(path)} writes what is missing") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged table ({error}); run dped build-dataset again, it writes it anew") from None
+        raise InputError(f"{path}: damaged table ({error}); {making(path)} writes it anew") from None
     return [*rows.values()]
 
 

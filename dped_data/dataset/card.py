@@ -123,7 +123,7 @@ def _origin(manifest: Manifest) -> list[str]:
         "",
         "`load_dataset` of Hugging Face's `datasets` does not read the shards: beside the patches they hold columns of "
         "other lengths (a row per capture, per window), and its HDF5 reader wants one length. It reads, and the Hub "
-        "shows, what `dped export-dped --as parquet` makes of them:",
+        "shows, what `dped export-dped --as parquet --out FOLDER` makes of them:",
         "",
         "```python",
         "from datasets import load_dataset",

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 
 from dped_data.common.names import name_fault
+from dped_data.dataset.made_by import making
 from dped_data.dataset.shard_check import check_shard
 from dped_data.errors import InputError
 
@@ -37,7 +38,7 @@ def damage_told(path: Path) -> Iterator[None]:
         if not _raised_by_hdf5(error):
             raise
         reason = " ".join(str(error).split())[:_REASON_SHOWN]
-        raise InputError(f"{path}: damaged shard ({reason}); delete it and run dped build-dataset again") from None
+        raise InputError(f"{path}: damaged shard ({reason}); delete it, and {making(path)} makes it again") from None
 
 
 def _raised_by_hdf5(error: BaseException) -> bool:
@@ -59,18 +60,16 @@ def opened_shard(path: Path, expected: tuple[int, int] | None = None) -> h5py.Fi
         file = h5py.File(path, "r")
     except FileNotFoundError:
         place = " ".join(str(path).split())  # a manifest of others may name anything
-        raise InputError(
-            f"{place}: shard is missing; run dped build-dataset again, it rebuilds what is missing"
-        ) from None
+        raise InputError(f"{place}: shard is missing; {making(path)} makes what is missing") from None
     except (OSError, ValueError, RuntimeError):
-        raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
+        raise InputError(f"{path}: damaged shard; delete it, and {making(path)} makes it again") from None
     try:
         with damage_told(path):
             check_shard(file, path)
             if expected not in (None, file["phone"].shape[:2]):
                 raise InputError(
                     f"{path}: holds patches {file['phone'].shape[:2]}, the manifest says {expected}; "
-                    "run dped build-dataset again"
+                    f"{making(path)} makes it again"
                 )
     except BaseException:
         file.close()
@@ -94,7 +93,7 @@ def _check_heaps(path: Path) -> None:
             while place + 16 <= len(heap):
                 index, _, _, size = struct.unpack_from("<HHIQ", heap, place)
                 if index == 0 and size == 0:
-                    raise InputError(f"{path}: damaged shard (a heap); delete it and run dped build-dataset again")
+                    raise InputError(f"{path}: damaged shard (a heap); delete it, and {making(path)} makes it again")
                 place += size if index == 0 else 16 + (size + 7) // 8 * 8
             at = head.find(_HEAP, at + 1)
 

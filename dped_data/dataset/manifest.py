@@ -11,6 +11,7 @@ from typing import Any
 from dped_data.captures.records import SPLITS
 from dped_data.common.files import atomic_write_text
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.common.hints import data_words, hint
 from dped_data.common.names import path_inside, plain_name, shown
 from dped_data.common.typed_settings import digest_of
 from dped_data.dataset.places import MANIFEST_NAME, SETTINGS_NAME, unit_records
@@ -116,7 +117,10 @@ def find_dataset(data: Path, phone: str | None) -> Path:
             if itself and read_manifest(data).phone == phone:
                 return data
             _check_not_begun(folder)
-            raise InputError(f"{folder}: no dataset there ({MANIFEST_NAME} is missing); `dped build-dataset` makes one")
+            raise InputError(
+                f"{folder}: no dataset there ({MANIFEST_NAME} is missing); "
+                f"`{hint('build-dataset', '--phone', phone, *data_words(data, '--out'))}` makes one"
+            )
         return folder
     if itself:
         return data
@@ -125,7 +129,8 @@ def find_dataset(data: Path, phone: str | None) -> Path:
         for begun in (data, *sorted(path for path in data.glob("*") if path.is_dir())):
             _check_not_begun(begun)
         raise InputError(
-            f"{data}: no dataset in it (*/{MANIFEST_NAME}); `dped build-dataset` makes one, --data names its folder"
+            f"{data}: no dataset in it (*/{MANIFEST_NAME}); "
+            f"`{hint('build-dataset', *data_words(data, '--out'))}` makes one, --data names its folder"
         )
     if len(folders) > 1:
         names = ", ".join(folder.name for folder in folders)
@@ -189,7 +194,7 @@ def _read_document(path: Path) -> Mapping[str, Any]:
         _check_not_begun(path.parent)
         raise InputError(
             f"{path.parent}: no dataset here ({path.name} is missing); "
-            "run dped build-dataset first, or name the dataset with --data and --phone"
+            f"`{hint('build-dataset')}` makes one; or name the dataset with --data and --phone"
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: damaged manifest ({error}); build the dataset again with --overwrite") from None

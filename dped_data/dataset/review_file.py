@@ -120,7 +120,7 @@ def read_decisions(path: Path) -> list[Decision]:
         table = read_table(text, strict=False, separator=separator_of(text))
         rows = [*table.rows]
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; dped inspect-pairs --review writes it") from None
+        raise InputError(f"{path}: no such file; `dped inspect-pairs --review` writes it") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a review in UTF-8") from None
     if not {"capture_id", "verdict"} <= {*table.columns}:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dped_data.align.records import WINDOW_REASONS
 from dped_data.common.names import path_inside, shown
+from dped_data.dataset.made_by import making
 from dped_data.errors import InputError
 from dped_data.photos.bounds import MAX_PIXELS, MAX_SIDE
 from dped_data.settings import FORMAT_VERSION
@@ -91,7 +92,7 @@ def check_size(path: Path, patches: int, side: int) -> None:
     least = patches * side * side * 6 // max(_PACKING.values())
     if size < least:
         raise InputError(
-            f"{path}: {size} bytes, {patches} patches of {side} px take {least} at least; run dped build-dataset again"
+            f"{path}: {size} bytes, {patches} patches of {side} px take {least} at least; {making(path)} makes it again"
         )
 
 
@@ -119,7 +120,7 @@ def check_shard(file: h5py.File, path: Path) -> None:
             if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
                 raise InputError(f"{path}: dataset '{name}' refers to another file, which is refused")
             _check_shape(dataset, dtype, shape, lengths, f"{path}: damaged shard, '{name}'")
-            _check_storage(dataset, plan, size, f"{path}: '{name}'", whole=name not in PIXELS)
+            _check_storage(dataset, plan, size, path, name, whole=name not in PIXELS)
     if not 1 <= lengths["side"] <= _MOST_SIDE:
         raise _damaged(path, f"patches of {lengths['side']} px, 1 to {_MOST_SIDE} are allowed")
     _check_names({name: found[name] for name in found if _SHAPES[name][0] is str}, path, size)
@@ -137,7 +138,7 @@ def _is(value: object, wanted: str | int) -> bool:
 
 
 def _damaged(path: Path, what: str) -> InputError:
-    return InputError(f"{path}: damaged shard, {what}; delete it and run dped build-dataset again")
+    return InputError(f"{path}: damaged shard, {what}; delete it, and {making(path)} makes it again")
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.h5d.DatasetID | None:
@@ -176,12 +177,13 @@ def _check_shape(
 
 
 def _check_storage(
-    dataset: h5py.h5d.DatasetID, plan: h5py.h5p.PropDCID, file_bytes: int, where: str, whole: bool
+    dataset: h5py.h5d.DatasetID, plan: h5py.h5p.PropDCID, file_bytes: int, path: Path, name: str, whole: bool
 ) -> None:
     """Hold the declared size against what is stored of it: nothing is made up by a filter or a fill value.
 
     `whole`: the dataset is read at once.
     """
+    where = f"{path}: '{name}'"
     declared, packing = math.prod(dataset.shape) * dataset.get_type().get_size(), 1
     if plan.get_layout() == h5py.h5d.CHUNKED:
         packing = _packing(dataset, plan, where)
@@ -191,7 +193,7 @@ def _check_storage(
     if stored > file_bytes or declared > stored * packing:
         raise InputError(
             f"{where} claims {declared} bytes where {stored} of the file's {file_bytes} are stored; "
-            "delete it and run dped build-dataset again"
+            f"delete it, and {making(path)} makes it again"
         )
 
 
@@ -211,7 +213,7 @@ def _check_names(texts: Mapping[str, h5py.h5d.DatasetID], path: Path, file_bytes
     with path.open("rb") as raw:
         for name, dataset in texts.items():
             if dataset.dtype.hasobject and dataset.shape[0]:
-                _check_lengths(raw, dataset, f"{path}: '{name}'", file_bytes)
+                _check_lengths(raw, dataset, path, name, file_bytes)
     for name in ("captures", "phone_file", "dslr_file"):
         if name in texts:
             try:
@@ -225,11 +227,12 @@ def _check_names(texts: Mapping[str, h5py.h5d.DatasetID], path: Path, file_bytes
                 raise _damaged(path, "a capture stands twice")
 
 
-def _check_lengths(raw: BinaryIO, dataset: h5py.h5d.DatasetID, where: str, file_bytes: int) -> None:
+def _check_lengths(raw: BinaryIO, dataset: h5py.h5d.DatasetID, path: Path, name: str, file_bytes: int) -> None:
     """Look at the lengths of texts before they are read: thousands could refer to one of a gigabyte."""
+    where = f"{path}: '{name}'"
     start = dataset.get_offset()
     if start is None:
-        raise InputError(f"{where} is not stored in one piece; delete it and run dped build-dataset again")
+        raise InputError(f"{where} is not stored in one piece; delete it, and {making(path)} makes it again")
     raw.seek(start)
     references = np.frombuffer(raw.read(dataset.get_storage_size()), np.uint8).reshape(dataset.shape[0], -1)
     lengths = references[:, :4].copy().view("<u4")  # each has the length first, then where the text lies

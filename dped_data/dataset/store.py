@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dped_data.captures.records import Split
 from dped_data.dataset.layout import open_shard, opened_shard
+from dped_data.dataset.made_by import making
 from dped_data.dataset.manifest import Manifest, ShardEntry, is_masked, read_manifest
 from dped_data.dataset.shard_check import ADDED_COLUMNS, PIXELS, check_size
 from dped_data.errors import InputError
@@ -117,7 +118,7 @@ class OpenShards:
             with path.open("rb") as raw:
                 mapped = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); run dped build-dataset again") from None
+            raise InputError(f"{path}: cannot be read ({error}); {making(path)} makes it again") from None
         return _Opened({name: _Mapped(mapped, places[name], shape[1 : _AXES[name]]) for name in places}, None)
 
 
@@ -259,7 +260,7 @@ class PatchStore:
                     copy[target] = 1 if array is None else array[row]
             except (OSError, ValueError, zlib.error):
                 path = self.folder / self.shards[shard].file
-                raise InputError(f"{path}: damaged shard; delete it and run dped build-dataset again") from None
+                raise InputError(f"{path}: damaged shard; delete it, and {making(path)} makes it again") from None
         return gathered
 
     def opened(self, entry: ShardEntry) -> AbstractContextManager[h5py.File]:

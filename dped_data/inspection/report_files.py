@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from dped_data.common.files import atomic_path
+from dped_data.common.hints import hint
 from dped_data.dataset.places import MANIFEST_NAME, REVIEW_NAME
 from dped_data.inspection.page import PAGE_NAME, VERDICT_NAME, write_page
 from dped_data.inspection.records import Dataset
@@ -63,18 +63,9 @@ def _review_hint(out: Path, report: InspectReport, opened: Dataset, data: Path) 
     if opened.captures_folder is None or opened.alignment == "imported":
         return ""
     manifest = Path(report.dataset) / MANIFEST_NAME
-    words: list[str | Path] = [
-        "dped",
-        "build-dataset",
-        "--phone",
-        opened.phone,
-        "--captures",
-        opened.captures_folder,
-        "--out",
-        data,
-    ]
-    words += ["--rig", manifest, "--review", out / REVIEW_NAME]
-    return shlex.join(str(Path(word).resolve()) if isinstance(word, Path) else word for word in words)
+    photos, folder, review = (path.resolve() for path in (opened.captures_folder, data, out / REVIEW_NAME))
+    where = ("--phone", opened.phone, "--captures", photos, "--out", folder)
+    return hint("build-dataset", *where, "--rig", manifest.resolve(), "--review", review)
 
 
 def as_json(report: InspectReport) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dped_data.common.typed_settings import load_settings, read_toml, setting
+from dped_data.common.typed_settings import check_tables, load_settings, read_toml, setting, setting_fields
 from dped_data.errors import UsageError
+from dped_data.settings import OTHER_TABLES, BuildSettings
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,9 @@ def load_inspect_settings(toml: Path | None, flags: Mapping[str, Any]) -> Inspec
     Raises:
         UsageError: the file cannot be read, or the table has an unknown key, a wrong type or a value out of range.
     """
-    table = read_toml(toml).get("inspect", {}) if toml else {}
+    file = read_toml(toml) if toml else {}
+    check_tables(file, {*OTHER_TABLES, *(field.section for field in setting_fields(BuildSettings))}, str(toml))
+    table = file.get("inspect", {})
     if not isinstance(table, Mapping):
         raise UsageError(f"{toml}: 'inspect' must be a table: [inspect] with the limits of inspect-pairs")
     return load_settings(InspectSettings(), table, f"{toml}: [inspect]" if toml else "settings", flags)

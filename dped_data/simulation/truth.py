@@ -59,7 +59,7 @@ def read_truths(rig_dir: Path) -> list[Truth]:
     """
     files = sorted((rig_dir / TRUTH_FOLDER).glob("*.json"))
     if not files:
-        raise InputError(f"{rig_dir}: no truth/*.json in it; pass the folder that `dped simulate-rig --out` wrote")
+        raise InputError(f"{rig_dir}: no truth/*.json in it; pass the folder that `dped simulate-rig` wrote")
     return [read_truth(file) for file in files]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dped_data.captures.listing import ListedPhoto, fault_of_name, is_foreign_folder, list_folder, shown_name
 from dped_data.common.files import atomic_write_text, write_bytes, written_state
 from dped_data.common.folder_lock import held
+from dped_data.common.hints import hint
 from dped_data.common.ownership import put, remove, remove_recorded, temporary_folder
 from dped_data.common.progress import progress_bar
 from dped_data.common.work_folder import WORK_FOLDER, is_marked
@@ -138,7 +139,7 @@ def creation_text(made: StudyCreation) -> str:
     if made.recoded:
         names = ", ".join(made.recoded[:_NAMES_SHOWN]) + (", ..." if len(made.recoded) > _NAMES_SHOWN else "")
         lines.append(f"  stored as PNG, since browsers do not show them as they are: {len(made.recoded)} ({names})")
-    return "\n".join([*lines, f"  run it with: dped study serve {made.folder}"])
+    return "\n".join([*lines, f"  run it with: {hint('study serve', made.folder)}"])
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dped_data.common.hints import hint
 from dped_data.common.names import shown as shown_value
 from dped_data.common.token_server import new_token
 from dped_data.errors import InputError
@@ -70,7 +71,7 @@ class AnswerStore:
         self._orders: dict[str, tuple[ShownQuestion, ...]] = {}
         check_files(self.path)
         if read_only and is_empty(self.path):
-            raise InputError(f"{self.path}: no answers yet; run 'dped study serve {folder}'")
+            raise InputError(f"{self.path}: no answers yet; run `{hint('study serve', folder)}`")
         with self._faults():
             check_schema(self.path)
             self._database = open_reader(self.path) if read_only else open_writer(self.path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
+from dped_data.common.hints import hint
 from dped_data.common.names import plain_name, shown
 from dped_data.errors import InputError
 from dped_data.photos.files import LARGEST_FILE
@@ -48,7 +49,9 @@ def read_study(folder: Path) -> Study:
     try:
         document = read_json(path, MOST_LIST_BYTES)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; make a study with 'dped study create'") from None
+        raise InputError(
+            f"{path}: no such file; make a study with `{hint('study create', '--out', path.parent)}`"
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); make the study again") from None
     version = document.get("format_version") if isinstance(document, dict) else None

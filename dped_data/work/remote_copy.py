@@ -15,6 +15,7 @@ from dped_data.captures.records import SPLITS
 from dped_data.common.cache import cache_folder, locked_cache
 from dped_data.common.files import sha256_of_file
 from dped_data.common.folder_lock import LOCK_NAME
+from dped_data.common.hints import hint
 from dped_data.common.markdown_card import CARD_NAME, NEW_CARD_NAME
 from dped_data.common.names import plain_name
 from dped_data.common.ownership import remove_in_work
@@ -260,7 +261,10 @@ def local_dataset(data: Path | str, phone: str | None, cache: Path | None = None
     source = source.child(plain_name(phone, "--phone", UsageError)) if phone else source
     files = source.files()
     if MANIFEST_NAME not in files:
-        raise InputError(f"{source.url}: no dataset there ({MANIFEST_NAME} is missing); `dped build-dataset` makes one")
+        raise InputError(
+            f"{source.url}: no dataset there ({MANIFEST_NAME} is missing); "
+            f"`{hint('build-dataset', '--out', str(data))}` makes one"
+        )
     name = phone or source.url.rsplit("/", 1)[-1]
     check_name(name, source.url)
     base = cache_folder(source.url, cache)

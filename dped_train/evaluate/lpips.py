@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dped_data.common.hints import hint
 from dped_data.errors import InputError
 from dped_train.evaluate.metrics import filled
 from dped_train.networks.vgg import Vgg, load_vgg, read_state
@@ -85,10 +86,10 @@ def load_lpips(path: Path, vgg: Path | None) -> Lpips:
     """
     if vgg is None and not VGG16.path.is_file():
         raise InputError(
-            "LPIPS needs VGG-16's weights; `dped models --fetch lpips` gets them, or name a file with --vgg"
+            f"LPIPS needs VGG-16's weights; `{hint('models', '--fetch', 'lpips')}` gets them, or name a file with --vgg"
         )
     if not path.is_file():
-        raise InputError(f"{path}: no such LPIPS weights file; `dped models --fetch lpips` gets it")
+        raise InputError(f"{path}: no such LPIPS weights file; `{hint('models', '--fetch', 'lpips')}` gets it")
     state = read_state(path)
     linear = tuple(state.get(f"lin{number}.model.1.weight") for number in range(len(CHANNELS)))
     if [tuple(w.shape) if isinstance(w, Tensor) else None for w in linear] != [(1, c, 1, 1) for c in CHANNELS]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dped_data.common.hints import hint
 from dped_data.errors import InputError
 from dped_train.networks.file import MODELS, RUNS, enhancer_metadata, known_models
 from dped_train.networks.weights import ALL_WEIGHTS
@@ -51,10 +52,11 @@ def catalogue_text(found: Catalogue) -> str:
     for model in found.models:
         lines += [f"  {model.name:{width}}  {model.file}", f"  {'':{width}}  {model.about}"]
     if not found.models:
-        lines.append("  none yet; `dped train` and `dped import-checkpoint` make them")
+        importing = hint("import-checkpoint", "PREFIX", "--out", MODELS / "NAME.safetensors")
+        lines.append(f"  none yet; `{hint('train')}` and\n  `{importing}` make them")
     lines.append("Weights of others:")
     for weights in found.weights:
-        place = str(weights.file) if weights.there else f"not there; dped models --fetch {weights.name}"
+        place = str(weights.file) if weights.there else f"not there; {hint('models', '--fetch', weights.name)}"
         lines += [f"  {weights.name:5}  {weights.use}", f"  {'':5}  {place}"]
     return "\n".join(lines)
 

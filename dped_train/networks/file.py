@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dped_data.common.files import atomic_write_bytes
+from dped_data.common.hints import hint
 from dped_data.errors import InputError
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
 from dped_train.networks.dped import Enhancer, Padding
@@ -115,7 +116,7 @@ def read_safetensors(path: Path, what: str, cure: str) -> tuple[dict[str, str], 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
-        raise InputError(f"{path}: no such model file; `dped train` or `dped import-checkpoint` makes one")
+        raise InputError(f"{path}: no such model file; `{hint('train')}` and {_imports(path)} make one")
     return read_safetensors(path, "safetensors file", "fetch or write it again")
 
 
@@ -186,12 +187,17 @@ def find_model(model: Path | str, models: Path = MODELS, runs: Path = RUNS) -> P
     near = _nearest(path, known)
     meant = f"; did you mean '{near}'?" if near else ";"
     if path.suffix and not path.is_dir():
-        raise InputError(f"{model}: no such model file{meant} `dped train` or `dped import-checkpoint` makes one")
+        raise InputError(f"{model}: no such model file{meant} `{hint('train')}` and {_imports(path)} make one")
     raise InputError(
         f"{model}: neither a model file nor the name of one in {models} or {runs} "
         f"(there: {', '.join(sorted(known)) or 'none yet'}){meant} "
-        f"`dped models` lists them, `dped import-checkpoint PREFIX --out {places[0]}` puts one there"
+        f"`{hint('models')}` lists them, {_imports(places[0])} puts one there"
     )
+
+
+def _imports(file: Path) -> str:
+    """The command that makes a model file of the authors' checkpoint PREFIX."""
+    return f"`{hint('import-checkpoint', 'PREFIX', '--out', file)}`"
 
 
 def known_models(models: Path = MODELS, runs: Path = RUNS) -> dict[str, Path]:

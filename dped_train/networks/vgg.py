@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dped_data.common.hints import hint
 from dped_data.errors import InputError
 from dped_train.cpu import Conv3x3
 from dped_train.networks.weights import VGG19, fetched
@@ -136,7 +137,9 @@ def load_vgg(path: str | Path | None = None, device: str | torch.device = "cpu",
     """
     file = Path(path) if path is not None else _fetched_vgg19()
     if not file.is_file():
-        raise InputError(f"{file}: no such VGG weights file; `dped models --fetch vgg19` gets it, or {_OTHER_WAYS}")
+        raise InputError(
+            f"{file}: no such VGG weights file; `{hint('models', '--fetch', 'vgg19')}` gets it, or {_OTHER_WAYS}"
+        )
     readers = {".pth": _read_torchvision, ".pt": _read_torchvision, ".mat": _read_matconvnet, ".npz": _read_npz}
     reader = readers.get(file.suffix.lower())
     if reader is None:

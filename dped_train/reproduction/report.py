@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 import torch
 from jinja2 import Template
 from markupsafe import Markup
 
+from dped_data.common.hints import hint
 from dped_data.common.printed_page import embedded, page_templates
 from dped_data.common.typed_settings import setting_fields
 from dped_data.dataset.manifest import Manifest
@@ -103,23 +103,26 @@ def _commands(facts: PageFacts) -> list[str]:
 def reproduce_command(facts: PageFacts) -> str:
     """The command that repeats this report, every setting that is not its default spelled out."""
     dataset, out = facts.bench.dataset, facts.bench.out
-    flags = _flags(facts.bench.settings, ReproduceSettings())
-    rows = "".join(f" --row {quote(row)}" for row in facts.rows)
-    where = f"--data {quote(str(dataset.parent))} --phone {quote(dataset.name)} --out {quote(str(out.parent))}"
-    return f"dped reproduce {facts.what} {where}{flags}{rows}"
+    where = ("--data", dataset.parent, "--phone", dataset.name, "--out", out.parent)
+    rows = [word for row in facts.rows for word in ("--row", row)]
+    return hint("reproduce", facts.what, *where, *_flags(facts.bench.settings, ReproduceSettings()), *rows)
 
 
 def train_command(bench: Bench, candidate: Candidate) -> str:
     """The `dped train` command of one candidate."""
     assert candidate.training is not None
-    data, runs = quote(str(bench.dataset.parent)), quote(str(bench.out / "runs" / candidate.name))
-    where = f"--data {data} --phone {quote(bench.dataset.name)} --out {runs}"
-    return f"dped train {where}{_flags(candidate.training, TrainSettings())}"
+    runs = bench.out / "runs" / candidate.name
+    where = ("--data", bench.dataset.parent, "--phone", bench.dataset.name, "--out", runs)
+    return hint("train", *where, *_flags(candidate.training, TrainSettings()))
 
 
-def _flags(settings: ReproduceSettings | TrainSettings, default: ReproduceSettings | TrainSettings) -> str:
-    changed = [f for f in setting_fields(type(settings)) if getattr(settings, f.name) != getattr(default, f.name)]
-    return "".join(f" --{f.name.replace('_', '-')} {quote(str(getattr(settings, f.name)))}" for f in changed)
+def _flags(settings: ReproduceSettings | TrainSettings, default: ReproduceSettings | TrainSettings) -> list[str]:
+    words = []
+    for field in setting_fields(type(settings)):
+        value, name = getattr(settings, field.name), field.name.replace("_", "-")
+        if value != getattr(default, field.name):
+            words += [f"--{'' if value else 'no-'}{name}"] if field.type is bool else [f"--{name}", str(value)]
+    return words
 
 
 def _time(seconds: float) -> str:

@@ -10,6 +10,7 @@ from frozen_settings import check_frozen
 
 from dped_data.common.typed_settings import changed_settings, digest_of, setting_fields, settings_dict
 from dped_data.errors import UsageError
+from dped_data.inspection.settings import load_inspect_settings
 from dped_data.settings import (
     FORMAT_VERSION,
     PAPER_RIG,
@@ -87,6 +88,10 @@ def test_the_papers_rig_is_table_1() -> None:
     [
         ("[patches]\npatch_sise = 64\n", "unknown setting 'patches.patch_sise'; did you mean 'patches.patch_size'"),
         ("colour = 3\n", "unknown setting 'colour'"),
+        ("[patchs]\nstride = 50\n", r"unknown table '\[patchs\]'; did you mean 'patches'\?$"),
+        ("[rgi]\ndslr = 'b'\n", r"unknown table '\[rgi\]'; did you mean 'rig'\?$"),
+        ("[inspekt]\n", r"unknown table '\[inspekt\]'; did you mean 'inspect'\?$"),
+        ("[rig]\ndslr = 'b'\n[rig.camera]\na = '1x1'\n", r"unknown setting 'rig.camera'; did you mean 'cameras'\?"),
         ("[patches]\npatch_size = '64'\n", "patches.patch_size = '64' is str, expected int"),
         ("[patches]\npatch_size = 4\n", "is below the least allowed 16"),
         ("[patches]\nmin_ncc = 1.5\n", "is above the most allowed 1"),
@@ -110,6 +115,15 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, words: str) -> None:
         rig_folders(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_nobody_reads_is_named_by_each_command(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.toml", "[inspct]\nleast_share = 0.5\n")
+    for load in (load_build_settings, load_inspect_settings):
+        with pytest.raises(UsageError, match=r"s.toml: unknown table '\[inspct\]'; did you mean 'inspect'\?"):
+            load(path, {})
+    for example in (Path(__file__).parents[2] / "examples").glob("*.toml"):
+        load_inspect_settings(example, {})
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

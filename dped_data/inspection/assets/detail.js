@@ -151,7 +151,7 @@ dped.detail = (() => {
     const button = (verdict, text, key) => el("button", { type: "button", class: `decide ${verdict}`, "data-verdict": verdict, title: `${text} (${key})`, onclick: () => decide(verdict) }, text);
     reviewBox = el("div", { class: "card review" }, el("h3", {}, "Review"),
       el("div", { class: "group" }, button("accept", "✓ Accept", "a"), button("reject", "✕ Reject", "r"), button("clear", "Clear", "c")), note,
-      el("p", { class: "quiet small hint" }, state.report.review_hint || "dped build-dataset --review review.csv leaves rejected captures out."));
+      el("p", { class: "quiet small hint" }, state.report.review_hint || "The decisions are kept in review.csv beside this page."));
     showDecision();
     return reviewBox;
   }

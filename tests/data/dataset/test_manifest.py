@@ -19,7 +19,7 @@ def make_empty_dataset(folder: Path, phone: str) -> Path:
 
 
 def test_a_dataset_is_found_by_its_phone_or_as_the_only_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no dataset in it .*`dped build-dataset` makes one"):
+    with pytest.raises(InputError, match=r"no dataset in it .*`dped build-dataset --out \S+` makes one"):
         find_dataset(tmp_path, None)
     folder = make_empty_dataset(tmp_path / "iphone", "iphone")
     assert find_dataset(tmp_path, None) == find_dataset(tmp_path, "iphone") == folder

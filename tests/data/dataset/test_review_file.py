@@ -73,7 +73,7 @@ def test_damaged_review_is_one_clear_line(tmp_path: Path, content: str, message:
 
 
 def test_missing_review_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file; dped inspect-pairs --review writes it"):
+    with pytest.raises(InputError, match="no such file; `dped inspect-pairs --review` writes it"):
         read_review(tmp_path / "review.csv")
 
 

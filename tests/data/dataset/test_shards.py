@@ -281,7 +281,7 @@ def test_shard_paths_cannot_leave_the_dataset(tmp_path: Path, file: str) -> None
 
 
 def test_no_dataset_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run dped build-dataset first"):
+    with pytest.raises(InputError, match="`dped build-dataset` makes one"):
         PatchStore(tmp_path, "train")
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import cli
+from dped_data.common.typed_settings import setting_fields
 from dped_data.errors import InputError, UsageError
 from dped_train.evaluate.bootstrap import Figure
 from dped_train.reproduction import tables
@@ -14,9 +16,11 @@ from dped_train.reproduction.cached_result import kept
 from dped_train.reproduction.candidates import added_row, losses, methods, needs_vgg, vgg_missing
 from dped_train.reproduction.measure import Row
 from dped_train.reproduction.published import PHONES, TABLE_2, TABLE_3
+from dped_train.reproduction.report import _flags
 from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.reproduction.tables import Table, ssim_verdict, table_text
 from dped_train.run.methods import recipe_of
+from dped_train.settings import TrainSettings
 
 
 def _row(label: str, published: str, ssim: float, spread: float = 0.002) -> Row:
@@ -106,3 +110,11 @@ def test_results_are_kept_until_what_they_depend_on_changes(tmp_path: Path) -> N
     assert kept(path, {"model": "2"}, make, kind) == {"calls": 3}
     path.write_text(path.read_text().replace("3", '"three"'))  # whole, but no such result
     assert kept(path, {"model": "2"}, make, kind) == {"calls": 4}
+
+
+def test_settings_become_flags_that_set_them() -> None:
+    settings = TrainSettings(steps=7, balance=False, flips=True, vgg="a b.pth")
+    words = _flags(settings, TrainSettings())
+    given = {k: v for k, v in cli.dped.commands["train"].make_context("train", words).params.items() if v is not None}
+    names = {field.name for field in setting_fields(TrainSettings)}
+    assert replace(TrainSettings(), **{name: value for name, value in given.items() if name in names}) == settings
