@@ -23,7 +23,9 @@ from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
+from dped_data.photos.mosaic import Mosaic, cut_mosaic, decode_mosaic
 from dped_data.photos.reading import decode_photo
+from dped_data.photos.same_geometry import check_same_geometry
 from dped_data.plan import Plan, check_captures, plan_dataset, review_decisions
 from dped_data.settings import BuildSettings, RawSettings
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
@@ -65,15 +67,18 @@ def align_capture(
     from dped_data.align.pipeline import align_photos  # brings the compiled numerics, which plans do not need
     from dped_data.align.warped_photo import warp_aligned
 
-    phone = _read(photos, capture.phone_file, "phone", settings.raw)
+    phone, mosaic = _read_phone(photos, capture, settings.raw)
     dslr = _read(photos, capture.dslr_file, "dslr", settings.raw)
-    aligned = align_photos(phone, dslr, settings)
+    aligned = align_photos(phone, dslr, settings, None if mosaic is None else mosaic.red_xy)
     row = _row_of(row, aligned)
     if row.status != "kept":
         return row, None
     if settings.shards.keep_aligned and aligned.alignment is not None:
         warped = warp_aligned(dslr, aligned.alignment, aligned.phone_size_wh)
         write_aligned(folder, capture.capture_id, warped.photo, warped.valid, warped.error_px)
+    patches, raw_file = aligned.patches, capture.phone_raw_file or ""
+    if mosaic is not None:
+        patches = replace(patches, phone_raw=cut_mosaic(mosaic, patches.phone_xy, settings.patches.patch_size))
     return row, ShardCapture(
         capture.capture_id,
         capture.phone_file,
@@ -83,8 +88,28 @@ def align_capture(
         aligned.phone_size_wh,
         aligned.dslr_size_wh,
         aligned.dslr_from_phone,
-        aligned.patches,
+        patches,
+        None if mosaic is None else mosaic.facts,
+        raw_file,
+        photos.sha256.get(raw_file, ""),
     )
+
+
+def _read_phone(photos: PhotoReader, capture: Capture, raw: RawSettings) -> tuple[NDArray[np.uint8], Mosaic | None]:
+    """Return the phone's photo that is aligned, and the mosaic of its size where that is asked for."""
+    file = capture.phone_raw_file
+    if file is None:
+        return _read(photos, capture.phone_file, "phone", raw), None
+    try:
+        with refusals_told():
+            photo, mosaic = decode_mosaic(photos.read(file), Path(file).name, raw)
+    except PhotoError as error:
+        raise PhotoError(file, f"phone RAW: {error.fault}") from None
+    if file == capture.phone_file:
+        return photo, mosaic
+    jpeg = _read(photos, capture.phone_file, "phone", raw)
+    check_same_geometry(jpeg, photo)
+    return jpeg, mosaic
 
 
 def _read(photos: PhotoReader, file: str, camera: str, raw: RawSettings) -> NDArray[np.uint8]:
@@ -94,6 +119,18 @@ def _read(photos: PhotoReader, file: str, camera: str, raw: RawSettings) -> NDAr
             return decode_photo(photos.read(file), Path(file).name, raw)
     except PhotoError as error:
         raise PhotoError(file, f"{camera} photo: {error.fault}") from None
+
+
+def _check_mosaic_settings(settings: BuildSettings) -> None:
+    """Raise UsageError for settings by which patches could not begin at red cells."""
+    if not settings.raw.phone_raw:
+        return
+    if settings.alignment == "paper":
+        raise UsageError("--phone-raw needs --alignment refined: the paper's method moves patches off the pattern")
+    size, stride = settings.patches.patch_size, settings.patches.stride
+    for flag, value in (("--patch-size", size), ("--stride", stride)):
+        if value % 2:
+            raise UsageError(f"{flag} {value} with --phone-raw: must be even, as the pattern of the mosaic repeats")
 
 
 def _row_of(row: CaptureRow, aligned: AlignedCapture) -> CaptureRow:
@@ -179,6 +216,7 @@ def build_dataset(
         raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
     if settings.patches.mask_cells and settings.alignment == "paper":
         raise UsageError("--mask-cells needs --alignment refined: the paper's method asks no cells")
+    _check_mosaic_settings(settings)
     target.fetch()
     with headers_of(photos.root) as headers:
         plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder, pairs, photos.below)

@@ -12,6 +12,7 @@ from dped_data.captures.find import find_captures
 from dped_data.captures.folders import Captures, photo_folders
 from dped_data.captures.listing import has_camera
 from dped_data.captures.photo_sizes import sample_sizes, size_warning
+from dped_data.captures.raw_shots import asked_raw
 from dped_data.captures.records import SPLITS, Capture, Pairing, Split
 from dped_data.captures.remote_headers import headers_of
 from dped_data.captures.split import assign_splits, split_warnings
@@ -116,7 +117,9 @@ def plan_dataset(
         InputError: a camera folder is missing, unreadable or empty; as `find_captures`.
     """
     settings.rig.phone(phone)
-    pairing = find_captures(captures, phone, settings.rig.dslr, settings.pairing, pairs, folders)
+    pairing = find_captures(
+        captures, phone, settings.rig.dslr, settings.pairing, pairs, folders, asked_raw(settings.raw)
+    )
     earlier: dict[str, Split] = {}
     if folder and (folder / CAPTURES_NAME).exists():
         try:

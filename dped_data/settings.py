@@ -130,6 +130,15 @@ class RawSettings:
     raw_white_balance: Literal["camera", "daylight"] = setting(
         "camera", "RAW photos: as the camera chose, or for daylight"
     )
+    phone_raw: bool = setting(
+        False,
+        "also store the phone's mosaic, the sensor's own values, for each patch; each of its shots needs a RAW file",
+    )
+    phone_aligned: Literal["developed", "jpeg"] = setting(
+        "developed",
+        "with --phone-raw, the phone's photo that is aligned and cut: the RAW file developed, or the camera's JPEG "
+        "(or HEIC) of the same shot where that has the same geometry",
+    )
 
 
 @dataclass(frozen=True)
@@ -295,6 +304,8 @@ class BuildSettings:
             "patches.max_light_ev": 100.0,
             "raw.raw_brightness": "auto",  # as above
             "raw.raw_white_balance": "camera",
+            "raw.phone_raw": False,
+            "raw.phone_aligned": "developed",
         },
     )
 

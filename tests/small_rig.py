@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,11 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
+from dped_data.photos.colour import srgb_decode
 from dped_data.photos.exif import exif_with_time
 from dped_data.photos.writing import write_photo
+from dped_data.simulation.optics import draw_phone
+from dped_data.simulation.sensor import raw_photo
 
 PHONE_WH = (320, 240)
 DSLR_WH = (448, 336)
@@ -70,3 +74,18 @@ def write_rig(folder: Path, count: int) -> tuple[Path, Path]:
     toml = folder / "rig.toml"
     toml.write_text(RIG_TOML)
     return folder / "captures", toml
+
+
+def write_raw_capture(captures: Path, index: int, *, jpeg: bool = False) -> None:
+    """Write capture `index` with the phone's photo as a DNG, and with `jpeg` as the camera's JPEG beside it."""
+    phone, dslr = pair(index)
+    light = srgb_decode((phone / 255).astype(np.float32))
+    look = replace(draw_phone(np.random.default_rng(0), 20000), vignetting=0.0, gains=(1.0, 1.0, 1.0))
+    data = raw_photo(light, look, FIRST_SHOT_S + 60 * index, np.random.default_rng(index))
+    for camera in ("pocket", "slr"):
+        (captures / camera).mkdir(parents=True, exist_ok=True)
+    (captures / "pocket" / f"{index:03d}.dng").write_bytes(data)
+    exif = exif_with_time(FIRST_SHOT_S + 60 * index)
+    write_photo(captures / "slr" / f"{index:03d}.jpg", dslr, quality=95, exif=exif)
+    if jpeg:
+        write_photo(captures / "pocket" / f"{index:03d}.jpg", phone, quality=95, exif=exif)

@@ -81,6 +81,7 @@ def extract_paper_patches(
         window_reason=np.where(kept, 0, WINDOW_REASONS.index("ncc")).astype(np.uint8),
         flat=np.zeros(int(kept.sum()), bool),
         valid=None,
+        phone_raw=None,
         **measure_quality(cuts[kept], dslr_patches[kept]).columns(),
     )
 

@@ -87,6 +87,7 @@ def extract_patches(
         flat=flat[passed],
         **quality.of(good).columns(),
         valid=None if valid is None else valid[passed],
+        phone_raw=None,
     )
 
 

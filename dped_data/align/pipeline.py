@@ -69,12 +69,19 @@ def _match_once(phone_grey: NDArray[np.uint8], dslr_grey: NDArray[np.uint8], set
     return MatchedPhotos(min(len(phone.xy), len(dslr.xy)), matches, homography)
 
 
-def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: BuildSettings) -> AlignedCapture:
+def align_photos(
+    phone: NDArray[np.uint8],
+    dslr: NDArray[np.uint8],
+    settings: BuildSettings,
+    even_from_xy: tuple[int, int] | None = None,
+) -> AlignedCapture:
     """Align one phone photo and one DSLR photo and cut their patches.
 
     Args:
         phone, dslr: (H, W, 3) uint8 RGB, upright.
         settings: of the build.
+        even_from_xy: patches are cut at even distances from this pixel of the phone photo, (x, y) of 0 or 1; None:
+            anywhere. Not with the paper's alignment, which moves them.
     Raises:
         CaptureRejected: with the stage and the reason, when the photos yield nothing.
     """
@@ -93,7 +100,7 @@ def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: Bu
         smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_wh, dslr_wh)
         overlap = overlap_share(smooth)
     else:
-        alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches)
+        alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches, even_from_xy)
         patches = extract_patches(phone, dslr, alignment, settings.patches)
         smooth, overlap = alignment.dslr_from_phone, alignment.overlap
     return AlignedCapture(

@@ -146,6 +146,7 @@ class Patches:
         phone_clipped, dslr_clipped, sharpness, light_ev: (N,) float32 as in target_quality.TargetQuality; None: not
             measured.
         valid: (N, S, S) bool, False where one half shows content that the other lacks; None: nothing is masked.
+        phone_raw: (N, S/2, S/2, 4) uint16, the phone's mosaic at the patch, packed as mosaic.CELLS; None: not kept.
     """
 
     phone: NDArray[np.uint8]
@@ -164,6 +165,7 @@ class Patches:
     sharpness: NDArray[np.float32] | None = None
     light_ev: NDArray[np.float32] | None = None
     valid: NDArray[np.bool_] | None = None
+    phone_raw: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ def refine_alignment(
     homography: Homography,
     matches: Matches,
     settings: PatchSettings,
+    even_from_xy: tuple[int, int] | None = None,
 ) -> Alignment:
     """Find where every window of the phone photo lies in the DSLR photo, and how sure that is.
 
@@ -101,6 +102,7 @@ def refine_alignment(
         phone_grey, dslr_grey: (H, W) uint8.
         homography, matches: from the earlier stages.
         settings: patch size and stride, largest predicted error.
+        even_from_xy: where windows may lie, as in `place_windows`.
     Raises:
         CaptureRejected: the overlap is smaller than one patch.
     """
@@ -108,14 +110,14 @@ def refine_alignment(
     smooth = fit_matches(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
     scale = smooth.scale()
     coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)
-    tie_points = place_tie_points(coarse, with_between(_windows(smooth, settings), smooth, size), size)
+    tie_points = place_tie_points(coarse, with_between(_windows(smooth, settings, even_from_xy), smooth, size), size)
     tracks = track_tie_points(coarse, smooth, tie_points, _searched(coarse, smooth, tie_points), COARSE)
     plane = fit_plane(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
     rough, smooth = smooth, _best_fit(smooth, plane, tie_points, tracks)[0].smooth
     found = displaced_from(smooth, tie_points.centre_xy, rough(tie_points.centre_xy + tracks.motion[:, :2]))
     found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
     fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
-    window_xy = _windows(smooth, settings)
+    window_xy = _windows(smooth, settings, even_from_xy)
     return _refine_windows(fine, smooth, plane, homography, window_xy, tie_points.centre_xy, found, settings)
 
 
@@ -249,9 +251,9 @@ def _size_wh(grey: NDArray[np.uint8]) -> tuple[int, int]:
     return grey.shape[1], grey.shape[0]
 
 
-def _windows(smooth: SmoothMap, settings: PatchSettings) -> NDArray[np.int32]:
+def _windows(smooth: SmoothMap, settings: PatchSettings, even_from_xy: tuple[int, int] | None) -> NDArray[np.int32]:
     stride = settings.stride or settings.patch_size
-    window_xy = place_windows(smooth, settings.patch_size, stride)
+    window_xy = place_windows(smooth, settings.patch_size, stride, even_from_xy)
     if not len(window_xy):
         raise CaptureRejected("refinement", "overlap smaller than a patch", round(overlap_share(smooth), 4), None)
     return window_xy

@@ -24,7 +24,9 @@ def overlap_share(dslr_from_phone: SmoothMap) -> float:
     return float(inside.all(axis=-1).mean())
 
 
-def place_windows(dslr_from_phone: SmoothMap, size_px: int, stride_px: int) -> NDArray[np.int32]:
+def place_windows(
+    dslr_from_phone: SmoothMap, size_px: int, stride_px: int, even_from_xy: tuple[int, int] | None = None
+) -> NDArray[np.int32]:
     """Return the top-left corners (W, 2), in reading order, of the windows of the best-placed grid.
 
     The grid's origin is searched over one stride, in about 25 steps each way, for the most windows that lie inside
@@ -33,13 +35,18 @@ def place_windows(dslr_from_phone: SmoothMap, size_px: int, stride_px: int) -> N
     Args:
         dslr_from_phone: decides what lies inside the DSLR photo.
         size_px, stride_px: side of the windows and step of the grid, pixels.
+        even_from_xy: corners lie at even distances from this pixel, 0 or 1 each; the stride is even then. None: at any.
     """
     width, height = dslr_from_phone.phone_size_wh
+    left, top = even_from_xy or (0, 0)
+    width, height = width - left, height - top
     if width < size_px or height < size_px:
         return np.empty((0, 2), np.int32)
-    step = next(s for s in range(max(1, stride_px // 20), 0, -1) if stride_px % s == 0)
-    x = np.minimum(np.arange(0, width + step, step), width - 1)
-    y = np.minimum(np.arange(0, height + step, step), height - 1)
+    grain = 1 if even_from_xy is None else 2
+    at_most = range(max(1, stride_px // 20), 0, -1)
+    step = next((s for s in at_most if stride_px % s == 0 and s % grain == 0), grain)
+    x = left + np.minimum(np.arange(0, width + step, step), width - 1)
+    y = top + np.minimum(np.arange(0, height + step, step), height - 1)
     inside = _inside(dslr_from_phone, x, y)
     reach_over = -(-(size_px - 1) // step)
     columns = max(0, (width - size_px) // step + 1)
@@ -60,7 +67,7 @@ def place_windows(dslr_from_phone: SmoothMap, size_px: int, stride_px: int) -> N
     steps = np.unravel_index(from_corner.argmax(), counts.shape)  # the first of equals
     origin = (int(steps[0] + corner_row) % per_stride, int(steps[1] + corner_column) % per_stride)
     chosen = np.argwhere(fits[origin[0] :: per_stride, origin[1] :: per_stride]) * per_stride + np.array(origin)
-    return np.ascontiguousarray(chosen[:, ::-1] * step, dtype=np.int32)
+    return np.ascontiguousarray(chosen[:, ::-1] * step + (left, top), dtype=np.int32)
 
 
 def _inside(dslr_from_phone: SmoothMap, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -14,18 +14,21 @@ from dped_data.captures.name_check import CameraTimes, NameCheck, check_names
 from dped_data.captures.pair_by_list import pair_by_list
 from dped_data.captures.pair_by_name import (
     PhotoPairs,
+    Preferred,
     by_template,
     one_file_per_shot,
     pair_by_name,
     share_of_equal_names,
 )
 from dped_data.captures.pair_by_time import pair_by_time, stamp_step
+from dped_data.captures.raw_shots import Aligned, with_raw_files
 from dped_data.captures.records import Capture, Pairing, Split, Unpaired
 from dped_data.errors import InputError
 from dped_data.settings import PairingSettings
 
 MIN_EQUAL_NAMES = 0.9
 """Share of equal names from which `auto` pairs by name."""
+_PREFERRED: Mapping[Aligned, Preferred] = {"developed": "raw", "jpeg": "jpeg"}
 _PROVEN_OTHERWISE = (
     "the names are equal, but the capture times of nearly all shots prove another pairing: the cameras number their "
     "photos independently; paired by time (--pairing name insists on the names)"
@@ -41,6 +44,7 @@ def find_captures(
     settings: PairingSettings,
     pairs: Path | None = None,
     folders: Mapping[str, str] | None = None,
+    phone_raw: Aligned | None = None,
 ) -> Pairing:
     """Pair the photos of two cameras below `captures_dir`; reads file names and headers, never pixels.
 
@@ -53,7 +57,8 @@ def find_captures(
     "time".
 
     A list in the file `pairs` beats all of this. `folders` are as in `list_cameras`. Of a shot that a camera stored as
-    RAW, too, one file is used.
+    RAW, too, one file is used. With `phone_raw` each capture has the RAW file of the phone's shot, and `phone_raw` says
+    which file of the shot is aligned.
 
     Returns:
         captures sorted by id, with the phone's capture times where the photos state them; every other photo with the
@@ -68,7 +73,10 @@ def find_captures(
         raise InputError(
             f"{captures_dir}: holds folders for training and testing, which a list of pairs does not go with"
         )
-    places = [_pair_place(captures_dir, phones, dslrs, settings, pairs) for phones, dslrs in cameras]
+    prefer = settings.prefer if phone_raw is None else _PREFERRED[phone_raw]
+    places = [_pair_place(captures_dir, phones, dslrs, settings, pairs, prefer) for phones, dslrs in cameras]
+    if phone_raw is not None:
+        places = [with_raw_files(place, phones, phone_raw) for place, (phones, _) in zip(places, cameras, strict=True)]
     return Pairing(
         tuple(sorted((c for place in places for c in place.captures), key=lambda capture: capture.capture_id)),
         tuple(sorted((u for place in places for u in place.unpaired), key=lambda photo: photo.file)),
@@ -79,9 +87,14 @@ def find_captures(
 
 
 def _pair_place(
-    captures_dir: Path, phones: CameraPhotos, dslrs: CameraPhotos, settings: PairingSettings, pairs: Path | None
+    captures_dir: Path,
+    phones: CameraPhotos,
+    dslrs: CameraPhotos,
+    settings: PairingSettings,
+    pairs: Path | None,
+    prefer: Preferred,
 ) -> Pairing:
-    """Pair the photos of two folders."""
+    """Pair the photos of two folders; of the phone's shots `prefer` says which file stands for one."""
     notes = _ignored(phones) + _ignored(dslrs)
     unpaired = [*phones.misnamed, *dslrs.misnamed]
     if pairs is not None:
@@ -92,8 +105,11 @@ def _pair_place(
             _captures(found, _known(check), phones.split), (*found.unpaired, *unpaired), "list", None, (*notes,)
         )
     phones, dslrs = (
-        _named(camera, template, settings, unpaired, notes)
-        for camera, template in ((phones, settings.phone_name), (dslrs, settings.dslr_name))
+        _named(camera, template, preferred, unpaired, notes)
+        for camera, template, preferred in (
+            (phones, settings.phone_name, prefer),
+            (dslrs, settings.dslr_name, settings.prefer),
+        )
     )
     method, why = _choose(phones, dslrs, settings)
     if method == "name":
@@ -111,12 +127,12 @@ def _pair_place(
 
 
 def _named(
-    camera: CameraPhotos, template: str, settings: PairingSettings, unpaired: list[Unpaired], notes: list[str]
+    camera: CameraPhotos, template: str, prefer: Preferred, unpaired: list[Unpaired], notes: list[str]
 ) -> CameraPhotos:
     """Return the camera with one file per shot, named by the scene; add to `unpaired` and `notes` what is left."""
-    camera, passed = one_file_per_shot(camera, settings.prefer)
+    camera, passed = one_file_per_shot(camera, prefer)
     if passed:
-        kind, other = ("RAW file", "JPEG") if settings.prefer == "raw" else ("JPEG", "RAW file")
+        kind, other = ("RAW file", "JPEG") if prefer == "raw" else ("JPEG", "RAW file")
         notes.append(f"{camera.camera}: the {kind} is taken of {len(passed)} shots that have a {other}, too (--prefer)")
     camera, unlike = by_template(camera, template)
     unpaired += passed + unlike

@@ -15,6 +15,8 @@ from dped_data.errors import UsageError
 from dped_data.photos.formats import HEIF_SUFFIXES, JPEG_SUFFIXES, RAW_SUFFIXES
 
 _FILES_SHOWN = 3
+Preferred = Literal["jpeg", "raw"]
+"""Which file stands for a shot that a camera stored as both."""
 _OF_CAMERAS = JPEG_SUFFIXES | HEIF_SUFFIXES
 """What cameras store beside a RAW file; a PNG or TIFF of its name is somebody's development of it."""
 
@@ -76,7 +78,7 @@ def pair_by_name(phone: CameraPhotos, dslr: CameraPhotos) -> PhotoPairs:
     return PhotoPairs(tuple(pairs), tuple(unpaired))
 
 
-def one_file_per_shot(camera: CameraPhotos, prefer: Literal["jpeg", "raw"]) -> tuple[CameraPhotos, list[Unpaired]]:
+def one_file_per_shot(camera: CameraPhotos, prefer: Preferred) -> tuple[CameraPhotos, list[Unpaired]]:
     """Return the camera without the RAW files of shots stored as JPEG or HEIC, too, or without the latter."""
     passed: dict[str, Unpaired] = {}
     for photos in _Names.of(camera).by_key.values():

@@ -18,6 +18,8 @@ class Capture:
         phone_file, dslr_file: paths relative to the captures folder, with "/" between folders.
         time_s: capture time by the phone's clock, seconds since 1970 without a time zone; None if unknown.
         folder_split: the split that the folders prescribe (CAPTURES/train|test/<camera>), None if they do not.
+        phone_raw_file: the RAW file with the phone's mosaic, `phone_file` itself where that is aligned; None where no
+            mosaic is asked for.
     """
 
     capture_id: str
@@ -25,6 +27,7 @@ class Capture:
     dslr_file: str
     time_s: float | None
     folder_split: Split | None = None
+    phone_raw_file: str | None = None
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,12 @@ def is_masked(manifest: Manifest) -> bool:
     return bool(manifest.settings.get("masked") or (isinstance(patches, dict) and patches.get("mask_cells")))
 
 
+def has_mosaics(manifest: Manifest) -> bool:
+    """Whether the dataset was built with --phone-raw, or imported with mosaics: its shards hold `phone_raw`."""
+    raw = manifest.settings.get("raw")
+    return bool(manifest.settings.get("mosaics") or (isinstance(raw, dict) and raw.get("phone_raw")))
+
+
 def find_dataset(data: Path, phone: str | None) -> Path:
     """Return the folder of `phone`'s dataset below `data`, of the only one there, or `data` where it is a dataset.
 

@@ -45,6 +45,18 @@ _SHAPES: Mapping[str, tuple[type, tuple[str | int, ...]]] = {
     "sharpness": (np.float32, ("patches",)),
     "light_ev": (np.float32, ("patches",)),
     "valid": (np.bool_, ("patches", "side", "side")),
+    "phone_raw": (np.uint16, ("patches", "half", "half", 4)),
+    "raw_black": (np.float32, ("captures", 4)),
+    "raw_white": (np.float32, ("captures",)),
+    "raw_cfa": (np.uint8, ("captures", 2, 2)),
+    "raw_orientation": (np.uint8, ("captures",)),
+    "raw_margin_xy": (np.int32, ("captures", 2)),
+    "raw_white_balance": (np.float32, ("captures", 3)),
+    "raw_color_matrix": (np.float32, ("captures", 3, 3)),
+    "raw_iso": (np.float32, ("captures",)),
+    "raw_exposure_s": (np.float32, ("captures",)),
+    "phone_raw_file": (str, ("captures",)),
+    "phone_raw_sha256": (str, ("captures",)),
 }
 """Every dataset of a shard: its type and its lengths; a length of one name is the same everywhere."""
 PATCH_COLUMNS: Mapping[str, type] = {name: _SHAPES[name][0] for name in (*_SHAPES,)[:8]}
@@ -55,12 +67,33 @@ ADDED_COLUMNS: Mapping[str, tuple[type, float | bool]] = {
     "flat": (np.bool_, False),
     **dict.fromkeys(("phone_clipped", "dslr_clipped", "sharpness", "light_ev"), (np.float32, np.nan)),
     "valid": (np.bool_, True),
+    "phone_raw": (np.uint16, 0),
 }
 """Datasets with one row per patch that shards of earlier versions lack: type, and what stands for a missing value. Each
 is a field of records.Patches, None where it is not known."""
 
-PIXELS = ("phone", "dslr", "valid")
+RAW_FACTS: Mapping[str, type] = {name: dtype for name, (dtype, _) in _SHAPES.items() if name.startswith("raw_")}
+"""Datasets with one row per capture beside `phone_raw`; each is a field of mosaic.MosaicFacts with `raw_` in front."""
+
+PIXELS = ("phone", "dslr", "valid", "phone_raw")
 """Datasets of pixels, by far the largest: read in parts, compressed where that is asked for."""
+
+
+def pixels_shape(name: str, patches: int, side: int) -> tuple[int, ...]:
+    """Return the shape of one of PIXELS for so many patches of that side."""
+    lengths: dict[str | int, int] = {"patches": patches, "side": side, "half": side // 2, 3: 3, 4: 4}
+    return tuple(lengths[length] for length in _SHAPES[name][1])
+
+
+def fact_shape(name: str) -> tuple[int, ...]:
+    """Return the shape of one of RAW_FACTS for one capture."""
+    return tuple(length for length in _SHAPES[name][1][1:] if isinstance(length, int))
+
+
+def pixels_type(name: str) -> type:
+    """Return the type of one of PIXELS."""
+    return _SHAPES[name][0]
+
 
 _MOST_SIDE = 2**13
 """Ours: pixels of a patch's side; far above what anybody trains with."""
@@ -71,13 +104,26 @@ _MOST_CHUNK, _MOST_PACKED_COLUMN = 2**26, 2**24
 _PACKING: Mapping[int, int] = {h5py.h5z.FILTER_DEFLATE: 1032, h5py.h5z.FILTER_LZF: 90}
 """Filters that make data smaller, and how much at most: deflate by its format, LZF has 3 bytes for 264."""
 _HARMLESS = frozenset({h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
-_RANGES: Mapping[str, tuple[int, int]] = {
+_RANGES: Mapping[str, tuple[float, float]] = {
     "window_reason": (0, len(WINDOW_REASONS) - 1),
     "phone_xy": (-1, MAX_SIDE),  # -1 where it is not known
     "window_xy": (-1, MAX_SIDE),
     "phone_size_wh": (0, MAX_SIDE),
     "dslr_size_wh": (0, MAX_SIDE),
+    "raw_black": (0, 2**16 - 1),
+    "raw_white": (1, 2**16 - 1),
+    "raw_cfa": (0, 2),
+    "raw_orientation": (1, 8),
+    "raw_margin_xy": (0, MAX_SIDE),
+    "raw_white_balance": (1e-3, 1e3),
+    "raw_color_matrix": (-1e3, 1e3),
+    "raw_iso": (1, 1e7),
+    "raw_exposure_s": (1e-7, 1e5),
 }
+_MAY_BE_UNKNOWN = frozenset({"raw_white_balance", "raw_iso", "raw_exposure_s"})
+"""Where NaN is allowed."""
+_PATTERNS = ([0, 1, 1, 2], [1, 0, 2, 1], [1, 2, 0, 1], [2, 1, 1, 0])
+"""Of Bayer: red 0, green 1, blue 2, row by row."""
 
 
 def check_size(path: Path, patches: int, side: int) -> None:
@@ -111,7 +157,7 @@ def check_shard(file: h5py.File, path: Path) -> None:
             "build the dataset again"
         )
     found: dict[str, h5py.h5d.DatasetID] = {}  # by the library's own calls: h5py's objects are what a check would cost
-    lengths: dict[str | int, int] = {3: 3, 2: 2, 5: 5}
+    lengths: dict[str | int, int] = {2: 2, 3: 3, 4: 4, 5: 5}
     size = path.stat().st_size
     for name, (dtype, shape) in _SHAPES.items():
         dataset = _dataset(file, name, path)
@@ -128,6 +174,7 @@ def check_shard(file: h5py.File, path: Path) -> None:
     for name in ranges:
         if name in found:
             _check_range(_values(found[name]), ranges[name], name, path)
+    _check_mosaics(found, lengths, path)
     _check_places(found, lengths, path)
 
 
@@ -214,7 +261,7 @@ def _check_names(texts: Mapping[str, h5py.h5d.DatasetID], path: Path, file_bytes
         for name, dataset in texts.items():
             if dataset.dtype.hasobject and dataset.shape[0]:
                 _check_lengths(raw, dataset, path, name, file_bytes)
-    for name in ("captures", "phone_file", "dslr_file"):
+    for name in ("captures", "phone_file", "dslr_file", "phone_raw_file"):
         if name in texts:
             try:
                 names = [text.decode() for text in _values(texts[name])]
@@ -240,10 +287,28 @@ def _check_lengths(raw: BinaryIO, dataset: h5py.h5d.DatasetID, path: Path, name:
         raise InputError(f"{where} has a text of {lengths.max()} bytes, at most {_MOST_TEXT} are allowed")
 
 
-def _check_range(values: NDArray[Any], allowed: tuple[int, int], name: str, path: Path) -> None:
+def _check_mosaics(found: Mapping[str, h5py.h5d.DatasetID], lengths: Mapping[str | int, int], path: Path) -> None:
+    """Mosaics are half as long as the patches, are described, and have a pattern and levels that sensors have."""
+    if "phone_raw" not in found:
+        return
+    if missing := sorted({*RAW_FACTS, "phone_raw_file", "phone_raw_sha256"} - {*found}):
+        raise _damaged(path, f"it holds 'phone_raw' and not '{missing[0]}'")
+    if 2 * lengths["half"] != lengths["side"]:
+        raise _damaged(path, f"mosaics of {lengths['half']} cells for patches of {lengths['side']} px")
+    for pattern in _values(found["raw_cfa"]).reshape(-1, 4).tolist():
+        if pattern not in _PATTERNS:
+            raise _damaged(path, f"'raw_cfa' holds {pattern}, no Bayer pattern")
+    black, white = _values(found["raw_black"]), _values(found["raw_white"])
+    if (black.max(1, initial=0) >= white).any():
+        raise _damaged(path, "a level of black is not below that of white")
+
+
+def _check_range(values: NDArray[Any], allowed: tuple[float, float], name: str, path: Path) -> None:
     low, high = allowed
+    if name in _MAY_BE_UNKNOWN:
+        values = np.where(np.isnan(values), values.dtype.type(low), values)
     if values.size and not (values.min() >= low and values.max() <= high):
-        row = int(np.argwhere((values < low) | (values > high))[0][0])
+        row = int(np.argwhere(~((values >= low) & (values <= high)))[0][0])
         raise _damaged(path, f"'{name}' holds {values[row].tolist()} in row {row}, allowed are {low} to {high}")
 
 

@@ -17,14 +17,16 @@ from dped_data.common.files import pending_file, system_error
 from dped_data.common.names import shown
 from dped_data.common.written_record import Written
 from dped_data.dataset.layout import open_shard
-from dped_data.dataset.shard_check import ADDED_COLUMNS, PATCH_COLUMNS, PIXELS
+from dped_data.dataset.shard_check import ADDED_COLUMNS, PATCH_COLUMNS, PIXELS, RAW_FACTS, pixels_shape
 from dped_data.errors import InputError
+from dped_data.photos.mosaic_facts import MosaicFacts
 from dped_data.settings import FORMAT_VERSION
 
 __all__ = ["PATCH_COLUMNS", "ShardCapture", "open_shard", "read_shard", "write_shard"]
 
 _ATTRIBUTES = ("digest", "settings", "unit", "alignment")
 _CAPTURE_TEXTS = ("phone_file", "dslr_file", "phone_sha256", "dslr_sha256")
+_MOSAIC_TEXTS = ("phone_raw_file", "phone_raw_sha256")
 
 _WRITTEN_AT_ONCE = 2**24
 """Ours: bytes of a column that go to the file in one call."""
@@ -40,6 +42,8 @@ class ShardCapture:
         phone_size_wh, dslr_size_wh: sizes of the upright photos, pixels; (0, 0) where unknown.
         dslr_from_phone: (3, 3) float64 homography; NaN where unknown.
         patches: the kept patches and the verdict on every window.
+        mosaic: what the phone's RAW file says of its mosaic, None where none is kept; phone_raw_file, phone_raw_sha256:
+            that file and its bytes.
     """
 
     capture_id: str
@@ -51,6 +55,9 @@ class ShardCapture:
     dslr_size_wh: tuple[int, int]
     dslr_from_phone: NDArray[np.float64]
     patches: Patches
+    mosaic: MosaicFacts | None = None
+    phone_raw_file: str = ""
+    phone_raw_sha256: str = ""
 
 
 def write_shard(
@@ -103,11 +110,19 @@ def _fill(file: h5py.File, captures: Sequence[ShardCapture], attributes: Mapping
     file["phone_size_wh"] = np.array([c.phone_size_wh for c in captures], np.int32)
     file["dslr_size_wh"] = np.array([c.dslr_size_wh for c in captures], np.int32)
     file["homography"] = np.stack([c.dslr_from_phone for c in captures]).astype(np.float64)
+    facts = [c.mosaic for c in captures if c.mosaic is not None]
+    if facts and len(facts) != len(captures):
+        raise ValueError("all captures of a shard have mosaics, or none")
+    if facts:
+        for name, dtype in RAW_FACTS.items():
+            file[name] = np.array([getattr(fact, name.removeprefix("raw_")) for fact in facts], dtype)
+        for name in _MOSAIC_TEXTS:
+            file.create_dataset(name, data=[getattr(c, name) for c in captures], dtype=text)
 
 
 def _shape(name: str, patches: Patches) -> tuple[int, ...]:
     """The shape of an added column of a capture."""
-    return patches.phone.shape[:3] if name in PIXELS else patches.ncc.shape
+    return pixels_shape(name, *patches.phone.shape[:2]) if name in PIXELS else patches.ncc.shape
 
 
 def _write_column(
@@ -141,7 +156,10 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
     with open_shard(path) as file:
         optional = [name for name in ADDED_COLUMNS if name in file]
         columns = {name: file[name][:] for name in (*PATCH_COLUMNS, *optional, "window_xy", "window_reason")}
-        texts = {name: file[name].asstr()[:] for name in ("captures", *_CAPTURE_TEXTS)}
+        has_mosaics = "phone_raw" in file
+        texts_of = (*_CAPTURE_TEXTS, *(_MOSAIC_TEXTS if has_mosaics else ()))
+        texts = {name: file[name].asstr()[:] for name in ("captures", *texts_of)}
+        facts = {name: file[name][:] for name in RAW_FACTS} if has_mosaics else {}
         sizes = file["phone_size_wh"][:], file["dslr_size_wh"][:]
         capture_of_patch, capture_of_window = file["capture"][:], file["window_capture"][:]
         captures = []
@@ -155,7 +173,8 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
                     dslr_size_wh=(int(sizes[1][index][0]), int(sizes[1][index][1])),
                     dslr_from_phone=file["homography"][index],
                     patches=Patches(**parts),
-                    **{key: str(texts[key][index]) for key in _CAPTURE_TEXTS},
+                    mosaic=_facts_of(facts, index) if facts else None,
+                    **{key: str(texts[key][index]) for key in texts_of},
                 )
             )
         texts_on_file = {key: file.attrs.get(key) for key in _ATTRIBUTES}
@@ -164,3 +183,9 @@ def read_shard(path: Path) -> tuple[list[ShardCapture], dict[str, str]]:
             if re.search("[\ud800-\udfff]", value):
                 raise InputError(f"{path}: damaged shard, attribute '{key}' is no UTF-8 text ({shown(value)})")
     return captures, attributes
+
+
+def _facts_of(columns: Mapping[str, NDArray[Any]], index: int) -> MosaicFacts:
+    row: dict[str, Any] = {name.removeprefix("raw_"): values[index] for name, values in columns.items()}
+    row |= {name: row[name].item() for name in ("white", "orientation", "iso", "exposure_s")}
+    return MosaicFacts(**row | {"margin_xy": tuple(row["margin_xy"].tolist())})

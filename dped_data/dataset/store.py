@@ -22,12 +22,17 @@ from numpy.typing import NDArray
 from dped_data.captures.records import Split
 from dped_data.dataset.layout import open_shard, opened_shard
 from dped_data.dataset.made_by import making
-from dped_data.dataset.manifest import Manifest, ShardEntry, is_masked, read_manifest
-from dped_data.dataset.shard_check import ADDED_COLUMNS, PIXELS, check_size
-from dped_data.errors import InputError
-
-_AXES = {"phone": 4, "dslr": 4, "valid": 3}
-"""Of each array of pixels: rows, both sides, and of photos the channels."""
+from dped_data.dataset.manifest import Manifest, ShardEntry, has_mosaics, is_masked, read_manifest
+from dped_data.dataset.shard_check import (
+    ADDED_COLUMNS,
+    PIXELS,
+    RAW_FACTS,
+    check_size,
+    fact_shape,
+    pixels_shape,
+    pixels_type,
+)
+from dped_data.errors import InputError, UsageError
 
 _MOST_FILES = 2**15
 """Ours: Linux allows a process about 65,000 mappings."""
@@ -48,15 +53,15 @@ class _Places:
 class _Mapped:
     """The patches of one array over the mapped file, by row."""
 
-    def __init__(self, mapped: mmap.mmap, places: _Places, shape: tuple[int, ...]) -> None:
-        self._bytes, self._places, self._shape = memoryview(mapped), places, shape
+    def __init__(self, mapped: mmap.mmap, places: _Places, shape: tuple[int, ...], dtype: type) -> None:
+        self._bytes, self._places, self._shape, self._dtype = memoryview(mapped), places, shape, np.dtype(dtype)
 
-    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+    def __getitem__(self, row: int) -> NDArray[Any]:
         start = int(self._places.offsets[row])
         data: bytes | memoryview = self._bytes[start : start + int(self._places.sizes[row])]
         if self._places.deflated:
-            data = zlib.decompressobj().decompress(data, math.prod(self._shape))
-        return np.frombuffer(data, np.uint8).reshape(self._shape)
+            data = zlib.decompressobj().decompress(data, math.prod(self._shape) * self._dtype.itemsize)
+        return np.frombuffer(data, self._dtype).reshape(self._shape)
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,10 @@ class OpenShards:
 
     def _open(self, shard: int) -> _Opened:
         path = self._folder / self._shards[shard].file
-        shape = (self._shards[shard].patches, self._patch_size, self._patch_size, 3)
+        expected = (self._shards[shard].patches, self._patch_size)
         places = self._places.get(shard)
         if places is None:
-            file = opened_shard(path, shape[:2])
+            file = opened_shard(path, expected)
             arrays = {name: file[name] for name in PIXELS if name in file}
             found = {name: where for name in arrays if (where := _places(arrays[name])) is not None}
             if len(found) < len(arrays):
@@ -119,12 +124,21 @@ class OpenShards:
                 mapped = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error}); {making(path)} makes it again") from None
-        return _Opened({name: _Mapped(mapped, places[name], shape[1 : _AXES[name]]) for name in places}, None)
+        arrays = {
+            name: _Mapped(mapped, where, pixels_shape(name, *expected)[1:], _bytes_type(name))
+            for name, where in places.items()
+        }
+        return _Opened(arrays, None)
+
+
+def _bytes_type(name: str) -> type:
+    """How an array of pixels is read: masks as the bytes that they are."""
+    return np.uint8 if pixels_type(name) is np.bool_ else pixels_type(name)
 
 
 def _places(dataset: h5py.Dataset) -> _Places | None:
     """Where the rows of a patch array lie in the file; None where only HDF5 can read them."""
-    rows, size = dataset.shape[0], math.prod(dataset.shape[1:])
+    rows, size = dataset.shape[0], math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     if dataset.chunks is None:
         first = dataset.id.get_offset()
         if first is None:
@@ -240,13 +254,50 @@ class PatchStore:
         """
         return self._gather(indices, ("valid",))[0] != 0
 
-    def _gather(self, indices: Sequence[int] | NDArray[np.int64], names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
-        """Copy rows of arrays of PIXELS, in any order; ones where a shard lacks one."""
+    @property
+    def has_mosaics(self) -> bool:
+        """Whether the dataset was made with the phone's mosaics (--phone-raw), so that they can be read."""
+        return has_mosaics(self.manifest)
+
+    def read_mosaics(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return copies of the mosaics at `indices`, (n, S/2, S/2, 4) uint16, the last axis R, G1, G2, B.
+
+        The values are the sensor's own; `mosaic_levels` has black and white.
+
+        Raises:
+            IndexError, InputError: as `read`. UsageError: the dataset has no mosaics.
+        """
+        self._check_mosaics()
+        return self._gather(indices, ("phone_raw",))[0]
+
+    def mosaic_levels(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return for every patch the levels of black of R, G1, G2, B, (n, 4), and of white, (n,); as `mosaic_facts`."""
+        return self.mosaic_facts("black"), self.mosaic_facts("white")
+
+    def mosaic_facts(self, name: str) -> NDArray[Any]:
+        """Return for every patch what its RAW file says, such as "white_balance" or "iso" (docs/format.md, `raw_…`).
+
+        Raises:
+            InputError: a shard is missing or damaged. UsageError: the dataset has no mosaics.
+        """
+        self._check_mosaics()
+        parts: list[NDArray[Any]] = [np.empty((0, *fact_shape(f"raw_{name}")), RAW_FACTS[f"raw_{name}"])]
+        for entry in self.shards:
+            with self.opened(entry) as file:
+                parts.append(file[f"raw_{name}"][:][file["capture"][:]])
+        return np.concatenate(parts)
+
+    def _check_mosaics(self) -> None:
+        if not self.has_mosaics:
+            raise UsageError(f"{self.folder}: holds no mosaics; build it with --phone-raw from the phone's RAW files")
+
+    def _gather(self, indices: Sequence[int] | NDArray[np.int64], names: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Copy rows of arrays of PIXELS, in any order; ones where a shard lacks masks."""
         wanted = np.asarray(indices, np.int64)
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise IndexError(f"patch indices must lie in 0 .. {len(self) - 1}")
-        shape = (len(wanted), self.patch_size, self.patch_size, 3)
-        gathered = [np.empty(shape[: _AXES[name]], np.uint8) for name in names]
+        shapes = {name: pixels_shape(name, len(wanted), self.patch_size) for name in names}
+        gathered: list[NDArray[Any]] = [np.empty(shapes[name], _bytes_type(name)) for name in names]
         shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
         rows = wanted - self._starts[shard_of]
         opened, arrays = -1, [None] * len(names)
@@ -254,6 +305,9 @@ class PatchStore:
             if (shard := int(shard_of[target])) != opened:
                 opened, found = shard, self._open.arrays(shard)
                 arrays = [found.get(name) for name in names]
+                if missing := [name for name in names if name not in found and name != "valid"]:
+                    path = self.folder / self.shards[shard].file
+                    raise InputError(f"{path}: holds no '{missing[0]}'; {making(path)} with --overwrite makes it again")
             row = int(rows[target])
             try:
                 for copy, array in zip(gathered, arrays, strict=True):
@@ -278,8 +332,9 @@ class PatchStore:
             with self.opened(entry) as file:
                 if name in ADDED_COLUMNS and name not in file:
                     dtype, missing = ADDED_COLUMNS[name]
-                    sides = (self.patch_size, self.patch_size) if name in PIXELS else ()
-                    parts.append(np.full((entry.patches, *sides), missing, dtype))
+                    is_pixels = name in PIXELS
+                    shape = pixels_shape(name, entry.patches, self.patch_size) if is_pixels else (entry.patches,)
+                    parts.append(np.full(shape, missing, dtype))
                 else:
                     parts.append(file[name][:])
         if not parts:

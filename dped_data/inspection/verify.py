@@ -24,7 +24,7 @@ class VerifyReport:
     Attributes:
         dataset: the folder.
         shards, patches: checked.
-        phone_patches, dslr_patches: made again from the photos and compared byte by byte.
+        phone_patches, dslr_patches, mosaics: made again from the photos and compared byte by byte.
         not_recreated: why patches were not made again -> how many.
         faults: everything that is not as it should be; empty for a sound dataset.
     """
@@ -34,6 +34,7 @@ class VerifyReport:
     patches: int
     phone_patches: int
     dslr_patches: int
+    mosaics: int
     not_recreated: dict[str, int]
     faults: tuple[Fault, ...]
 
@@ -75,6 +76,7 @@ def verify_dataset(dataset: Path, phone: str, *, captures: Path | None = None, j
         patches=sum(check.patches for check in checks),
         phone_patches=sum(check.phone_patches for check in checks),
         dslr_patches=sum(check.dslr_patches for check in checks),
+        mosaics=sum(check.mosaics for check in checks),
         not_recreated=dict(sorted(skipped.items())),
         faults=(*faults, *(fault for check in checks for fault in check.faults)),
     )
@@ -122,6 +124,7 @@ def verify_text(report: VerifyReport, most: int = 50) -> str:
     lines = [
         f"{report.dataset}: {report.patches:,} patches in {report.shards} shards checked; "
         f"made again from the photos: {report.phone_patches:,} phone, {report.dslr_patches:,} DSLR patches"
+        + (f", {report.mosaics:,} mosaics" if report.mosaics else "")
     ]
     lines += [f"  not made again: {count:,} patches, {reason}" for reason, count in report.not_recreated.items()]
     lines += [f"FAULT {fault.text_line}" for fault in report.faults[:most]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,8 +20,11 @@ from dped_data.common.files import sha256_of_file
 from dped_data.common.names import shown
 from dped_data.dataset.layout import open_shard
 from dped_data.dataset.manifest import Manifest, ShardEntry, dataset_digest
+from dped_data.dataset.shard_check import RAW_FACTS
 from dped_data.errors import InputError, PhotoError
 from dped_data.inspection.remeasure import zero_shift_correlation
+from dped_data.photos.files import read_bytes
+from dped_data.photos.mosaic import cut_mosaic, read_mosaic
 from dped_data.photos.raw import raw_settings_of
 from dped_data.photos.reading import read_photo
 
@@ -65,6 +69,7 @@ class ShardCheck:
     patches: int = 0
     phone_patches: int = 0
     dslr_patches: int = 0
+    mosaics: int = 0
     not_recreated: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
 
@@ -192,6 +197,8 @@ def _recreate(
         if photos is None:
             check.not_recreated["the photos are not at hand"] += len(rows)
             continue
+        if "phone_raw" in file:
+            _recreate_mosaics(file, entry, photos, columns, rows, name, check)
         for camera in ("phone", "dslr"):
             if camera == "dslr" and manifest.alignment != "refined":
                 check.not_recreated[f"DSLR patches of --alignment {manifest.alignment} are not made from dslr_xy"] += (
@@ -217,6 +224,42 @@ def _recreate(
                 check.phone_patches += len(rows)
             else:
                 check.dslr_patches += len(rows)
+
+
+def _recreate_mosaics(
+    file: h5py.File,
+    entry: ShardEntry,
+    photos: Path,
+    columns: dict[str, NDArray[Any]],
+    rows: NDArray[np.intp],
+    name: str,
+    check: ShardCheck,
+) -> None:
+    """Cut the mosaics of a capture again from its RAW file, and hold what is said of them against what that says."""
+    number = int(columns["capture"][rows[0]])
+    path = photos / str(file["phone_raw_file"].asstr()[number])
+    try:
+        data = read_bytes(path)
+        if hashlib.sha256(data).hexdigest() != file["phone_raw_sha256"].asstr()[number]:
+            check.faults.append(Fault(entry.file, None, name, f"{path} is not the RAW file it was built from"))
+            return
+        mosaic = read_mosaic(data, path.name)
+    except (PhotoError, OSError):
+        check.not_recreated["the RAW file is missing or cannot be read"] += len(rows)
+        return
+    for fact, dtype in RAW_FACTS.items():
+        value: NDArray[Any] = np.asarray(getattr(mosaic.facts, fact.removeprefix("raw_")), dtype)
+        if not np.array_equal(file[fact][number], value, equal_nan=True):
+            check.faults.append(Fault(entry.file, None, name, f"{fact} is not that of the RAW file"))
+    try:
+        made = cut_mosaic(mosaic, columns["phone_xy"][rows], file["phone"].shape[1])
+    except ValueError:
+        check.faults.append(Fault(entry.file, None, name, "its patches do not begin at red cells of the mosaic"))
+        return
+    different = np.flatnonzero((made != file["phone_raw"][rows]).any((1, 2, 3)))
+    text = "the mosaic is not that of the RAW file"
+    check.faults += [Fault(entry.file, int(rows[k]), name, text) for k in different[:_FAULTS_PER_KIND]]
+    check.mosaics += len(rows)
 
 
 def _cut(

@@ -26,6 +26,8 @@ _TIMES = (
 )
 """Date, fraction and zone, which belong together (EXIF 2.32, section 4.6.5); the first are believed first."""
 _TIME_TAGS = tuple(tag for tags in _TIMES for tag in tags)
+_EXPOSURE = {ExifTags.Base.ISOSpeedRatings: (1.0, 1e7), ExifTags.Base.ExposureTime: (1e-7, 1e5)}
+"""What is asked of an exposure, and between what it must lie; seconds. Ours: beyond what any camera does."""
 _DATE = re.compile(
     r"([0-9]{4})[:/-] ?([0-9]{1,2})[:/-] ?([0-9]{1,2})[ T] ?([0-9]{1,2}): ?([0-9]{1,2}): ?([0-9]{1,2})"
     r"(?:[.,](?P<fraction>[0-9]+))? ?(?P<zone>[Zz]|[+-][0-9:]+)?"
@@ -130,6 +132,18 @@ def _utc_offset(zone: str) -> float | None:
         return None
     offset = 3600.0 * int(found["hours"]) + 60.0 * int(found["minutes"] or 0)
     return (-offset if found["sign"] == "-" else offset) if offset <= _LARGEST_OFFSET_S else None
+
+
+def exposure_of(exif: Image.Exif) -> tuple[float, float]:
+    """Return a photo's sensitivity (ISO) and exposure time, seconds; NaN where it is not stated or makes no sense."""
+    found = []
+    for tag, (least, most) in _EXPOSURE.items():
+        value = math.nan
+        with suppress(PhotoError), decoding("", "damaged EXIF block"):
+            stated = exif.get_ifd(ExifTags.IFD.Exif).get(tag, exif.get(tag))
+            value = float(stated[0] if isinstance(stated, tuple) else stated or math.nan)
+        found.append(value if least <= value <= most else math.nan)
+    return found[0], found[1]
 
 
 def exif_with_time(time_s: float) -> bytes:

@@ -22,7 +22,7 @@ from dped_data.photos.formats import RAW_SUFFIXES, PhotoHeader
 from dped_data.settings import BuildSettings
 from dped_data.settings import RawSettings as RawSettings
 
-_FAULT = "damaged or unknown camera RAW file"
+FAULT = "damaged or unknown camera RAW file"
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _LIKE_TIFF = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 """Olympus and Panasonic: TIFF files but for these bytes."""
@@ -150,11 +150,11 @@ def opened_raw(source: bytes | Path, name: str) -> Iterator[Any]:
         import rawpy
     except ImportError:
         raise PhotoError(name, "camera RAW photos need an extra: pip install 'dped[raw]'") from None
-    with decoding(name, _FAULT):
+    with decoding(name, FAULT):
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         raw = rawpy.imread(io.BytesIO(source) if isinstance(source, bytes) else str(source))
     with raw:
-        with decoding(name, _FAULT):
+        with decoding(name, FAULT):
             sizes = raw.sizes
             width, height = (max(a, b) for a, b in ((sizes.width, sizes.raw_width), (sizes.height, sizes.raw_height)))
             check_size(name, width, height)
@@ -174,19 +174,23 @@ def decode_raw(data: bytes, name: str, settings: RawSettings | None = None, *, d
     With fixed brightness the sensor's white level becomes white and nothing that the photo shows changes the rest: no
     stretching of its histogram, no white level taken from its brightest value, no white balance measured in it.
     """
-    with opened_raw(data, name) as raw, decoding(name, _FAULT):
-        settings = settings or RawSettings()
-        _unpack(raw, data, name)
-        developed: NDArray[Any] = raw.postprocess(**_development(raw, settings), output_bps=16 if deep else 8)
-        return developed if developed.shape[2] == 3 else np.repeat(developed[..., :1], 3, axis=2)  # grey sensors
+    with opened_raw(data, name) as raw, decoding(name, FAULT):
+        unpack(raw, data, name)
+        return developed(raw, settings or RawSettings(), deep=deep)
 
 
-def _unpack(raw: Any, data: bytes, name: str) -> None:
+def developed(raw: Any, settings: RawSettings, *, deep: bool = False) -> NDArray[Any]:
+    """Develop an opened file whose values are unpacked; as `decode_raw`."""
+    photo: NDArray[Any] = raw.postprocess(**_development(raw, settings), output_bps=16 if deep else 8)
+    return photo if photo.shape[2] == 3 else np.repeat(photo[..., :1], 3, axis=2)  # grey sensors
+
+
+def unpack(raw: Any, data: bytes, name: str) -> None:
     """Let LibRaw read the sensor's values; PhotoError where some of them were lost."""
     is_short = _is_cut_short(data) or 8 * len(data) < _LEAST_BITS * raw.sizes.raw_width * raw.sizes.raw_height
     if is_short:
         raise PhotoError(name, "truncated camera RAW file")
-    with complaints() as told, decoding(name, _FAULT):
+    with complaints() as told, decoding(name, FAULT):
         raw.unpack()
     if told:
         raise PhotoError(name, f"damaged camera RAW file ({told[0]})")

@@ -196,6 +196,7 @@ def read_pair(
         window_reason=np.zeros(0, np.uint8),
         flat=None,
         valid=valid,
+        phone_raw=None,
         **measure_quality(phone, dslr, valid).columns(),
     )
     nowhere = np.full((3, 3), np.nan)

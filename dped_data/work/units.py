@@ -92,10 +92,12 @@ def _hash(text: str) -> int:
 
 
 def _key(captures: Iterable[Capture], root: Path, digest: str) -> str:
-    members = [
-        [c.capture_id, c.phone_file, c.dslr_file, _size(root / c.phone_file), _size(root / c.dslr_file)]
-        for c in captures
-    ]
+    members = []
+    for c in captures:
+        files = [c.phone_file, c.dslr_file]
+        if c.phone_raw_file not in (None, c.phone_file):
+            files.append(c.phone_raw_file)
+        members.append([c.capture_id, *files, *(_size(root / file) for file in files)])
     return hashlib.sha256(json.dumps([digest, members]).encode()).hexdigest()
 
 

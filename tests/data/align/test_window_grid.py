@@ -46,3 +46,16 @@ def test_overlap_is_the_covered_share() -> None:
     assert overlap_share(shifted(0, 0)) == 1.0
     assert abs(overlap_share(shifted(420, 0)) - 0.5) < 0.02
     assert overlap_share(shifted(5000, 0)) == 0.0
+
+
+@pytest.mark.parametrize("even_from_xy", [(0, 0), (1, 0), (0, 1), (1, 1)])
+@pytest.mark.parametrize("stride", [34, 66, 100])
+def test_windows_lie_at_even_distances_from_a_pixel(even_from_xy: tuple[int, int], stride: int) -> None:
+    smooth = shifted(-7, -13, (501, 403))
+    grid = place_windows(smooth, 100, stride, even_from_xy)
+    assert ((grid - even_from_xy) % 2 == 0).all()
+    assert (grid >= [7, 13]).all() and (grid + 100 <= [501, 403]).all()
+    anywhere = place_windows(smooth, 100, stride)
+    assert len(anywhere) * 0.75 <= len(grid) <= len(anywhere)
+    edge = place_windows(shifted(0, 0, (101, 101)), 100, 100, even_from_xy)
+    assert edge.tolist() == [[*even_from_xy]]

@@ -1,0 +1,37 @@
+"""What a RAW file says of its mosaic, and how packed patches of one are laid out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELLS = ("R", "G1", "G2", "B")
+"""The cells of an upright pattern that begins with red, row by row; the last axis of packed patches."""
+
+
+@dataclass(frozen=True)
+class MosaicFacts:
+    """What a RAW file says of its mosaic.
+
+    Attributes:
+        black: (4,) float32, level of black of each of CELLS; white: level of white.
+        cfa: (2, 2) uint8, colours (0 red, 1 green, 2 blue) of the sensor's cells at the top left of what the photo
+            shows, as the file has them, before the photo is turned upright.
+        orientation: as in EXIF, 1 to 8: how the sensor's rows are turned upright.
+        margin_xy: (x, y) of these cells in the file's whole raw image.
+        white_balance: (3,) float32, the camera's gains of R, G, B for the shot, that of G being 1; NaN: not stated.
+        color_matrix: (3, 3) float32, linear sRGB from white-balanced R, G, B, as LibRaw develops; rows add up to 1.
+        iso, exposure_s: sensitivity and exposure time, NaN where they are not stated.
+    """
+
+    black: NDArray[np.float32]
+    white: float
+    cfa: NDArray[np.uint8]
+    orientation: int
+    margin_xy: tuple[int, int]
+    white_balance: NDArray[np.float32]
+    color_matrix: NDArray[np.float32]
+    iso: float
+    exposure_s: float
