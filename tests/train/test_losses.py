@@ -169,7 +169,7 @@ CASES = [("content", "content"), ("texture", "texture"), ("colour", "color"), ("
 
 @dataclass(frozen=True)
 class Graph:
-    """One generator step of the authors' reference, computed by us."""
+    """One generator step of the authors' reference, computed by us in float32, or without VGG in float64."""
 
     reference: LossReference
     enhancer: Enhancer
@@ -185,6 +185,20 @@ def graph(shared_data: Path) -> Graph:
     discriminator = released_discriminator(stand_in_module(shared_data).disc())
     vgg = stand_in_vgg(shared_data)
     losses = generator_losses(enhanced, reference.dslr, recipe=RELEASED, discriminator=discriminator, vgg=vgg)
+    return Graph(reference, enhancer, enhanced, losses)
+
+
+@pytest.fixture(scope="module")
+def exact_graph(shared_data: Path) -> Graph:
+    """In float32 some value of the discriminator is so near 0 that the processor decides on which side a leaky ReLU
+    has it, which moves the gradient by 3.5e-3; in float64 the formula does."""
+    reference = loss_reference(shared_data)
+    enhancer = released_enhancer(shared_data).double()
+    with torch.no_grad():
+        enhanced = enhancer(reference.phone.double())
+    enhanced.requires_grad_()
+    discriminator = released_discriminator(stand_in_module(shared_data).disc()).double()
+    losses = generator_losses(enhanced, reference.dslr.double(), recipe=RELEASED, discriminator=discriminator, vgg=None)
     return Graph(reference, enhancer, enhanced, losses)
 
 
@@ -207,34 +221,38 @@ def test_every_loss_is_the_authors(graph: Graph, name: str, authors_name: str) -
 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("name", "authors_name"), CASES)
-def test_every_gradient_is_the_authors(graph: Graph, name: str, authors_name: str) -> None:
+def test_every_gradient_is_the_authors(graph: Graph, exact_graph: Graph, name: str, authors_name: str) -> None:
     """Gradient to the enhanced patches value by value, and the norms of those to the enhancer's weights.
 
     VGG is the exception value by value: a ReLU or a pooling whose inputs nearly tie goes the other way under another
     rounding (in float64 too), which changes the gradient of the pixels below it. How many do is decided by the
-    processor; the distance as a whole is not, and the next test holds every value.
+    processor; the distance as a whole is not, and the next test holds every value. The change is as good as at right
+    angles to the gradient, so that norms hardly feel it.
     """
-    parameters = dict(graph.enhancer.named_parameters())
-    gradients = torch.autograd.grad(
-        getattr(graph.losses, name), [graph.enhanced, *parameters.values()], retain_graph=True
-    )
-    wanted = photos_from_nhwc(graph.reference.arrays[f"grad_enhanced_loss_{authors_name}"])
     through_vgg = name in ("content", "total")
-    assert norm(gradients[0] - wanted) / norm(wanted) < (TURNED_L2 if through_vgg else 1e-4)
+    ours = graph if through_vgg else exact_graph
+    (at_enhanced,) = torch.autograd.grad(getattr(ours.losses, name), ours.enhanced, retain_graph=True)
+    wanted = photos_from_nhwc(graph.reference.arrays[f"grad_enhanced_loss_{authors_name}"])
+    assert norm(at_enhanced - wanted) / norm(wanted) < (TURNED_L2 if through_vgg else 1e-4)
     if not through_vgg:
-        assert relative_difference(gradients[0], wanted) < 1e-4
+        assert relative_difference(at_enhanced, wanted) < 1e-4
     norms = graph.reference.results["gradients"][f"loss_{authors_name}"]
-    assert norm(gradients[0]) == pytest.approx(norms["d_enhanced_l2"], rel=TURNED_L2 if through_vgg else 1e-4)
-    for parameter, gradient in zip(parameters, gradients[1:], strict=True):
+    assert norm(at_enhanced) == pytest.approx(norms["d_enhanced_l2"], rel=1e-4)
+    parameters = dict(graph.enhancer.named_parameters())
+    gradients = torch.autograd.grad(graph.enhanced, list(parameters.values()), at_enhanced.float(), retain_graph=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         if not without_effect(parameter):
             wanted_norm = norms["vars_l2"][variable_from_name()[parameter]]
-            assert norm(gradient) == pytest.approx(wanted_norm, rel=TURNED_L2 if through_vgg else 5e-4), parameter
+            assert norm(gradient) == pytest.approx(wanted_norm, rel=5e-4), parameter
 
 
 TURNED_L2 = 0.02
 """Of a gradient through VGG: 0.0056 is measured on every processor; a wrong layer, padding or pooling gives 0.17."""
 MOST_TURNED = 50
 """Of 13 million decisions; about 10 turn over between float32 and float64."""
+
+MOST_LEAKY_TURNED = 5
+"""Of half a million decisions of the discriminator; at most 1 was seen to turn over."""
 
 
 @contextmanager
@@ -290,6 +308,49 @@ def test_the_gradient_through_vgg_is_the_authors_whatever_nearly_ties(graph: Gra
     assert turned <= MOST_TURNED, turned
 
 
+@contextmanager
+def leaky_relus(monkeypatch: pytest.MonkeyPatch, decided: list[Tensor] | None = None) -> Iterator[list[Tensor]]:
+    """Collect which values each leaky ReLU takes for positive, or have them decided as another network did."""
+    made: list[Tensor] = []
+
+    def leaky_relu(x: Tensor, slope: float) -> Tensor:
+        made.append(x.detach() > 0 if decided is None else decided[len(made)])
+        return torch.where(made[-1], x, slope * x)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(F, "leaky_relu", leaky_relu)
+        yield made
+
+
+@pytest.mark.realdata
+def test_float32_differs_from_float64_by_what_the_discriminators_leaky_relus_decide_alone(
+    exact_graph: Graph, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = exact_graph.reference
+    discriminator = released_discriminator(stand_in_module(shared_data).disc())
+    exact = copy.deepcopy(discriminator).double()
+
+    def gradients(network: Discriminator, kind: torch.dtype) -> list[Tensor]:
+        enhanced = exact_graph.enhanced.detach().to(kind).requires_grad_()
+        shown = torch.where(reference.is_dslr.view(-1, 1, 1, 1), reference.dslr.to(kind), enhanced.detach())
+        loss = discriminator_loss(network(shown), reference.is_dslr, "softmax")
+        return [
+            *torch.autograd.grad(texture_loss(network(enhanced), "softmax"), enhanced),
+            *torch.autograd.grad(loss, list(network.parameters())),
+        ]
+
+    with leaky_relus(monkeypatch) as made:
+        found = gradients(discriminator, torch.float32)
+    with leaky_relus(monkeypatch, made):
+        as_decided = gradients(exact, torch.float64)
+    with leaky_relus(monkeypatch) as exactly_made:
+        gradients(exact, torch.float64)
+    for ours, wanted in zip(found, as_decided, strict=True):
+        assert relative_difference(ours, wanted) < 1e-4
+    turned = sum(int((ours != its).sum()) for ours, its in zip(made, exactly_made, strict=True))
+    assert turned <= MOST_LEAKY_TURNED, turned
+
+
 def without_effect(parameter: str) -> bool:
     """Biases before an instance norm cancel: their gradient is rounding, which Adam then blows up to whole steps."""
     return ".conv" in parameter and parameter.endswith("bias")
@@ -310,11 +371,11 @@ def test_the_total_gradient_of_every_variable_is_the_authors(graph: Graph) -> No
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("case", ["generator_swaps", "identity_swaps"])
-def test_the_discriminators_verdicts_and_loss_are_the_authors(graph: Graph, shared_data: Path, case: str) -> None:
-    reference = graph.reference
-    enhanced = graph.enhanced.detach() if case == "generator_swaps" else reference.phone
-    shown = torch.where(reference.is_dslr.view(-1, 1, 1, 1), reference.dslr, enhanced)
-    discriminator = released_discriminator(stand_in_module(shared_data).disc())
+def test_the_discriminators_verdicts_and_loss_are_the_authors(exact_graph: Graph, shared_data: Path, case: str) -> None:
+    reference = exact_graph.reference
+    enhanced = exact_graph.enhanced.detach() if case == "generator_swaps" else reference.phone.double()
+    shown = torch.where(reference.is_dslr.view(-1, 1, 1, 1), reference.dslr.double(), enhanced)
+    discriminator = released_discriminator(stand_in_module(shared_data).disc()).double()
     logits = discriminator(shown)
     loss = discriminator_loss(logits, reference.is_dslr, "softmax")
     wanted = reference.results["cases"][case]
@@ -332,10 +393,24 @@ def test_the_discriminators_verdicts_and_loss_are_the_authors(graph: Graph, shar
                 assert relative_difference(parameter.grad, torch_layout(stored[key])) < 1e-4, name
 
 
-def generator_step_losses(shared_data: Path, enhancer: Enhancer, discriminator: Discriminator) -> GeneratorLosses:
+@pytest.fixture(scope="module")
+def dslr_features(shared_data: Path) -> Tensor:
+    with torch.no_grad():
+        return stand_in_vgg(shared_data).features(loss_reference(shared_data).dslr)
+
+
+def generator_step_losses(
+    shared_data: Path, features: Tensor, enhancer: Enhancer, discriminator: Discriminator
+) -> GeneratorLosses:
     reference, vgg = loss_reference(shared_data), stand_in_vgg(shared_data)
-    phone, dslr = (photos.to(enhancer.head.weight.dtype) for photos in (reference.phone, reference.dslr))
-    return generator_losses(enhancer(phone), dslr, recipe=RELEASED, discriminator=discriminator, vgg=vgg)
+    return generator_losses(
+        enhancer(reference.phone),
+        reference.dslr,
+        recipe=RELEASED,
+        discriminator=discriminator,
+        vgg=vgg,
+        dslr_features=features,
+    )
 
 
 def adam_step(
@@ -352,44 +427,51 @@ def adam_step(
         optimiser.zero_grad()
     total.backward(inputs=list(enhancer.parameters()))
     optimisers[0].step()
-    phone, dslr = (photos.to(enhancer.head.weight.dtype) for photos in (reference.phone, reference.dslr))
     with torch.no_grad():
-        shown = torch.where(reference.is_dslr.view(-1, 1, 1, 1), dslr, enhancer(phone))
+        shown = torch.where(reference.is_dslr.view(-1, 1, 1, 1), reference.dslr, enhancer(reference.phone))
     verdict_loss = discriminator_loss(discriminator(shown), reference.is_dslr, "softmax")
     verdict_loss.backward()
     optimisers[1].step()
     return verdict_loss.item()
 
 
-def assert_after(losses: GeneratorLosses, wanted: dict[str, float]) -> None:
+LATER_STEPS = 2e-3
+"""From its second step on Adam has taken over what a turned decision of the first changed, since it divides by a
+gradient's size: 4.8e-4 was seen, on a processor where one leaky ReLU of the discriminator turned over."""
+
+
+def assert_after(losses: GeneratorLosses, wanted: dict[str, float], tolerance: float) -> None:
     for name, authors_name in CASES:
-        assert getattr(losses, name).item() == pytest.approx(wanted[f"loss_{authors_name}"], rel=1e-4), name
+        found = getattr(losses, name).item()
+        assert found == pytest.approx(wanted[f"loss_{authors_name}"], rel=tolerance), name
 
 
 @pytest.mark.realdata
-def test_five_adam_steps_are_the_authors(shared_data: Path) -> None:
+def test_five_adam_steps_are_the_authors(shared_data: Path, dslr_features: Tensor) -> None:
     reference = loss_reference(shared_data)
     enhancer = released_enhancer(shared_data)
     discriminator = released_discriminator(stand_in_module(shared_data).disc())
     optimisers = [torch.optim.Adam(network.parameters(), lr=5e-4) for network in (enhancer, discriminator)]
-    losses = generator_step_losses(shared_data, enhancer, discriminator)
+    losses = generator_step_losses(shared_data, dslr_features, enhancer, discriminator)
     for step, wanted in enumerate(reference.results["adam_trace"], start=1):
-        assert losses.total.item() == pytest.approx(wanted["loss_generator_before_step"], rel=1e-4)
+        tolerance = 1e-4 if step == 1 else LATER_STEPS
+        assert losses.total.item() == pytest.approx(wanted["loss_generator_before_step"], rel=tolerance)
         verdict = adam_step(reference, enhancer, discriminator, optimisers, losses.total, step)
-        assert verdict == pytest.approx(wanted["loss_discrim_before_step"], rel=1e-4, abs=1e-6)
-        losses = generator_step_losses(shared_data, enhancer, discriminator)
-        assert_after(losses, wanted["after"])
+        assert verdict == pytest.approx(wanted["loss_discrim_before_step"], rel=tolerance, abs=1e-6)
+        losses = generator_step_losses(shared_data, dslr_features, enhancer, discriminator)
+        assert_after(losses, wanted["after"], tolerance)
     stored = np.load(reference.folder / "generator_after_5_adam_steps.npz")
     for parameter, value in enhancer.named_parameters():
         wanted_value = torch.from_numpy(torch_layout(stored[variable_from_name()[parameter].replace("/", ".")]))
         if not without_effect(parameter):  # where a gradient is all but zero, Adam makes steps of its rounding
+            # torch's epsilon in place of TensorFlow's gives 0.991 and 6.7e-4, a turned decision 0.9996 and 3.5e-4
             differences = (value.detach() - wanted_value).abs() / wanted_value.abs().max()
-            assert (differences < 1e-4).float().mean() > 0.99, parameter
+            assert (differences < 1e-4).float().mean() > 0.995, parameter
             assert norm(value.detach() - wanted_value) / norm(wanted_value) < 5e-4, parameter
 
 
 @pytest.mark.realdata
-def test_the_first_adam_step_from_initial_weights_is_the_authors(shared_data: Path) -> None:
+def test_the_first_adam_step_from_initial_weights_is_the_authors(shared_data: Path, dslr_features: Tensor) -> None:
     """A fresh discriminator's gradients are so small that Adam makes steps of their rounding.
 
     float32 and float64 then differ by 7e-4 in the texture loss (by more in later steps), so that is all there is to
@@ -399,10 +481,10 @@ def test_the_first_adam_step_from_initial_weights_is_the_authors(shared_data: Pa
     enhancer = released_enhancer(shared_data)
     discriminator = released_discriminator(stand_in_module(shared_data).disc_init())
     optimisers = [torch.optim.Adam(network.parameters(), lr=5e-4) for network in (enhancer, discriminator)]
-    losses = generator_step_losses(shared_data, enhancer, discriminator)
+    losses = generator_step_losses(shared_data, dslr_features, enhancer, discriminator)
     verdict = adam_step(loss_reference(shared_data), enhancer, discriminator, optimisers, losses.total, 1)
     with torch.no_grad():
-        after = generator_step_losses(shared_data, enhancer, discriminator)
+        after = generator_step_losses(shared_data, dslr_features, enhancer, discriminator)
     assert losses.total.item() == pytest.approx(wanted["loss_generator_before_step"], rel=1e-5)
     assert verdict == pytest.approx(wanted["loss_discrim_before_step"], rel=1e-5)
     for name, authors_name in CASES:
