@@ -820,9 +820,13 @@ def import_dped_command(folder: Path, phone: str, out: Path, jobs: int, overwrit
 @click.option("--data", type=FOLDER, default="dataset", show_default=True, help="Folder of datasets.")
 @click.option("--out", type=FOLDER, required=True, help="Folder to write OUT/PHONE into.")
 @click.option(
-    "--as", "layout", type=click.Choice(["dped", "folders", "webdataset", "parquet"]), default="dped", show_default=True
+    "--as",
+    "layout",
+    type=click.Choice(["dped", "folders", "webdataset", "parquet", "zrr"]),
+    default="dped",
+    show_default=True,
 )
-@click.option("--image-format", type=click.Choice(["jpg", "png"]), help="[default: jpg for dped, else png]")
+@click.option("--image-format", type=click.Choice(["jpg", "png"]), help="[default: jpg for dped and zrr, else png]")
 @click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
 def export_dped_command(phone: str | None, data: Path, out: Path, layout: Any, image_format: Any, jobs: int) -> None:
     """Write a dataset's patches as the authors' folders, paired folders, tar shards, or Parquet."""

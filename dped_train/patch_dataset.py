@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from dped_data.captures.records import Split
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import UsageError
+from dped_data.photos.mosaic_facts import mosaic_light
 
 PairTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Changes a pair: phone and DSLR, (3, S, S) float32 each, to the same two. For a DataLoader it must be picklable."""
@@ -36,6 +37,7 @@ class PatchDataset(Dataset[dict[str, Tensor | str]]):
         *,
         keys: tuple[str, str] = ("phone", "dslr"),
         transform: PairTransform | None = None,
+        mosaics: bool = False,
     ) -> None:
         """Open a split; reads only dataset.json.
 
@@ -45,12 +47,19 @@ class PatchDataset(Dataset[dict[str, Tensor | str]]):
             keys: how an item calls the phone's and the DSLR's patch; trainers of the BasicSR family say ("lq", "gt").
                 An item also holds `<key>_path`, the name that `export-dped --as folders` gives the pair.
             transform: changes each pair when it is read, such as a random crop or mirror image of both alike.
+            mosaics: an item also holds `mosaic`, (4, S/2, S/2) float32: R, G1, G2, B of the phone's sensor, 0 at the
+                level of black and 1 at that of white, not clipped. Of a dataset built with --phone-raw.
 
         Raises:
             InputError: no such dataset, or a damaged one.
-            UsageError: a transform for a dataset with masks, which would not follow it.
+            UsageError: a transform for masks or mosaics, which would not follow it; no mosaics in the dataset.
         """
         self.store = PatchStore(folder, split)
+        self.mosaics = mosaics
+        if mosaics and transform is not None:
+            raise UsageError(f"{folder}: a mosaic would not follow the transform; change pair and mosaic in your loop")
+        if mosaics:
+            self.black, self.white = self.store.mosaic_levels()
         if transform is not None and self.store.masked:
             raise UsageError(
                 f"{folder}: built with --mask-cells, and a mask would not follow the transform; "
@@ -73,6 +82,9 @@ class PatchDataset(Dataset[dict[str, Tensor | str]]):
         item: dict[str, Tensor | str] = {}
         if self.store.masked:
             item["valid"] = torch.from_numpy(self.store.read_valid([place])).float()
+        if self.mosaics:
+            light = mosaic_light(self.store.read_mosaics([place])[0], self.black[place], self.white[place])
+            item["mosaic"] = torch.from_numpy(light).permute(2, 0, 1).contiguous()
         for key, photo in zip(self.keys, (phone, dslr), strict=True):
             item |= {key: photo.contiguous(), f"{key}_path": name}
         return item

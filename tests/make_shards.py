@@ -16,6 +16,7 @@ from dped_data.common.files import sha256_of_file
 from dped_data.common.typed_settings import digest_of
 from dped_data.dataset.manifest import Manifest, ShardEntry, SplitEntry, write_manifest
 from dped_data.dataset.shards import ShardCapture, write_shard
+from dped_data.photos.mosaic_facts import MosaicFacts
 from dped_data.settings import FORMAT_VERSION, ShardSettings
 
 PHONE_COLOUR = np.array([[0.74, 0.16, 0.02], [0.05, 0.80, 0.07], [0.02, 0.14, 0.70]])
@@ -52,11 +53,13 @@ def make_dataset(
     spacing_px: int = 1,
     test_pairs: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
     masked: bool = False,
+    mosaics: bool = False,
 ) -> Path:
     """Write a dataset of `folder`.name's phone with the given numbers of patches; the seed decides the pixels.
 
     Patch i of a split lies at x = i * `spacing_px` of its phone photo. `test_pairs` replaces the patches of the test
-    split. `masked` plants the noise of MASKED into every DSLR patch, and masks it.
+    split. `masked` plants the noise of MASKED into every DSLR patch, and masks it. `mosaics` adds the phone's patches
+    as a sensor of 12 bits would count them.
     """
     rng = np.random.default_rng(seed)
     splits = {}
@@ -74,7 +77,7 @@ def make_dataset(
             path = folder / split / f"{number:05d}.h5"
             halves = np.array_split(part, 2)
             captures = [
-                _capture(f"{split}-{number}-{i}", phone[h], dslr[h], h * spacing_px, masked)
+                _capture(f"{split}-{number}-{i}", phone[h], dslr[h], h * spacing_px, masked, mosaics)
                 for i, h in enumerate(halves)
                 if len(h)
             ]
@@ -84,6 +87,8 @@ def make_dataset(
     settings = {"shards": asdict(ShardSettings(compression=compression))}
     if masked:
         settings["patches"] = {"mask_cells": True}
+    if mosaics:
+        settings["raw"] = {"phone_raw": True}
     digest = digest_of(settings, FORMAT_VERSION)
     manifest = Manifest(folder.name, "canon", size, "built", "refined", digest, settings, {}, splits, {}, {})
     write_manifest(folder, manifest)
@@ -91,9 +96,28 @@ def make_dataset(
 
 
 def _capture(
-    name: str, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], left: NDArray[np.int64], masked: bool
+    name: str,
+    phone: NDArray[np.uint8],
+    dslr: NDArray[np.uint8],
+    left: NDArray[np.int64],
+    masked: bool,
+    mosaics: bool,
 ) -> ShardCapture:
     count = len(phone)
+    facts = MosaicFacts(
+        black=np.array([256, 250, 262, 256], np.float32),
+        white=4095.0,
+        cfa=np.array([[1, 0], [2, 1]], np.uint8),
+        orientation=6,
+        margin_xy=(8, 4),
+        white_balance=np.array([2.0, 1.0, 1.6], np.float32),
+        color_matrix=np.eye(3, dtype=np.float32),
+        iso=float("nan") if name.startswith("val") else 200.0,
+        exposure_s=1 / 128,
+    )
+    light = (phone / 255.0) ** 2.2
+    cells = [light[:, 0::2, 0::2, 0], light[:, 0::2, 1::2, 1], light[:, 1::2, 0::2, 1], light[:, 1::2, 1::2, 2]]
+    counts = facts.black + np.stack(cells, axis=-1) / facts.white_balance[[0, 1, 1, 2]] * (4095 - facts.black)
     valid = np.ones(phone.shape[:3], bool)
     valid[MASKED] = False
     patches = Patches(
@@ -108,5 +132,7 @@ def _capture(
         window_xy=np.zeros((count, 2), np.int32),
         window_reason=np.zeros(count, np.uint8),
         valid=valid if masked else None,
+        phone_raw=np.rint(counts).astype(np.uint16) if mosaics else None,
     )
-    return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (0, 0), (0, 0), np.eye(3), patches)
+    raw = (facts, f"{name}.dng", "") if mosaics else ()
+    return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (0, 0), (0, 0), np.eye(3), patches, *raw)

@@ -120,7 +120,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "raw_iso": (1, 1e7),
     "raw_exposure_s": (1e-7, 1e5),
 }
-_MAY_BE_UNKNOWN = frozenset({"raw_white_balance", "raw_iso", "raw_exposure_s"})
+_MAY_BE_UNKNOWN = frozenset({"raw_white_balance", "raw_color_matrix", "raw_iso", "raw_exposure_s"})
 """Where NaN is allowed."""
 _PATTERNS = ([0, 1, 1, 2], [1, 0, 2, 1], [1, 2, 0, 1], [2, 1, 1, 0])
 """Of Bayer: red 0, green 1, blue 2, row by row."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin
 
+from dped_data.errors import PhotoError
 from dped_data.photos.colour import srgb_encode
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import orientation_of, read_exif
@@ -70,6 +71,18 @@ def read_deep_photo(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return upright(pixels, orientation_of(exif))
+
+
+def decode_grey_16(data: bytes, name: str) -> NDArray[np.uint16]:
+    """Return a grey PNG or TIFF of 16 bits as it is stored, (H, W); PhotoError for another photo, or a damaged one."""
+    decode_photo(data, name)  # refuses what is damaged
+    with opened_photo(data, name) as image:
+        if _has_16_bits(image, data[: _PNG_DEPTH + 1]):
+            with decoding(name, "a photo of 16 bits that cannot be read in full"):
+                pixels = _decoded(image, data)
+            if pixels.ndim == 2:
+                return pixels
+    raise PhotoError(name, "is no grey picture of 16 bits")
 
 
 def _has_16_bits(image: Image.Image, head: bytes) -> bool:

@@ -22,7 +22,8 @@ class MosaicFacts:
         orientation: as in EXIF, 1 to 8: how the sensor's rows are turned upright.
         margin_xy: (x, y) of these cells in the file's whole raw image.
         white_balance: (3,) float32, the camera's gains of R, G, B for the shot, that of G being 1; NaN: not stated.
-        color_matrix: (3, 3) float32, linear sRGB from white-balanced R, G, B, as LibRaw develops; rows add up to 1.
+        color_matrix: (3, 3) float32, linear sRGB from white-balanced R, G, B, as LibRaw develops; rows add up to 1. NaN
+            for mosaics of others, of which it is not known.
         iso, exposure_s: sensitivity and exposure time, NaN where they are not stated.
     """
 
@@ -35,3 +36,14 @@ class MosaicFacts:
     color_matrix: NDArray[np.float32]
     iso: float
     exposure_s: float
+
+
+def mosaic_light(
+    mosaic: NDArray[np.uint16], black: NDArray[np.float32], white: float | NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return packed mosaics (…, 4) as light, float32: 0 at the level of black, 1 at that of white; not clipped.
+
+    `black` (…, 4) and `white` broadcast against the mosaics.
+    """
+    light: NDArray[np.float32] = (mosaic - black) / (white - black)
+    return light

@@ -7,7 +7,7 @@ import json
 import os
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +26,16 @@ from dped_data.common.ownership import publish_folder, temporary_folder
 from dped_data.common.parallel import Backend, run_parallel
 from dped_data.common.progress import progress_bar
 from dped_data.dataset.card import card_of_dataset
-from dped_data.dataset.manifest import Manifest, find_dataset, is_masked, read_manifest
+from dped_data.dataset.manifest import Manifest, find_dataset, has_mosaics, is_masked, read_manifest
+from dped_data.dataset.shard_check import RAW_FACTS
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
 from dped_data.released.layout import AUTHORS_DSLR, SPLIT_FOLDERS, mask_folder
 from dped_data.released.parquet import FOLDER as PARQUET_FOLDER
 from dped_data.released.parquet import check_parquet_installed, parquet_path, write_parquet
+from dped_data.released.zrr import FACTS_TABLE, RAW_FOLDER, RGB_FOLDER, facts_as_numbers, facts_table, unpacked
 
-Layout = Literal["dped", "folders", "webdataset", "parquet"]
+Layout = Literal["dped", "folders", "webdataset", "parquet", "zrr"]
 ImageFormat = Literal["jpg", "png"]
 
 JPEG_QUALITY = 98
@@ -60,7 +62,10 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class ExportedPatch:
-    """One row of patches.csv: where a pair lies, and the photo and place it was cut from (-1 and NaN: unknown)."""
+    """One row of patches.csv: where a pair lies, and the photo and place it was cut from (-1 and NaN: unknown).
+
+    `mosaic`: what its RAW file says of it, by the columns of mosaics.csv; None where there are no mosaics.
+    """
 
     split: Split
     name: str
@@ -69,6 +74,7 @@ class ExportedPatch:
     y: int
     ncc: float
     error_px: float
+    mosaic: dict[str, float | None] | None = None
 
 
 def export_dped(
@@ -88,10 +94,14 @@ def export_dped(
     - "folders": <split>/lq and <split>/gt with equal names, as trainers for paired folders read them; PNG.
     - "webdataset": <split>-NNNNNN.tar with KEY.phone.png, KEY.dslr.png and KEY.json; PNG.
     - "parquet": data/<split>-NNNNN-of-NNNNN.parquet, pairs as images beside where they come from, and a card; PNG.
+    - "zrr": the layout of the Zurich RAW-to-RGB set (zrr.py), of a dataset with mosaics; mosaics of 16 bits and the
+      DSLR's patches as JPEG.
 
     patches.csv says for every pair which photo and place it was cut from. Masks, where the dataset has any, are PNG
     files of 255 for valid pixels and 0 for others: valid/training_data/N.png and so on, <split>/valid/, KEY.valid.png,
-    or a column `valid`.
+    or a column `valid`. Mosaics, where the dataset has any, are PNG files of 16 bits with red at the top left:
+    <split>/mosaic/, KEY.mosaic.png, or a column `mosaic`; mosaics.csv says what their RAW files say. The authors'
+    layout has none.
 
     Args:
         data: folder of datasets.
@@ -102,13 +112,16 @@ def export_dped(
         jobs: worker processes; -1 means one per core.
     Raises:
         InputError: no dataset there, a damaged shard, OUT/<phone> exists, or it cannot be written.
+        UsageError: "zrr" of a dataset without mosaics.
     """
     start = time.perf_counter()
     if as_ == "parquet":
         check_parquet_installed()
     source = find_dataset(Path(data), phone)
     manifest = read_manifest(source)
-    form: ImageFormat = image_format or ("jpg" if as_ == "dped" else "png")
+    form: ImageFormat = image_format or ("jpg" if as_ in ("dped", "zrr") else "png")
+    if as_ == "zrr" and not has_mosaics(manifest):
+        raise UsageError(f"--as zrr: {source} holds no mosaics; it takes a dataset built with --phone-raw")
     target = Path(out) / manifest.phone
     rows: list[ExportedPatch] = []
     with _whole_folder(target) as temporary:
@@ -119,6 +132,9 @@ def export_dped(
                 rows += exported
                 bar.update(len(exported))
         (temporary / PATCH_TABLE).write_text(_patch_table(rows), encoding="utf-8")
+        facts = [(row.split, row.name, row.mosaic) for row in rows if row.mosaic is not None]
+        if facts:
+            (temporary / FACTS_TABLE).write_text(facts_table(facts), encoding="utf-8")
         if as_ == "dped":
             _link_authors_dslr(temporary, manifest)
         if as_ == "parquet":
@@ -158,19 +174,29 @@ def _calls(
         if as_ == "parquet":
             (temporary / PARQUET_FOLDER).mkdir(exist_ok=True)
         elif first and as_ != "webdataset":
-            for folder in _folders(as_, split, manifest):
+            for folder in _folders(as_, split, manifest).values():
                 (temporary / folder).mkdir(parents=True)
     return calls
 
 
-def _folders(as_: Layout, split: Split, manifest: Manifest) -> tuple[str, ...]:
-    """Return the folders of the phone's and of the DSLR's patches, and of their masks where there are any."""
+def _images(as_: Layout, manifest: Manifest) -> tuple[str, ...]:
+    """Return which images of each pair a layout has, in their order."""
+    if as_ == "zrr":
+        return ("mosaic", "dslr")
+    masks = ("valid",) if is_masked(manifest) else ()
+    return ("phone", "dslr", *masks, *(("mosaic",) if has_mosaics(manifest) and as_ != "dped" else ()))
+
+
+def _folders(as_: Layout, split: Split, manifest: Manifest) -> dict[str, str]:
+    """Return the folder of each kind of image."""
+    if as_ == "zrr":
+        return {"mosaic": f"{split}/{RAW_FOLDER}", "dslr": f"{split}/{RGB_FOLDER}"}
     if as_ == "dped":
-        pair: tuple[str, ...] = tuple(f"{SPLIT_FOLDERS[split]}/{name}" for name in (manifest.phone, manifest.dslr))
-        masks = mask_folder(split)
+        names = {"phone": f"{SPLIT_FOLDERS[split]}/{manifest.phone}", "dslr": f"{SPLIT_FOLDERS[split]}/{manifest.dslr}"}
+        names["valid"] = mask_folder(split)
     else:
-        pair, masks = (f"{split}/lq", f"{split}/gt"), f"{split}/valid"
-    return (*pair, masks) if is_masked(manifest) else pair
+        names = {"phone": f"{split}/lq", "dslr": f"{split}/gt", "valid": f"{split}/valid", "mosaic": f"{split}/mosaic"}
+    return {image: names[image] for image in _images(as_, manifest)}
 
 
 def export_shard(
@@ -180,8 +206,9 @@ def export_shard(
     store = PatchStore(source, split)
     entry = store.shards[number]
     rows = _described(store, number, first, as_)
-    pixels = _encoded(store, range(first, first + entry.patches), form)
-    names = (f"phone.{form}", f"dslr.{form}", *(("valid.png",) if store.masked else ()))
+    images_of = _images(as_, store.manifest)
+    pixels = _encoded(store, range(first, first + entry.patches), form, images_of)
+    names = tuple(f"{image}.{form if image in ('phone', 'dslr') else 'png'}" for image in images_of)
     if as_ == "parquet":
         path = temporary / parquet_path(split, number, len(store.shards))
         write_parquet(path, _provenance(store, number, rows), pixels, names)
@@ -193,7 +220,7 @@ def export_shard(
                     _add(tar, f"{row.name}.{name}", image)
                 _add(tar, f"{row.name}.json", _json(row).encode())
         return rows
-    folders = [temporary / folder for folder in _folders(as_, split, store.manifest)]
+    folders = [temporary / folder for folder in _folders(as_, split, store.manifest).values()]
     for row, images in zip(rows, pixels, strict=True):
         for folder, name, image in zip(folders, names, images, strict=True):
             (folder / f"{row.name}.{name.split('.')[1]}").write_bytes(image)
@@ -204,10 +231,16 @@ def _described(store: PatchStore, number: int, first: int, as_: Layout) -> list[
     with store.opened(store.shards[number]) as file:
         names = file["captures"].asstr()[:]
         columns = (file["capture"][:], file["phone_xy"][:], file["ncc"][:], file["error_px"][:])
+        facts = {fact: file[fact][:] for fact in RAW_FACTS} if store.has_mosaics and as_ != "dped" else {}
+    of_capture = [
+        facts_as_numbers({fact: values[index] for fact, values in facts.items()}) if facts else None
+        for index in range(len(names))
+    ]
     rows: list[ExportedPatch] = []
     for index, (capture, (x, y), ncc, error) in enumerate(zip(*columns, strict=True), start=first):
-        name = str(index) if as_ == "dped" else f"{index:08d}"
-        rows.append(ExportedPatch(store.split, name, str(names[capture]), int(x), int(y), float(ncc), float(error)))
+        name = str(index) if as_ in ("dped", "zrr") else f"{index:08d}"
+        where = (str(names[capture]), int(x), int(y), float(ncc), float(error))
+        rows.append(ExportedPatch(store.split, name, *where, of_capture[capture]))
     return rows
 
 
@@ -216,19 +249,29 @@ def _provenance(store: PatchStore, number: int, rows: list[ExportedPatch]) -> It
     with store.opened(store.shards[number]) as file:
         photos = [file[name].asstr()[:][file["capture"][:]] for name in ("phone_file", "dslr_file")]
     for row, phone_file, dslr_file in zip(rows, *photos, strict=True):
-        yield {**_known(row), "phone_file": str(phone_file), "dslr_file": str(dslr_file)}
+        told = {} if row.mosaic is None else {"mosaic_facts": json.dumps(row.mosaic)}
+        yield {**_known(row), "phone_file": str(phone_file), "dslr_file": str(dslr_file), **told}
 
 
-def _encoded(store: PatchStore, indices: range, form: ImageFormat) -> Iterator[tuple[bytes, ...]]:
+def _encoded(
+    store: PatchStore, indices: range, form: ImageFormat, images: tuple[str, ...]
+) -> Iterator[tuple[bytes, ...]]:
+    """Yield the encoded images of each pair, in their order."""
     for start in range(indices.start, indices.stop, _READ_AT_ONCE):
         rows = np.arange(start, min(start + _READ_AT_ONCE, indices.stop))
-        halves = store.read(rows)
-        for phone, dslr, row in zip(*halves, rows.tolist(), strict=True):
-            pair = _encode(phone, form), _encode(dslr, form)
-            yield (*pair, _encode(store.read_valid([row])[0] * np.uint8(255), "png")) if store.masked else pair
+        read: dict[str, Iterable[bytes]] = {}
+        phone, dslr = store.read(rows)
+        if "phone" in images:
+            read["phone"] = (_encode(patch, form) for patch in phone)
+        read["dslr"] = (_encode(patch, form) for patch in dslr)
+        if "valid" in images:
+            read["valid"] = (_encode(mask * np.uint8(255), "png") for mask in store.read_valid(rows))
+        if "mosaic" in images:
+            read["mosaic"] = (_encode(unpacked(mosaic), "png") for mosaic in store.read_mosaics(rows))
+        yield from zip(*(read[image] for image in images), strict=True)
 
 
-def _encode(patch: NDArray[np.uint8], form: ImageFormat) -> bytes:
+def _encode(patch: NDArray[np.uint8] | NDArray[np.uint16], form: ImageFormat) -> bytes:
     if form == "jpg":
         return bytes(simplejpeg.encode_jpeg(patch, JPEG_QUALITY, "RGB", "444"))
     encoded, data = cv2.imencode(".png", patch if patch.ndim == 2 else cv2.cvtColor(patch, cv2.COLOR_RGB2BGR))
@@ -248,8 +291,9 @@ def _json(row: ExportedPatch) -> str:
 
 
 def _known(row: ExportedPatch) -> dict[str, object]:
-    """The fields of a row, None where it has NaN, which is no JSON."""
-    return {key: None if value != value else value for key, value in vars(row).items()}
+    """The fields of a row, None where it has NaN, which is no JSON; `mosaic` only where there is one."""
+    fields = {key: None if value != value else value for key, value in vars(row).items()}
+    return {key: value for key, value in fields.items() if key != "mosaic" or value is not None}
 
 
 def _patch_table(rows: list[ExportedPatch]) -> str:

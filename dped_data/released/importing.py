@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -15,7 +17,7 @@ from dped_data.align.records import Patches
 from dped_data.align.target_quality import measure_quality
 from dped_data.captures.listing import list_folder
 from dped_data.captures.pair_by_name import pair_by_name
-from dped_data.captures.records import Capture, Unpaired
+from dped_data.captures.records import SPLITS, Capture, Split, Unpaired
 from dped_data.common.names import plain_name
 from dped_data.common.natural_order import natural_key
 from dped_data.common.parallel import Backend
@@ -24,8 +26,20 @@ from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import InputError, PhotoError, UsageError
+from dped_data.photos.deep import decode_grey_16
+from dped_data.photos.mosaic_facts import MosaicFacts
 from dped_data.photos.reading import decode_photo, read_header
 from dped_data.released.layout import MASKS, SPLIT_FOLDERS, find_dslr, find_released, mask_folder
+from dped_data.released.zrr import (
+    FACTS_TABLE,
+    RAW_FOLDER,
+    RGB_FOLDER,
+    UNSAID,
+    is_zrr,
+    packed,
+    read_facts,
+    simple_development,
+)
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import Destination
 from dped_data.work.folder import Origin
@@ -45,8 +59,11 @@ class ImportSettings:
     dslr: str
     patch_size: int
     masked: bool = setting(False, "whether each pair has a mask")
+    mosaics: bool = setting(False, "whether each pair is a mosaic and the DSLR's patch")
 
-    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(format_version=1, first={}, added={"masked": False})
+    frozen_defaults: ClassVar[FrozenDefaults] = FrozenDefaults(
+        format_version=1, first={}, added={"masked": False, "mosaics": False}
+    )
 
 
 @dataclass(frozen=True)
@@ -87,8 +104,12 @@ def import_dped(
     split/name, so that every patch can be traced to its files. A patch that cannot be read, or of another size than the
     first one, gets a failed row. A folder `valid` with masks, as `export_dped` writes it, is read too.
 
+    Of the Zurich RAW-to-RGB set, or what `export_dped` writes in its layout, the mosaics come in; `phone` is then a
+    simple development of each. mosaics.csv tells of them; without it they have 10 bits and no level of black.
+
     Args:
-        folder: the authors' folder (with <phone>/training_data in it), or its folder <phone>.
+        folder: the authors' folder (with <phone>/training_data in it), or its folder <phone>; or one with
+            train/huawei_raw in it.
         phone: the phone's name.
         out: folder of datasets.
         jobs: worker processes; -1 means one per core.
@@ -98,12 +119,24 @@ def import_dped(
         InputError: no released patches there, none readable, or OUT/<phone> holds another dataset.
     """
     start = time.perf_counter()
-    root, target = find_released(Path(folder), plain_name(phone, "--phone", UsageError)), Path(out) / phone
+    target = Path(out) / plain_name(phone, "--phone", UsageError)
+    zrr = next((root for root in (Path(folder) / phone, Path(folder)) if is_zrr(root)), None)
+    root = zrr or find_released(Path(folder), phone)
     if target.resolve().is_relative_to(root.resolve()):
         raise UsageError(f"{target}: the dataset would be written among the patches; choose an --out outside {root}")
-    dslr = find_dslr(root, phone)
-    captures, unpaired = _find_pairs(root, phone, dslr)
-    settings = ImportSettings("imported", phone, dslr, _patch_size(root, captures), (root / MASKS).is_dir())
+    dslr = RGB_FOLDER if zrr else find_dslr(root, phone)
+    places: dict[Split, tuple[str, str]] = (
+        {split: (f"{split}/{RAW_FOLDER}", f"{split}/{RGB_FOLDER}") for split in SPLITS}
+        if zrr
+        else {split: (f"{below}/{phone}", f"{below}/{dslr}") for split, below in SPLIT_FOLDERS.items()}
+    )
+    captures, unpaired = _find_pairs(root, places)
+    is_masked = not zrr and (root / MASKS).is_dir()
+    settings = ImportSettings("imported", phone, dslr, _patch_size(root, captures), is_masked, zrr is not None)
+    if zrr and settings.patch_size % 2:
+        raise InputError(f"{root}: mosaics of {settings.patch_size} px; a pattern of 2x2 cells has an even side")
+    if zrr:
+        read_facts(root)  # refuses a table that cannot be used
     material = Material(
         captures,
         [capture.folder_split or "train" for capture in captures],
@@ -131,17 +164,20 @@ def import_dped(
     return ImportReport(target, manifest, rows, unpaired, finished.reused, time.perf_counter() - start)
 
 
-def _find_pairs(root: Path, phone: str, dslr: str) -> tuple[list[Capture], tuple[Unpaired, ...]]:
+def _find_pairs(root: Path, places: Mapping[Split, tuple[str, str]]) -> tuple[list[Capture], tuple[Unpaired, ...]]:
     """Pair the patches of every split by name; ids in natural order, files relative to `root`."""
     captures: list[Capture] = []
     unpaired: list[Unpaired] = []
-    for split, below in SPLIT_FOLDERS.items():
-        if not (root / below).is_dir():
+    phone = PurePosixPath(places["train"][0]).name
+    dslr = PurePosixPath(places["train"][1]).name
+    for split, folders in places.items():
+        if not (root / folders[0]).parent.is_dir():
             continue
-        for camera in (phone, dslr):
-            if not (root / below / camera).is_dir():
-                raise InputError(f"{root / below / camera}: no such folder, the patches of '{camera}' belong there")
-        cameras = [list_folder(root, f"{below}/{camera}", camera, split) for camera in (phone, dslr)]
+        for folder in folders:
+            if not (root / folder).is_dir():
+                camera = PurePosixPath(folder).name
+                raise InputError(f"{root / folder}: no such folder, the patches of '{camera}' belong there")
+        cameras = [list_folder(root, folder, PurePosixPath(folder).name, split) for folder in folders]
         found = pair_by_name(*cameras)
         pairs = [Capture(p.key, p.file, d.file, None, split) for p, d in found.pairs]
         captures += sorted(pairs, key=lambda capture: natural_key(capture.capture_id))
@@ -177,8 +213,12 @@ def read_pair(
     """
     size = settings.patch_size
     pixels: list[NDArray[np.uint8]] = []
+    mosaic = _mosaic(photos, capture, size) if settings.mosaics else None
     for camera, file in (("phone", capture.phone_file), ("dslr", capture.dslr_file)):
-        patch = _decoded(photos, file, f"{camera} patch", size, "others")
+        if camera == "phone" and mosaic is not None:
+            patch = simple_development(*mosaic)
+        else:
+            patch = _decoded(photos, file, f"{camera} patch", size, "others")
         pixels.append(patch[None])
     phone, dslr = pixels
     valid = _mask(photos, capture, size)[None] if settings.masked else None
@@ -196,7 +236,7 @@ def read_pair(
         window_reason=np.zeros(0, np.uint8),
         flat=None,
         valid=valid,
-        phone_raw=None,
+        phone_raw=None if mosaic is None else packed(mosaic[0])[None],
         **measure_quality(phone, dslr, valid).columns(),
     )
     nowhere = np.full((3, 3), np.nan)
@@ -211,7 +251,34 @@ def read_pair(
         (0, 0),
         nowhere,
         patches,
+        None if mosaic is None else mosaic[1],
+        "" if mosaic is None else capture.phone_file,
+        "" if mosaic is None else photos.sha256[capture.phone_file],
     )
+
+
+def _mosaic(photos: PhotoReader, capture: Capture, size: int) -> tuple[NDArray[np.uint16], MosaicFacts]:
+    """Return a mosaic, (S, S), and what the set's table says of it; PhotoError where either is not there."""
+    file = capture.phone_file
+    try:
+        cells = decode_grey_16(photos.read(file), Path(file).name)
+    except PhotoError as error:
+        raise PhotoError(file, f"mosaic: {error.fault}") from None
+    if cells.shape != (size, size):
+        raise PhotoError(file, f"mosaic: {cells.shape[1]}x{cells.shape[0]} pixels, the others have {size}x{size}")
+    assert isinstance(photos.root, Path)
+    table = _facts_table(photos.root)
+    if table is None:
+        return cells, UNSAID
+    name = f"{capture.folder_split}/{PurePosixPath(file).stem}"
+    if name not in table:
+        raise PhotoError(file, f"mosaic: {FACTS_TABLE} does not tell of it")
+    return cells, table[name]
+
+
+@functools.lru_cache(maxsize=1)
+def _facts_table(root: Path) -> Mapping[str, MosaicFacts] | None:
+    return read_facts(root)
 
 
 def _mask(photos: PhotoReader, capture: Capture, size: int) -> NDArray[np.bool_]:

@@ -47,20 +47,23 @@ def write_parquet(
 
     Args:
         path: the file.
-        rows: the columns of each pair beside its images, see `_COLUMNS`; None is unknown.
-        images: the phone's and the DSLR's patch of each pair, encoded, and where there are masks its mask.
-        names: of the images, with the suffix of their format: "phone.png", "dslr.png", "valid.png".
+        rows: the columns of each pair beside its images, see `_COLUMNS`, and with mosaics `mosaic_facts`, JSON; None is
+            unknown.
+        images: the phone's and the DSLR's patch of each pair, encoded, and where there are any its mask and mosaic.
+        names: of the images, with the suffix of their format: "phone.png", "dslr.png", "valid.png", "mosaic.png".
     """
     import pyarrow
     from pyarrow import parquet
 
     image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     columns = [name.split(".")[0] for name in names]
+    others = _COLUMNS | ({"mosaic_facts": "string"} if "mosaic" in columns else {})
     fields = [
         *((column, image) for column in columns),
-        *((name, getattr(pyarrow, kind)()) for name, kind in _COLUMNS.items()),
+        *((name, getattr(pyarrow, kind)()) for name, kind in others.items()),
     ]
-    schema = pyarrow.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": _features(columns)}})})
+    features = json.dumps({"info": {"features": _features(columns, others)}})
+    schema = pyarrow.schema(fields, metadata={"huggingface": features})
     with parquet.ParquetWriter(path, schema) as writer:
         pairs = zip(rows, images, strict=True)
         while part := list(islice(pairs, _ROWS)):
@@ -70,14 +73,14 @@ def write_parquet(
                         column: {"bytes": encoded, "path": f"{row['name']}.{name}"}
                         for column, name, encoded in zip(columns, names, pair, strict=True)
                     },
-                    **{name: row[name] for name in _COLUMNS},
+                    **{name: row[name] for name in others},
                 }
                 for row, pair in part
             ]
             writer.write_table(pyarrow.Table.from_pylist(table, schema))
 
 
-def _features(images: Sequence[str]) -> dict[str, dict[str, str]]:
+def _features(images: Sequence[str], others: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """What `datasets` is told of the columns: which are images."""
     shown = {name: {"_type": "Image"} for name in images}
-    return shown | {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}
+    return shown | {name: {"dtype": kind, "_type": "Value"} for name, kind in others.items()}
