@@ -197,6 +197,13 @@ class PatchSettings:
     max_error_px: float = setting(
         0.3, "keep patches whose predicted misalignment is below this, phone pixels", minimum=0.01
     )
+    max_parallax: float = setting(
+        0.0,
+        "how far near objects move at most against the scene's main surface, phone pixels: windows are searched as "
+        "far, 20 in any case, and pairs of which more than a third moves farther are rejected; 0 takes it from the "
+        "matched keypoints",
+        minimum=0,
+    )
     max_foreign: float = setting(
         0.2,
         "drop patches with a cell, a quarter of the side, of which more than this share shows content that the other "
@@ -296,6 +303,7 @@ class BuildSettings:
             "pairing.prefer": "jpeg",  # before, photos of such a shot were left without a partner
             "pairing.phone_name": "*",
             "pairing.dslr_name": "*",
+            "patches.max_parallax": 0.0,
             # 1 is what was done before: it goes on with datasets of then, the fields' defaults do not.
             "patches.max_foreign": 1.0,
             "patches.max_clipped": 1.0,

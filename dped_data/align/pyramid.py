@@ -57,6 +57,16 @@ def make_level(
     return Level(_smoothed(phone, factor, sigma), _smoothed(dslr, dslr_factor, dslr_sigma), factor, dslr_factor)
 
 
+def halve_level(level: Level) -> Level:
+    """Return the next coarser level: means of 2x2 pixels of either photo."""
+    phone, dslr = (
+        cv2.resize(grey[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+        for grey in (level.phone, level.dslr)
+        for height, width in [(grey.shape[0] // 2, grey.shape[1] // 2)]
+    )
+    return Level(phone, dslr, 2 * level.phone_factor, 2 * level.dslr_factor)
+
+
 def _smoothed(photo: NDArray[np.uint8], factor: int, sigma: float) -> NDArray[np.float32]:
     small = np.empty((photo.shape[0] // factor, photo.shape[1] // factor), np.float32)
     _box_means(photo, factor, small)

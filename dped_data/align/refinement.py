@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dped_data.align.depth_edges import quadrant_moves, rival_evidence
 from dped_data.align.displacement_field import krige, measured_field, prior_of, tracked_field
+from dped_data.align.far_search import NEAR_PX, search_reach, track_far
 from dped_data.align.field_prior import FittedPrior
 from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings
 from dped_data.align.kernels.template_search import search_windows
@@ -58,8 +59,8 @@ COARSE_FACTOR, FINE_FACTOR = 4, 2
 LEVEL_SIGMA = 0.7
 COARSE = TrackSettings(True, 12, 0.03, translation_sd=2.0, affine_sd=1.0, noise_correlation=16.0)
 FINE = TrackSettings(True, 8, 0.015, translation_sd=1.0, affine_sd=0.5, noise_correlation=16.0)
-SEARCH_RADIUS = 5
-"""Reach of the search, level pixels: 20 photo pixels, more parallax than a rig of two cameras side by side shows."""
+SEARCH_RADIUS = int(NEAR_PX) // COARSE_FACTOR
+"""Reach of the search, level pixels; what lies beyond is far_search's."""
 
 SEARCH_GAIN, SEARCH_NCC = 0.02, 0.5
 """A search result counts when it correlates by this much better than no displacement, and by so much at all. Ours."""
@@ -104,21 +105,26 @@ def refine_alignment(
         settings: patch size and stride, largest predicted error.
         even_from_xy: where windows may lie, as in `place_windows`.
     Raises:
-        CaptureRejected: the overlap is smaller than one patch.
+        CaptureRejected: the overlap is smaller than one patch; parallax beyond the search.
     """
     size = settings.patch_size
     smooth = fit_matches(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
+    reach_px = search_reach(smooth, matches, settings.max_parallax)
     scale = smooth.scale()
     coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)
     tie_points = place_tie_points(coarse, with_between(_windows(smooth, settings, even_from_xy), smooth, size), size)
     tracks = track_tie_points(coarse, smooth, tie_points, _searched(coarse, smooth, tie_points), COARSE)
+    is_far = np.zeros(len(tracks.ncc), bool)
+    if reach_px > NEAR_PX:
+        tracks, is_far = track_far(coarse, smooth, tie_points, tracks, reach_px, COARSE)
     plane = fit_plane(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
-    rough, smooth = smooth, _best_fit(smooth, plane, tie_points, tracks)[0].smooth
+    most_px = NEAR_PX if is_far.any() else np.inf  # near objects do not bend the map
+    rough, smooth = smooth, _best_fit(smooth, plane, tie_points, tracks, most_px)[0].smooth
     found = displaced_from(smooth, tie_points.centre_xy, rough(tie_points.centre_xy + tracks.motion[:, :2]))
-    found[track_sd(tracks) > 2 * COARSE_SD_PX] = 0.0
+    found[(track_sd(tracks) > 2 * COARSE_SD_PX) & ~is_far] = 0.0
     fine = make_level(phone_grey, dslr_grey, scale, FINE_FACTOR, LEVEL_SIGMA)
     window_xy = _windows(smooth, settings, even_from_xy)
-    return _refine_windows(fine, smooth, plane, homography, window_xy, tie_points.centre_xy, found, settings)
+    return _refine_windows(fine, smooth, plane, homography, window_xy, tie_points.centre_xy, found, most_px, settings)
 
 
 def fit_matches(
@@ -154,6 +160,7 @@ def _refine_windows(
     window_xy: NDArray[np.int32],
     coarse_xy: NDArray[np.float64],
     coarse_displacement: NDArray[np.float64],
+    most_px: float,
     settings: PatchSettings,
 ) -> Alignment:
     """Track at the fine level, krige, and pass a first verdict on every window."""
@@ -161,7 +168,7 @@ def _refine_windows(
     tie_points = place_tie_points(level, with_between(window_xy, smooth, size), size)
     start = coarse_displacement[nearest_rows(coarse_xy, tie_points.centre_xy)]
     tracks = track_tie_points(level, smooth, tie_points, start, FINE)
-    best, field = _best_fit(smooth, plane, tie_points, tracks)
+    best, field = _best_fit(smooth, plane, tie_points, tracks, most_px)
     smooth, noise_factor = best.smooth, best.fitted.noise_factor
     node_xy = window_xy[:, None, None].astype(np.float64) + node_grid(size)
     count = len(window_xy)
@@ -211,7 +218,9 @@ class _Fit:
     fitted: FittedPrior
 
 
-def _best_fit(rough: SmoothMap, plane: SmoothMap, tie_points: TiePoints, tracks: Tracks) -> tuple[_Fit, MeasuredField]:
+def _best_fit(
+    rough: SmoothMap, plane: SmoothMap, tie_points: TiePoints, tracks: Tracks, most_px: float
+) -> tuple[_Fit, MeasuredField]:
     """Fit the smooth map in several ways and take the one against which neighbouring tracks agree best.
 
     Near objects bend a flexible map far off the background; a stiff one cannot follow a lens. The pairs' likelihood,
@@ -220,12 +229,13 @@ def _best_fit(rough: SmoothMap, plane: SmoothMap, tie_points: TiePoints, tracks:
     Args:
         rough: what the tracks are measured against.
         plane: the surface that most matches agree on.
+        most_px: tracks that moved farther do not shape the map.
     """
     tracked = tracked_field(tie_points, tracks, rough.phone_size_wh[0])
     found_at = rough(tie_points.centre_xy + tracks.motion[:, :2])
     fits = [_Fit(rough, tracks.motion[:, :2], prior_of(tracked, tracks.motion[:, :2]))]
     sd = track_sd(tracks)
-    trusted = sd < COARSE_SD_PX
+    trusted = (sd < COARSE_SD_PX) & (np.hypot(tracks.motion[:, 0], tracks.motion[:, 1]) < most_px)
     if trusted.sum() >= MIN_TRACKS:
         # Five points of every trusted track, so that its affine part counts.
         uv = np.array([[0.0, 0.0], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0.6, 0.6]])

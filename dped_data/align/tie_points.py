@@ -65,11 +65,16 @@ def tie_point_quadrants(level: Level, tie_points: TiePoints) -> TiePoints:
 
 def place_tie_points(level: Level, window_xy: NDArray[np.int32], window_px: int) -> TiePoints:
     """Place a tie point over each window (W, 2): as large, MIN_TIE_POINT_PX at least, inside the photo."""
+    size = min(max(window_px, MIN_TIE_POINT_PX) // level.phone_factor, *level.phone.shape)
+    return place_around(level, window_xy.astype(np.float64) + (window_px - 1) / 2, size)
+
+
+def place_around(level: Level, centre_xy: NDArray[np.float64], size_px: int) -> TiePoints:
+    """Place tie points of `size_px` level pixels around centres (N, 2), phone photo pixels, inside the photo."""
     height, width = level.phone.shape
-    size = min(max(window_px, MIN_TIE_POINT_PX) // level.phone_factor, width, height)
-    wanted = (window_xy + (window_px - 1) / 2 + 0.5) / level.phone_factor - 0.5 - (size - 1) / 2
-    corner = np.clip(np.floor(wanted + 0.5).astype(np.int64), 0, np.array([width - size, height - size]))
-    return _tie_points_at(level, corner, size)
+    wanted = (centre_xy + 0.5) / level.phone_factor - 0.5 - (size_px - 1) / 2
+    corner = np.clip(np.floor(wanted + 0.5).astype(np.int64), 0, np.array([width - size_px, height - size_px]))
+    return _tie_points_at(level, corner, size_px)
 
 
 def _tie_points_at(level: Level, corner_xy: NDArray[np.int64], size_px: int) -> TiePoints:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from planted_scene import identity, photo
 
-from dped_data.align.pyramid import make_level
+from dped_data.align.pyramid import halve_level, make_level
 
 
 def test_levels_are_means_of_whole_blocks_and_points_go_both_ways() -> None:
@@ -27,3 +27,10 @@ def test_tall_photos_are_made_in_strips_without_seams() -> None:
     grey = photo(identity, (90, 700))[:, :, 1].copy()
     level = make_level(grey, grey, 1.0, 2, 1e-3)
     np.testing.assert_allclose(level.phone, grey.reshape(350, 2, 45, 2).mean(axis=(1, 3)), atol=0.01)
+
+
+def test_a_halved_level_is_that_of_twice_the_factor() -> None:
+    grey = photo(identity, (202, 150))[:, :, 0].copy()
+    halved, twice = halve_level(make_level(grey, grey, 1.5, 2, 1e-3)), make_level(grey, grey, 1.5, 4, 1e-3)
+    assert (halved.phone_factor, halved.dslr_factor) == (twice.phone_factor, twice.dslr_factor)
+    np.testing.assert_allclose(halved.phone, twice.phone, atol=0.01)
