@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import click.testing
 import pytest
+from dped_command import dped
 from hints import hints_in, parse
 from small_rig import write_rig
 
@@ -39,6 +40,12 @@ COMMANDS = (
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in this process; whatever it names as the next one would run."""
+    return with_hints_that_run(dped(*arguments, cwd=cwd))
+
+
+def run_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own."""
     result = subprocess.run(
         [sys.executable, "-m", "cli", *arguments],
         cwd=cwd,
@@ -47,6 +54,10 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+    return with_hints_that_run(result)
+
+
+def with_hints_that_run(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
     for named in hints_in(result.stdout + result.stderr):
         parse(named)
     return result
@@ -68,7 +79,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_command_has_help(tmp_path: Path, command: str) -> None:
-    result = run(*filter(None, [command]), "--help", cwd=tmp_path)
+    result = (run if command else run_process)(*filter(None, [command]), "--help", cwd=tmp_path)
     assert result.returncode == 0 and "Usage: " in result.stdout and not result.stderr
 
 
@@ -94,7 +105,7 @@ def test_help_is_in_groups_and_nothing_is_cut_off(columns: int, monkeypatch: pyt
 
 
 def test_build_in_an_empty_folder_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
-    result = run("build-dataset", cwd=tmp_path)
+    result = run_process("build-dataset", cwd=tmp_path)
     assert result.returncode == 1
     assert "captures: no such folder" in one_line(result) and "--captures" in result.stderr
     assert not list(tmp_path.iterdir())
@@ -176,7 +187,7 @@ def test_export_says_what_is_wrong_with_model_and_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["inspect-pairs", "train", "evaluate"])
 def test_readers_without_a_dataset_say_how_to_get_one(tmp_path: Path, command: str) -> None:
     options = ["--identity"] if command == "evaluate" else []
-    result = run(command, *options, cwd=tmp_path)
+    result = (run_process if command == "train" else run)(command, *options, cwd=tmp_path)
     assert result.returncode == 1
     assert "dped build-dataset" in one_line(result)
 
@@ -204,7 +215,7 @@ def test_build_and_dry_run_in_a_folder_that_follows_the_defaults(tmp_path: Path)
     options = ["--rig", "rig.toml", "--patch-size", "64"]
     dry = run("build-dataset", *options, "--dry-run", cwd=tmp_path)
     assert dry.returncode == 0 and "3" in dry.stdout and not (tmp_path / "dataset").exists()
-    built = run("build-dataset", *options, "--jobs", "1", "--json", cwd=tmp_path)
+    built = run_process("build-dataset", *options, "--jobs", "1", "--json", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     assert json.loads(built.stdout)["manifest"]["totals"]["kept"] == 3
     assert (tmp_path / "dataset/pocket/dataset.json").exists()
@@ -267,6 +278,6 @@ def test_missing_system_library_says_what_to_install(
 
 
 def test_names_do_not_steer_the_terminal_and_need_not_be_utf_8(tmp_path: Path) -> None:
-    result = run("build-dataset", "--captures", os.fsdecode(b"caf\xe9\x1b[2J\r"), cwd=tmp_path)
+    result = run_process("build-dataset", "--captures", os.fsdecode(b"caf\xe9\x1b[2J\r"), cwd=tmp_path)
     assert result.returncode == 1
     assert r"caf\udce9\x1b[2J" in one_line(result) and "\x1b" not in result.stderr

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def python_files(*packages: str) -> Iterator[tuple[str, Path]]:
 MODULES = dict(python_files("dped_data", "dped_train"))
 
 
+@cache
 def imports(source: str, running: bool = False) -> set[str]:
     """The modules that a file imports, anywhere in it; with `running` not those that only the type checker reads."""
     tree = ast.parse(source)

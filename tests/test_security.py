@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,25 +23,36 @@ FORBIDDEN_CALLS = {
 }
 
 
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """A piece of code, taken apart once for all rules."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
+@cache
+def called(call: ast.Call) -> str:
+    """The function as the code writes it."""
+    return ast.unparse(call.func)
+
+
 def violations(source: str) -> list[str]:
     """What a piece of code does that is forbidden, with its line."""
-    tree = ast.parse(source)
     names = {}
-    for node in ast.walk(tree):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             names |= {alias.asname or alias.name: alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return [
         f"line {node.lineno}: {what}"
-        for node in ast.walk(tree)
+        for node in nodes(source)
         if isinstance(node, ast.Call)
         for what in faults(node, names)
     ]
 
 
 def faults(call: ast.Call, names: dict[str, str]) -> Iterator[str]:
-    first, _, rest = ast.unparse(call.func).partition(".")
+    first, _, rest = called(call).partition(".")
     name = ".".join(filter(None, [names.get(first, first), rest]))
     given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
     if name in FORBIDDEN_CALLS:
@@ -65,17 +77,17 @@ DELETING_OF_MODULES = {f"{module}.{name}" for module in ("os", "shutil") for nam
 
 def deletions(source: str) -> list[str]:
     """The calls of a piece of code that delete, replace or rename files or objects, with their lines."""
-    tree, found = ast.parse(source), []
+    found = []
     imported = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in ast.walk(tree)
+        for node in nodes(source)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    for node in ast.walk(tree):
+    for node in nodes(source):
         if not isinstance(node, ast.Call):
             continue
-        name = imported.get(ast.unparse(node.func), ast.unparse(node.func))
+        name = imported.get(called(node), called(node))
         last = name.rpartition(".")[2]
         # One value alone: Path.replace(target). Texts are replaced with two, dataclasses and times by keywords.
         replaces = last == "replace" and "." in name and len(node.args) == 1 and not node.keywords
@@ -175,7 +187,7 @@ def store_changes(source: str) -> list[str]:
     """Where code can change a store: functions that use the libraries for them, and what those call to change it."""
     return sorted(
         f"{outer.name}: {ast.unparse(node)}"
-        for outer in ast.walk(ast.parse(source))
+        for outer in nodes(source)
         if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(outer)
         if isinstance(node, ast.Attribute) and node.attr in STORE_CHANGES
@@ -185,13 +197,13 @@ def store_changes(source: str) -> list[str]:
 def test_objects_of_a_store_are_replaced_and_removed_in_one_place() -> None:
     """There the state is checked that the object must be in; see RemoteFolder."""
     for path in SOURCES:
-        tree = ast.parse(path.read_text())
-        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        source = path.read_text()
+        names = {alias.name for node in nodes(source) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {str(node.module) for node in nodes(source) if isinstance(node, ast.ImportFrom)}
         used = {name.split(".")[0] for name in names} & STORE_LIBRARIES
         remote = path == ROOT / "dped_data/common/remote_folder.py"
         assert remote or not used, f"{path}: {used}"
-        changes = [change for change in store_changes(path.read_text()) if remote or "system." in change]
+        changes = [change for change in store_changes(source) if remote or "system." in change]
         expected = ["copy: system.cp_file", "remove: system.rm_file", "send: system.put_file"]
         assert changes == (expected if remote else []), path
 

@@ -6,11 +6,9 @@ import base64
 import csv
 import json
 import math
-import os
 import random
 import re
 import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import astuple
@@ -19,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from dped_command import dped
 from study_photos import CLASSES, LEVELS, answer_all, make_study, prefers
 
 from dped_data.errors import InputError
@@ -239,9 +238,7 @@ def test_bars_show_the_shares_and_come_out_the_same(tmp_path: Path) -> None:
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "cli", "study", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return dped("study", *arguments, cwd=cwd)
 
 
 def test_the_commands_in_a_folder_that_follows_the_defaults(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dped_command import dped
 from remote_store import BUCKET, CAPTURES, build, content, drop, put, stored, upload
 
 from dped_data import PatchStore, build_dataset
@@ -198,14 +199,11 @@ def test_what_is_wrong_is_told_with_the_address(
 
 def test_on_the_command_line(rig: tuple[Path, BuildSettings], tmp_path: Path) -> None:
     captures = upload(rig[0])
-    dped = [sys.executable, "-m", "cli"]
-    root = Path(remote_dataset.__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
 
     def run(*command: str) -> str:
-        done = subprocess.run([*dped, *command], capture_output=True, text=True, cwd=tmp_path, env=environment)
+        done = dped(*command, cwd=tmp_path)
         assert done.returncode in (0, 1) and not done.stderr, done.stderr
-        return done.stdout
+        return str(done.stdout)
 
     toml = str(rig[0].parent / "rig.toml")
     common = ("--captures", captures, "--rig", toml, "--patch-size", "48")
@@ -215,3 +213,7 @@ def test_on_the_command_line(rig: tuple[Path, BuildSettings], tmp_path: Path) ->
     assert "untouched phone on train" in run(
         "evaluate", "--identity", "--data", f"{BUCKET}/data", "--split", "train", "--device", "cpu"
     )
+    command = [sys.executable, "-m", "cli", "build-dataset", *common, "--dry-run"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(remote_dataset.__file__).parents[2])}
+    alone = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert "pocket/000" in alone.stdout and (alone.returncode, alone.stderr) == (0, "")
