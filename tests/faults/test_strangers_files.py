@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ def written_names(bench: Bench, job: Job) -> list[str]:
         alike.setdefault((str(Path(name).parent), Path(name).suffix), name)
     chosen = sorted({*alike.values(), *(name for name in names if "/" not in name)})
     return chosen[:: -(-len(chosen) // MOST_NAMES)] if len(chosen) > MOST_NAMES else chosen
+
+
+@cache
+def known_names(bench: Bench, job: Job) -> list[str]:
+    """`written_names` of one run; those of another are the same."""
+    return written_names(bench, job)
 
 
 def put_file(path: Path) -> None:
@@ -117,7 +124,7 @@ def test_files_of_other_names_are_left_alone(bench: Bench, job: Job) -> None:
 
 @pytest.mark.parametrize("put", [put_file, put_empty_file, put_link, put_folder, put_linked_parent])
 def test_files_that_have_a_name_of_ours(bench: Bench, job: Job, put: Callable[[Path], None]) -> None:
-    names = written_names(bench, job)
+    names = known_names(bench, job)
     for name in names:
         out = fresh(bench)
         put(out / name)
@@ -149,7 +156,7 @@ def test_files_that_took_the_place_of_ours(bench: Bench, job: Job) -> None:
 def test_a_mounted_folder(bench: Bench, job: Job) -> None:
     """Deleting behind a mount would delete on another disk; a command refuses or leaves it alone."""
     out = fresh(bench)
-    folders = {Path(name).parts[0] for name in written_names(bench, job) if "/" in name and not name.startswith(".")}
+    folders = {Path(name).parts[0] for name in known_names(bench, job) if "/" in name and not name.startswith(".")}
     for folder in sorted(folders):
         out, disk = fresh(bench), bench.folder / "foreign/disk"
         disk.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,13 +140,24 @@ def test_a_killed_run_resumes_to_the_last_bit(data: Path, tmp_path: Path, recipe
     assert [row["step"] for row in strip[1]] == [str(step) for step in range(1, 9)]
 
 
+FOUR_STEPS = replace(SMALL, steps=4, checkpoint_every=2, keep_checkpoints=1)
+
+
+@pytest.fixture(scope="module")
+def whole_and_half(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of runs of four steps and of the first two of them."""
+    folder = tmp_path_factory.mktemp("runs")
+    train(data, "toy", folder / "whole", FOUR_STEPS)
+    train(data, "toy", folder / "half", replace(FOUR_STEPS, steps=2))
+    return folder / "whole", folder / "half"
+
+
 @pytest.mark.parametrize("ended_by", ["save_enhancer", "write_model_card", "save_checkpoint", "prune_checkpoints"])
 def test_a_run_that_ends_while_it_saves_its_last_step_resumes_to_the_same_files(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_by: str
+    data: Path, whole_and_half: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_by: str
 ) -> None:
-    settings = replace(SMALL, steps=4, checkpoint_every=2, keep_checkpoints=1)
-    train(data, "toy", tmp_path / "whole", settings)
-    train(data, "toy", tmp_path / "ended", replace(settings, steps=2))
+    settings = FOUR_STEPS
+    shutil.copytree(whole_and_half[1], tmp_path / "ended")
 
     def end(*_: object) -> None:
         raise KeyboardInterrupt
@@ -154,7 +166,7 @@ def test_a_run_that_ends_while_it_saves_its_last_step_resumes_to_the_same_files(
         context.setattr(f"dped_train.run.folder.{ended_by}", end)
         train(data, "toy", tmp_path / "ended", settings, resume=True)
     train(data, "toy", tmp_path / "ended", settings, resume=True)
-    whole, ended = (tmp_path / name / "toy" for name in ("whole", "ended"))
+    whole, ended = (folder / "toy" for folder in (whole_and_half[0], tmp_path / "ended"))
     assert (ended / "README.md").read_text() == (whole / "README.md").read_text()
     for name in ("enhancer.safetensors", "best-enhancer.safetensors"):
         models = [load_enhancer(folder / name).state_dict() for folder in (whole, ended)]
