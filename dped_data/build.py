@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +21,26 @@ from dped_data.captures.remote_headers import headers_of
 from dped_data.common.malloc import refusals_told
 from dped_data.common.parallel import Backend
 from dped_data.common.progress import note
-from dped_data.common.remote_folder import remote_folder
-from dped_data.dataset.aligned_photos import write_aligned
+from dped_data.common.remote_folder import RemoteFolder, remote_folder
+from dped_data.common.typed_settings import settings_dict
+from dped_data.dataset.aligned_photos import read_map, write_aligned, write_map, write_overlay
 from dped_data.dataset.capture_table import CaptureRow
-from dped_data.dataset.manifest import Manifest
+from dped_data.dataset.manifest import Manifest, pictures_of, settings_on_disk
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
 from dped_data.photos.mosaic import Mosaic, cut_mosaic, decode_mosaic
 from dped_data.photos.reading import decode_photo
 from dped_data.photos.same_geometry import check_same_geometry
 from dped_data.plan import Plan, check_captures, plan_dataset, review_decisions
-from dped_data.settings import BuildSettings, RawSettings
+from dped_data.settings import PICTURE_SETTINGS, BuildSettings, RawSettings, asked_pictures, deciding, with_pictures
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import destination
 from dped_data.work.folder import built_origin, check_place
-from dped_data.work.lifecycle import CaptureWork, Material, Workers, make_dataset
+from dped_data.work.lifecycle import CaptureWork, Material, PictureWork, Workers, make_dataset
 from dped_data.work.photo_reader import PhotoReader
+
+if TYPE_CHECKING:
+    from dped_data.align.warped_photo import PhotoMap
 
 
 @dataclass(frozen=True)
@@ -59,13 +67,13 @@ def align_capture(
 ) -> tuple[CaptureRow, ShardCapture | None]:
     """Read and align one capture; return its row and, unless no window passes, its patches.
 
-    With `settings.shards.keep_aligned` the whole aligned photo is written below `folder`.
+    What the settings ask for of pictures of the whole capture is written below `folder`.
 
     Raises:
         CaptureRejected: the photos are no usable pair. PhotoError: one of them cannot be read.
     """
     from dped_data.align.pipeline import align_photos  # brings the compiled numerics, which plans do not need
-    from dped_data.align.warped_photo import warp_aligned
+    from dped_data.align.warped_photo import PhotoMap, map_to_bytes
 
     phone, mosaic = _read_phone(photos, capture, settings.raw)
     dslr = _read(photos, capture.dslr_file, "dslr", settings.raw)
@@ -73,9 +81,10 @@ def align_capture(
     row = _row_of(row, aligned)
     if row.status != "kept":
         return row, None
-    if settings.shards.keep_aligned and aligned.alignment is not None:
-        warped = warp_aligned(dslr, aligned.alignment, aligned.phone_size_wh)
-        write_aligned(folder, capture.capture_id, warped.photo, warped.valid, warped.error_px)
+    if aligned.alignment is not None:
+        photo_map = PhotoMap(aligned.alignment.dslr_from_phone, aligned.alignment.field)
+        write_map(folder, capture.capture_id, _proof(photos, capture, settings), map_to_bytes(photo_map))
+        _write_pictures(folder, capture, phone, dslr, photo_map, settings)
     patches, raw_file = aligned.patches, capture.phone_raw_file or ""
     if mosaic is not None:
         patches = replace(patches, phone_raw=cut_mosaic(mosaic, patches.phone_xy, settings.patches.patch_size))
@@ -93,6 +102,59 @@ def align_capture(
         raw_file,
         photos.sha256.get(raw_file, ""),
     )
+
+
+def draw_capture(source: Path | RemoteFolder, capture: Capture, settings: BuildSettings, folder: Path) -> None:
+    """Draw the pictures of a capture that was aligned before, by the map that was kept of it.
+
+    A capture of an earlier version, of which none was kept, is aligned again; that gives the same map.
+    """
+    from dped_data.align.pipeline import align_photos
+    from dped_data.align.warped_photo import PhotoMap, map_from_bytes, map_to_bytes
+
+    photos, photo_map = PhotoReader(source), None
+    try:
+        phone, mosaic = _read_phone(photos, capture, settings.raw)
+        dslr = _read(photos, capture.dslr_file, "dslr", settings.raw)
+    except PhotoError as error:
+        note(f"{capture.capture_id}: no pictures; {error}")
+        return
+    proof = _proof(photos, capture, settings)
+    with suppress(ValueError):
+        photo_map = map_from_bytes(read_map(folder, capture.capture_id, proof) or b"")
+    if photo_map is None:
+        alignment = align_photos(phone, dslr, settings, None if mosaic is None else mosaic.red_xy).alignment
+        assert alignment is not None, "pictures are of refined alignments only"
+        photo_map = PhotoMap(alignment.dslr_from_phone, alignment.field)
+        write_map(folder, capture.capture_id, proof, map_to_bytes(photo_map))
+    _write_pictures(folder, capture, phone, dslr, photo_map, settings)
+
+
+def _proof(photos: PhotoReader, capture: Capture, settings: BuildSettings) -> str:
+    """What a map of a capture belongs to: the settings that decide it, and the photos' bytes."""
+    decided = json.dumps(settings_dict(deciding(settings)), sort_keys=True)
+    files = (capture.phone_file, capture.dslr_file, capture.phone_raw_file)
+    parts = [decided, *(photos.sha256[file] for file in files if file is not None)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _write_pictures(
+    folder: Path,
+    capture: Capture,
+    phone: NDArray[np.uint8],
+    dslr: NDArray[np.uint8],
+    photo_map: PhotoMap,
+    settings: BuildSettings,
+) -> None:
+    from dped_data.align.warped_photo import warp_aligned
+
+    if not asked_pictures(settings):
+        return
+    warped = warp_aligned(dslr, photo_map, (phone.shape[1], phone.shape[0]))
+    if settings.shards.keep_aligned:
+        write_aligned(folder, capture.capture_id, warped.photo, warped.valid, warped.error_px)
+    if settings.shards.overlays:
+        write_overlay(folder, capture.capture_id, phone, warped.photo, warped.valid)
 
 
 def _read_phone(photos: PhotoReader, capture: Capture, raw: RawSettings) -> tuple[NDArray[np.uint8], Mosaic | None]:
@@ -212,14 +274,19 @@ def build_dataset(
     photos = photo_folders(captures, phone, settings.rig.dslr)
     for place in photos.places:
         check_place(target.place, place)
-    if settings.shards.keep_aligned and settings.alignment == "paper":
-        raise UsageError("--keep-aligned needs --alignment refined: the paper's method aligns patches, not photos")
+    if asked_pictures(settings) and settings.alignment == "paper":
+        flags = " and ".join(f"--{PICTURE_SETTINGS[kind].replace('_', '-')}" for kind in asked_pictures(settings))
+        raise UsageError(f"{flags} need --alignment refined: the paper's method aligns patches, not photos")
     if settings.patches.mask_cells and settings.alignment == "paper":
         raise UsageError("--mask-cells needs --alignment refined: the paper's method asks no cells")
     _check_mosaic_settings(settings)
     target.fetch()
+    before = None if overwrite else target.folder
+    decided = deciding(settings, settings_on_disk(before) if before else None)
+    kinds = {*asked_pictures(settings), *(pictures_of(before) if before else ())}
+    settings = with_pictures(settings, kinds)
     with headers_of(photos.root) as headers:
-        plan = plan_dataset(headers, phone, settings, None if overwrite else target.folder, pairs, photos.below)
+        plan = plan_dataset(headers, phone, settings, before, pairs, photos.below)
         if show_plan:
             show_plan(plan)
         for warning in plan.warnings:
@@ -242,12 +309,13 @@ def build_dataset(
         settings.shards.compression,
         limit_s=capture_timeout_s,
         timed=True,
+        recorded=decided,
     )
     finished = make_dataset(
         target,
         material,
         work,
-        built_origin(phone, settings, photos.below),
+        built_origin(phone, decided, photos.below, asked_pictures(settings)),
         Workers(jobs, backend, scheduler),
         command="build-dataset",
         label="aligning",
@@ -255,7 +323,7 @@ def build_dataset(
         overwrite=overwrite,
         retry_failed=retry_failed,
         decisions=decisions,
-        keeps_aligned=settings.shards.keep_aligned,
+        pictures=PictureWork(asked_pictures(settings), draw_capture, settings),
     )
     seconds = time.perf_counter() - start
     return BuildReport(target.folder, finished.manifest, finished.rows, finished.reused, seconds)

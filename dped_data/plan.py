@@ -19,11 +19,11 @@ from dped_data.captures.split import assign_splits, split_warnings
 from dped_data.common.remote_folder import is_remote
 from dped_data.common.typed_settings import changed_settings, digest_of, settings_dict
 from dped_data.dataset.capture_table import read_captures
-from dped_data.dataset.manifest import settings_on_disk
-from dped_data.dataset.places import CAPTURES_NAME
+from dped_data.dataset.manifest import pictures_of, settings_on_disk
+from dped_data.dataset.places import CAPTURES_NAME, picture_names
 from dped_data.dataset.review_file import Decision, check_ids, read_decisions, rejected_by
 from dped_data.errors import InputError, UsageError
-from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings, Rig
+from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings, Rig, asked_pictures, deciding
 from dped_data.work.units import plan_units, recorded_units, splits_on_disk
 
 
@@ -36,6 +36,7 @@ class PlannedWork:
         new: captures that it does not hold, or whose group another capture or a changed photo has changed.
         reused: captures that are done; photos that only their content tells from before are found when they are read.
         gone: captures that it holds and the photos no longer yield; their patches would be removed.
+        drawn: captures that are done and lack pictures that are asked for.
         changes: settings that differ from the dataset's, "key: old -> new": without --overwrite the build refuses.
     """
 
@@ -43,6 +44,7 @@ class PlannedWork:
     new: int
     reused: int
     gone: int
+    drawn: int = 0
     changes: tuple[str, ...] = ()
 
 
@@ -171,20 +173,24 @@ def plan_build(
 
 
 def _work(plan: Plan, headers: Path, folder: Path, settings: BuildSettings, overwrite: bool) -> PlannedWork:
-    captures, asked = plan.pairing.captures, settings_dict(settings)
     before = None if overwrite else settings_on_disk(folder)
+    captures, asked = plan.pairing.captures, settings_dict(deciding(settings, before))
     if before is None:
         return PlannedWork(str(folder), len(captures), 0, 0)
     digest = digest_of(asked, FORMAT_VERSION)
     units = plan_units(captures, plan.splits, headers, digest, settings.shards.captures_per_shard)
     done = recorded_units(folder, units)
     reused = sum(len(unit.captures) for unit in units if unit.key in done)
-    held: set[str] = set()
+    held: dict[str, int] = {}
     with suppress(InputError):  # a damaged table is told among the notes
-        held = {row.capture_id for row in read_captures(folder)} if (folder / CAPTURES_NAME).exists() else set()
-    gone = len(held - {capture.capture_id for capture in captures})
+        rows = read_captures(folder) if (folder / CAPTURES_NAME).exists() else []
+        held = {row.capture_id: row.patches for row in rows}
+    gone = len({*held} - {capture.capture_id for capture in captures})
+    kinds = {*asked_pictures(settings), *pictures_of(folder)}
+    done_ids = [c.capture_id for unit in units if unit.key in done for c in unit.captures if held.get(c.capture_id)]
+    lacking = [name for name in done_ids if not all((folder / file).is_file() for file in picture_names([name], kinds))]
     changes = tuple(changed_settings(before, asked))
-    return PlannedWork(str(folder), len(captures) - reused, reused, gone, changes)
+    return PlannedWork(str(folder), len(captures) - reused, reused, gone, len(lacking), changes)
 
 
 def work_text(work: PlannedWork) -> str:
@@ -193,6 +199,7 @@ def work_text(work: PlannedWork) -> str:
         told = "; ".join(work.changes)
         return f"  {work.folder}: built with other settings ({told}); only --overwrite builds it, all anew"
     parts = [f"{work.new:,} captures to align", f"{work.reused:,} done before and kept"]
+    parts += [f"{work.drawn:,} of them to be drawn"] if work.drawn else []
     parts += [f"{work.gone:,} to be removed, their photos are gone"] if work.gone else []
     return f"  {work.folder}: {', '.join(parts)}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -250,6 +250,9 @@ class ShardSettings:
     keep_aligned: bool = setting(
         False, "also write each whole DSLR photo in the phone's frame, where it is valid, and its predicted error"
     )
+    overlays: bool = setting(
+        False, "also write a picture of each capture: squares of phone and aligned DSLR photo in turn, and both blended"
+    )
     compression: Literal["none", "gzip", "lzf"] = setting(
         "none", "HDF5 compression; only uncompressed shards can be memory-mapped"
     )
@@ -314,8 +317,34 @@ class BuildSettings:
             "raw.raw_white_balance": "camera",
             "raw.phone_raw": False,
             "raw.phone_aligned": "developed",
+            "shards.overlays": False,
         },
     )
+
+
+PICTURE_SETTINGS = {"aligned": "keep_aligned", "overlays": "overlays"}
+"""Kinds of pictures of whole captures (dataset.places.PICTURES), and the settings that ask for them."""
+
+
+def asked_pictures(settings: BuildSettings) -> tuple[str, ...]:
+    """The kinds of pictures that settings ask for."""
+    return tuple(kind for kind, name in PICTURE_SETTINGS.items() if getattr(settings.shards, name))
+
+
+def with_pictures(settings: BuildSettings, kinds: Collection[str]) -> BuildSettings:
+    """Return the settings that ask for these kinds of pictures and no others."""
+    shards = dataclasses.replace(settings.shards, keep_aligned="aligned" in kinds, overlays="overlays" in kinds)
+    return dataclasses.replace(settings, shards=shards)
+
+
+def deciding(settings: BuildSettings, before: Mapping[str, Any] | None = None) -> BuildSettings:
+    """Return the settings without what is added to a dataset and decides nothing of it: pictures of whole captures.
+
+    `before`: those recorded of the dataset that is there; one of an earlier version may count the aligned photos in.
+    """
+    shards = before.get("shards") if before else None
+    counted = isinstance(shards, Mapping) and shards.get("keep_aligned") is True
+    return with_pictures(settings, ("aligned",) if counted else ())
 
 
 OTHER_TABLES = ("rig", "inspect")
@@ -334,7 +363,9 @@ def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSet
         UsageError: for an unknown key, a wrong type, a value out of range, or a rig that is incomplete.
     """
     if toml is not None and toml.suffix == ".json":
-        return load_settings(_recorded_settings(toml), {}, str(toml), flags)
+        recorded, pictures = _recorded_settings(toml)
+        kinds = {*pictures, *asked_pictures(recorded)}
+        return load_settings(with_pictures(recorded, kinds), {}, str(toml), flags)
     table = read_toml(toml) if toml else {}
     source = str(toml) if toml else "settings"
     base = BuildSettings()
@@ -344,14 +375,15 @@ def load_build_settings(toml: Path | None, flags: Mapping[str, Any]) -> BuildSet
     return load_settings(base, table, source, flags, tables=OTHER_TABLES)
 
 
-def _recorded_settings(manifest: Path) -> BuildSettings:
-    """The settings that a dataset was built with, by its dataset.json; UsageError where it has none of a build."""
+def _recorded_settings(manifest: Path) -> tuple[BuildSettings, tuple[str, ...]]:
+    """The settings and pictures that a dataset was built with, by its dataset.json; UsageError where it has none."""
     try:
-        table = dict(read_json(manifest, MOST_LIST_BYTES)["settings"])
+        document = dict(read_json(manifest, MOST_LIST_BYTES))
+        table, pictures = dict(document["settings"]), typed(tuple[str, ...], document.get("pictures", []))
         rig = typed(Rig, table.pop("rig"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{manifest}: no settings of a build in it ({error}); pass the dataset.json of one") from None
-    return dataclasses.replace(recorded_settings(BuildSettings, table, str(manifest)), rig=rig)
+    return dataclasses.replace(recorded_settings(BuildSettings, table, str(manifest)), rig=rig), pictures
 
 
 def parse_rig(table: Any, source: str) -> Rig:

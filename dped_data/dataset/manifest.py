@@ -14,7 +14,7 @@ from dped_data.common.foreign_files import MOST_LIST_BYTES, read_json, typed
 from dped_data.common.hints import data_words, hint
 from dped_data.common.names import path_inside, plain_name, shown
 from dped_data.common.typed_settings import digest_of
-from dped_data.dataset.places import MANIFEST_NAME, SETTINGS_NAME, unit_records
+from dped_data.dataset.places import ALIGNED_FOLDER, MANIFEST_NAME, PICTURES, SETTINGS_NAME, unit_records
 from dped_data.dataset.review_file import Decision
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import FORMAT_VERSION, Rig
@@ -61,6 +61,7 @@ class Manifest:
         review: what people decided on captures, by capture; see `review_file.standing`.
         photo_sizes: camera -> "WIDTHxHEIGHT" -> photos, of the captures in the shards; empty where they do not say.
         folders: camera -> its folder below the captures folder; empty where that is the camera's name.
+        pictures: kinds of pictures of whole captures that it has, see `places.PICTURES`.
     """
 
     phone: str
@@ -77,6 +78,7 @@ class Manifest:
     review: tuple[Decision, ...] = ()
     photo_sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
+    pictures: tuple[str, ...] = ()
 
 
 def dataset_digest(settings: Mapping[str, Any], review: Sequence[Decision] = ()) -> str:
@@ -91,10 +93,21 @@ _FIELDS = frozenset(entry.name for entry in fields(Manifest))
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write FOLDER/dataset.json, whole or not at all; the same manifest gives the same bytes."""
     document = {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(manifest)}
-    for name in ("review", "photo_sizes", "folders"):  # as in datasets of before there were any
+    for name in ("review", "photo_sizes", "folders", "pictures"):  # as in datasets of before there were any
         if not document[name]:
             del document[name]
     atomic_write_text(folder / MANIFEST_NAME, json.dumps(document, indent=1) + "\n")
+
+
+def pictures_of(folder: Path) -> tuple[str, ...]:
+    """Return the kinds of pictures that the dataset in `folder` has; none where no manifest can be read."""
+    try:
+        document = read_json(folder / MANIFEST_NAME, MOST_LIST_BYTES)
+        stated = typed(tuple[str, ...], document.get("pictures", []))
+        counted = document.get("settings", {}).get("shards", {}).get("keep_aligned") is True  # of an earlier version
+    except (OSError, ValueError, AttributeError):
+        return ()
+    return tuple(kind for kind in PICTURES if kind in stated or (counted and kind == ALIGNED_FOLDER))
 
 
 def is_masked(manifest: Manifest) -> bool:

@@ -6,7 +6,7 @@ Names are relative to the dataset, with "/" between folders. docs/format.md desc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from dped_data.captures.records import SPLITS, Split
@@ -29,8 +29,11 @@ SOURCE_NAME = f"{WORK_FOLDER}/captures_folder"
 STORE_RECORD_NAME = f"{WORK_FOLDER}/written.json"
 """In a store: every object that builds have written there."""
 
-ALIGNED_FOLDER = "aligned"
-ALIGNED_SUFFIXES = (".png", ".valid.png", ".error.png")
+ALIGNED_FOLDER, OVERLAYS_FOLDER = "aligned", "overlays"
+PICTURES = {ALIGNED_FOLDER: (".png", ".valid.png", ".error.png"), OVERLAYS_FOLDER: (".jpg",)}
+"""Pictures of whole captures: the folder of each kind, and what a capture's files there end in."""
+MAPS_FOLDER = f"{WORK_FOLDER}/maps"
+"""Where every point of a phone photo lies in the DSLR's, for pictures that are asked for later; a file per capture."""
 
 _UNNUMBERED = ".unit-"
 _FETCHED = f"{_UNNUMBERED}fetched-"
@@ -41,7 +44,7 @@ _NUMBERED = re.compile(rf"(?:{_SPLITS})/\d{{5,}}\.h5")
 _OWN = re.compile(
     rf"{_NUMBERED.pattern}"
     rf"|(?:{WORK_FOLDER}/|(?:{_SPLITS})/\{_UNNUMBERED})(?P<key>[0-9a-f]{{64}})\.(?:h5|json)"
-    rf"|{ALIGNED_FOLDER}/.+\.png"
+    rf"|{ALIGNED_FOLDER}/.+\.png|{OVERLAYS_FOLDER}/.+\.jpg"
     rf"|{'|'.join(map(re.escape, (*TABLES, REVIEW_NAME, CARD_NAME, NEW_CARD_NAME, SETTINGS_NAME)))}"
 )
 
@@ -98,9 +101,9 @@ def is_own_name(name: str) -> bool:
     return is_plain(name) and _OWN.fullmatch(name) is not None
 
 
-def aligned_names(capture_ids: Iterable[str]) -> Iterator[str]:
-    """Yield the files of whole aligned photos, whether or not they are there."""
-    return (f"{ALIGNED_FOLDER}/{name}{suffix}" for name in capture_ids for suffix in ALIGNED_SUFFIXES)
+def picture_names(capture_ids: Iterable[str], kinds: Collection[str] = tuple(PICTURES)) -> Iterator[str]:
+    """Yield the files of pictures of whole captures, of some kinds, whether or not they are there."""
+    return (f"{kind}/{name}{suffix}" for name in capture_ids for kind in kinds for suffix in PICTURES[kind])
 
 
 def all_shards(folder: Path) -> Iterator[Path]:

@@ -40,12 +40,16 @@ class Destination:
     def fetch(self) -> None:
         """Bring `folder` to the state of what is published. Call before anything is planned."""
 
-    def begin(self, units: Sequence[Unit], left: Sequence[Unit], keeps_aligned: bool) -> None:
+    def begin(self, units: Sequence[Unit], left: Sequence[Unit], pictures: Sequence[str]) -> None:
         """Announce a build of `units`, which works on those `left`. Call under the lock.
 
         Raises:
             InputError: somebody else's object has a name that the dataset may need. Nothing is changed then.
         """
+
+    def has(self, name: str) -> bool:
+        """Whether the dataset has a file of this name, here or where it is published."""
+        return (self.folder / name).is_file()
 
     def prepare_worker(self, unit: Unit) -> None:
         """Make room for a unit's files, in the process and on the machine that works on it."""
@@ -83,10 +87,14 @@ class StoreDestination(Destination):
         with locked(self.folder):
             self._own = fetch_dataset(self._store, self.folder)
 
-    def begin(self, units: Sequence[Unit], left: Sequence[Unit], keeps_aligned: bool) -> None:
+    def has(self, name: str) -> bool:
+        """See `Destination.has`."""
+        return super().has(name) or (self._own is not None and name in self._own.files)
+
+    def begin(self, units: Sequence[Unit], left: Sequence[Unit], pictures: Sequence[str]) -> None:
         """See `begin_remote`."""
         assert self._own is not None, "fetch comes first"
-        begin_remote(self._own, self.folder, units, left, keeps_aligned)
+        begin_remote(self._own, self.folder, units, left, pictures)
 
     def prepare_worker(self, unit: Unit) -> None:
         """Make the folders of the copy, which a worker on another machine lacks."""

@@ -20,7 +20,7 @@ from dped_data.common.ownership import keep_changed, remove
 from dped_data.common.remote_folder import is_remote, same_or_inside
 from dped_data.common.typed_settings import changed_settings, digest_of, settings_dict
 from dped_data.common.written_record import Written
-from dped_data.dataset.aligned_photos import aligned_paths
+from dped_data.dataset.aligned_photos import remove_pictures
 from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures, write_unpaired
 from dped_data.dataset.card import write_dataset_card
 from dped_data.dataset.layout import open_shard
@@ -37,12 +37,14 @@ from dped_data.dataset.manifest import (
 from dped_data.dataset.places import (
     ALIGNED_FOLDER,
     MANIFEST_NAME,
+    PICTURES,
     REVIEW_NAME,
     SETTINGS_NAME,
     SOURCE_NAME,
     TABLES,
     WORK_FOLDER,
     all_shards,
+    picture_names,
     unit_records,
 )
 from dped_data.dataset.review_file import Decision
@@ -54,7 +56,7 @@ from dped_data.work.units import Unit, UnitRecord, check_shards, make_folders, n
 _LIBRARIES = ("dped", "h5py", "numba", "numpy", "opencv-contrib-python", "pillow", "scipy", "simplejpeg")
 
 
-_OWN_NAMES = (*(f"{split}/" for split in SPLITS), f"{ALIGNED_FOLDER}/")
+_OWN_NAMES = tuple(f"{name}/" for name in (*SPLITS, *PICTURES))
 _SETTINGS_FIELDS = ({"rig", "patches"}, {"source", "phone", "patch_size"})
 """By which the settings of a build and those of an import are known."""
 
@@ -88,7 +90,8 @@ def _files_of_the_version_before(folder: Path) -> dict[Path, Written] | None:
         return None
     files = {folder / name: written_state(folder / name) for name in TABLES[1:] if (folder / name).is_file()}
     with suppress(InputError):
-        for path in aligned_paths(folder, (row.capture_id for row in read_captures(folder))):
+        names = picture_names((row.capture_id for row in read_captures(folder)), [ALIGNED_FOLDER])
+        for path in (folder / name for name in names):
             if path.is_file():
                 files[path] = written_state(path)
     for key, path in shards_by_key(folder).items():
@@ -105,7 +108,7 @@ def check_place(folder: Path | str, captures: Path | str) -> None:
     """Raise UsageError if dataset and photos would share a folder; both may be addresses in a store."""
     if _is_inside(folder, captures):
         raise UsageError(f"{folder}: the dataset would be written among the photos; choose an --out outside {captures}")
-    for name in (*SPLITS, ALIGNED_FOLDER, WORK_FOLDER):
+    for name in (*SPLITS, *PICTURES, WORK_FOLDER):
         if _is_inside(captures, f"{folder}/{name}"):
             raise UsageError(
                 f"{captures}: the photos lie where the dataset keeps its own files ({folder}/{name}); "
@@ -168,6 +171,7 @@ def _remove(folder: Path) -> None:
         remove(shard)
     for record in unit_records(folder):
         remove(record)
+    remove_pictures(folder, ())
 
 
 def _relative(captures: Path, folder: Path) -> str:
@@ -188,12 +192,15 @@ class Origin:
     alignment: str
     settings: Mapping[str, Any]
     folders: Mapping[str, str] = field(default_factory=dict)
+    pictures: tuple[str, ...] = ()
 
 
-def built_origin(phone: str, settings: BuildSettings, folders: Mapping[str, str] | None = None) -> Origin:
+def built_origin(
+    phone: str, settings: BuildSettings, folders: Mapping[str, str] | None = None, pictures: tuple[str, ...] = ()
+) -> Origin:
     """Return the origin of a dataset that is built from photos; `folders` as in PhotoFolders."""
     size, recorded = settings.patches.patch_size, settings_dict(settings)
-    return Origin(phone, settings.rig.dslr, size, "built", settings.alignment, recorded, folders or {})
+    return Origin(phone, settings.rig.dslr, size, "built", settings.alignment, recorded, folders or {}, pictures)
 
 
 def finish(
@@ -244,6 +251,7 @@ def finish(
         review=tuple(review),
         photo_sizes=_photo_sizes(folder, origin, splits),
         folders=origin.folders,
+        pictures=origin.pictures,
     )
     write_captures(folder, rows)
     write_unpaired(folder, unpaired)

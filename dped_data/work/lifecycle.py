@@ -15,15 +15,15 @@ from typing import Any, Literal, TypeAlias
 
 from dped_data.captures.records import Capture, Split, Unpaired
 from dped_data.common.dask_cluster import Cluster
-from dped_data.common.parallel import Backend
+from dped_data.common.parallel import Backend, run_parallel
 from dped_data.common.progress import progress_bar
 from dped_data.common.remote_folder import RemoteFolder
 from dped_data.common.typed_settings import settings_dict
 from dped_data.common.written_record import Written
-from dped_data.dataset.aligned_photos import check_aligned, remove_aligned
+from dped_data.dataset.aligned_photos import check_pictures, remove_pictures
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
-from dped_data.dataset.places import WORK_FOLDER, unnumbered_shard_name
+from dped_data.dataset.places import WORK_FOLDER, picture_names, unnumbered_shard_name
 from dped_data.dataset.review_file import Decision, rejected_by, standing
 from dped_data.dataset.shards import ShardCapture, write_shard
 from dped_data.errors import CaptureRejected, PhotoError
@@ -54,6 +54,7 @@ class CaptureWork:
         compression: of the shards.
         limit_s: a capture that takes longer, twice, is set aside; seconds, 0 for none.
         timed: whether the rows say how long each capture took.
+        recorded: what is written into every shard in place of `settings`, where that is less.
     """
 
     function: CaptureFunction
@@ -62,6 +63,23 @@ class CaptureWork:
     compression: Literal["none", "gzip", "lzf"] = "none"
     limit_s: float = 0
     timed: bool = False
+    recorded: Any = None
+
+
+@dataclass(frozen=True)
+class PictureWork:
+    """Pictures of whole captures that a dataset has beside its shards.
+
+    Attributes:
+        kinds: which (`places.PICTURES`).
+        function: draws those of one capture that was worked on before: (where the photos are, capture, settings,
+            dataset's folder); a function of a module. The work on a capture draws its own.
+        settings: handed to it.
+    """
+
+    kinds: tuple[str, ...]
+    function: Callable[[Path | RemoteFolder, Capture, Any, Path], None]
+    settings: Any
 
 
 @dataclass(frozen=True)
@@ -117,7 +135,7 @@ def make_dataset(
     overwrite: bool = False,
     retry_failed: bool = False,
     decisions: Sequence[Decision] = (),
-    keeps_aligned: bool = False,
+    pictures: PictureWork | None = None,
 ) -> Finished:
     """Make the dataset, or finish or extend the one that is there.
 
@@ -129,7 +147,7 @@ def make_dataset(
         overwrite: replace a dataset of other settings.
         retry_failed: work again on units that hold a failed capture.
         decisions: of people, added to those that the dataset holds: captures that they reject are left out.
-        keeps_aligned: whether `work` also writes whole aligned photos.
+        pictures: of whole captures, that `work` draws too.
     Raises:
         InputError: folders that cannot be used, other settings than the dataset's, another command at work.
     """
@@ -141,9 +159,9 @@ def make_dataset(
         units = plan_units(material.captures, material.splits, material.headers, digest, material.captures_per_shard)
         records = finished_units(folder, units, material.headers, retry_failed)
         left = [unit for unit in units if unit.key not in records]
-        destination.begin(units, left, keeps_aligned)
-        if keeps_aligned:
-            check_aligned(folder, (capture.capture_id for unit in left for capture in unit.captures))
+        kinds = pictures.kinds if pictures else ()
+        destination.begin(units, left, kinds)
+        check_pictures(folder, (capture.capture_id for unit in units for capture in unit.captures), kinds)
         reused = sum(len(unit.captures) for unit in units if unit.key in records)
         calls = {unit.key: (unit, material.source, destination, work, digest) for unit in left}
         done = run_units(work_on_unit, calls, folder, workers.jobs, workers.backend, cluster)
@@ -155,12 +173,28 @@ def make_dataset(
         if cluster:
             destination.collect()
         reviewed = apply_review(folder, units, records, rejected_by(review), work.compression)
-        remove_aligned(folder, _kept(reviewed.records.values()))
+        kept = _kept(reviewed.records.values())
+        remove_pictures(folder, kept)
+        if pictures:
+            _draw_missing(pictures, kept, material, destination, workers)
         manifest, rows = finish(
             folder, origin, reviewed.units, reviewed.records, material.unpaired, standing(review), reviewed.set_aside
         )
         destination.publish()
     return Finished(manifest, rows, reused)
+
+
+def _draw_missing(
+    pictures: PictureWork, kept: Collection[str], material: Material, destination: Destination, workers: Workers
+) -> None:
+    """Draw what the captures `kept` lack that were worked on before pictures were asked for; on this machine."""
+    captures = [capture for capture in material.captures if capture.capture_id in kept]
+    lacking = [c for c in captures if not all(map(destination.has, picture_names([c.capture_id], pictures.kinds)))]
+    folder = destination.folder.absolute()
+    calls = [(material.source, capture, pictures.settings, folder) for capture in lacking]
+    with progress_bar(len(calls), label="drawing", unit="capture", silent=not calls) as bar:
+        for _ in run_parallel(pictures.function, calls, workers.jobs):
+            bar.update(1)
 
 
 def _kept(records: Collection[UnitRecord]) -> set[str]:
@@ -185,7 +219,7 @@ def work_on_unit(
     kept = [shard_capture for _, shard_capture in outcomes if shard_capture is not None]
     shard = Written(0, "")
     if kept:
-        text = json.dumps(settings_dict(work.settings), sort_keys=True)
+        text = json.dumps(settings_dict(work.recorded or work.settings), sort_keys=True)
         attributes = {"digest": digest, "settings": text, "unit": unit.key, "alignment": work.alignment}
         path = folder / unnumbered_shard_name(unit.split, unit.key)
         shard = write_shard(path, kept, attributes, work.compression)

@@ -26,18 +26,18 @@ from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.card import write_dataset_card
 from dped_data.dataset.manifest import Manifest, read_manifest
 from dped_data.dataset.places import (
-    ALIGNED_FOLDER,
     CAPTURES_NAME,
     MANIFEST_NAME,
+    PICTURES,
     REVIEW_NAME,
     SETTINGS_NAME,
     STORE_RECORD_NAME,
     TABLES,
     UNPAIRED_NAME,
     WORK_FOLDER,
-    aligned_names,
     fetched_shard_name,
     is_own_name,
+    picture_names,
     shard_name,
     shard_names_of_unit,
     unit_record_name,
@@ -120,18 +120,18 @@ def _missing_shards(own: OwnObjects, folder: Path, files: Collection[str]) -> li
 
 
 def begin_remote(
-    own: OwnObjects, folder: Path, units: Sequence[Unit], left: Sequence[Unit], keep_aligned: bool
+    own: OwnObjects, folder: Path, units: Sequence[Unit], left: Sequence[Unit], pictures: Sequence[str]
 ) -> None:
     """Tell the store with which settings a build begins; an --overwrite removes the manifest of what it replaces.
 
     Args:
         own, folder: the objects at the address, and its copy on this machine.
         units: of the whole dataset; `left`: those that this build will work on.
-        keep_aligned: whether the build also writes whole aligned photos.
+        pictures: kinds of pictures of whole captures that the build also writes.
     Raises:
         InputError: an object that is not a build's work has a name that this build may need. Nothing is changed then.
     """
-    own.refuse_foreign(_needed(units, left, keep_aligned))
+    own.refuse_foreign(_needed(units, left, pictures))
     settings = written(folder / SETTINGS_NAME)
     begun = own.holds(SETTINGS_NAME, settings)
     replaced = MANIFEST_NAME in own.files and not (folder / MANIFEST_NAME).exists()
@@ -143,15 +143,14 @@ def begin_remote(
         own.send(folder / SETTINGS_NAME, SETTINGS_NAME, settings)
 
 
-def _needed(units: Sequence[Unit], left: Sequence[Unit], keep_aligned: bool) -> Iterator[str]:
+def _needed(units: Sequence[Unit], left: Sequence[Unit], pictures: Sequence[str]) -> Iterator[str]:
     """Every name that a build may write, as far as it can be known before the work."""
     yield from (*TABLES, REVIEW_NAME, SETTINGS_NAME, NEW_CARD_NAME)
     for split in SPLITS:
         yield from (shard_name(split, index) for index in range(sum(unit.split == split for unit in units)))
     for unit in left:
         yield from (unnumbered_shard_name(unit.split, unit.key), unit_record_name(unit.key))
-        if keep_aligned:
-            yield from aligned_names(capture.capture_id for capture in unit.captures)
+    yield from picture_names((capture.capture_id for unit in units for capture in unit.captures), pictures)
 
 
 def send_unit(target: RemoteFolder, folder: Path, unit: Unit, record: UnitRecord) -> None:
@@ -188,7 +187,7 @@ def publish(target: RemoteFolder, folder: Path) -> None:
     local = {name: listed.get(name) or written(folder / name) for name in _local_files(folder, manifest)}
     changed = {name: what for name, what in local.items() if not own.holds(name, what)}
     own.require(changed)
-    kept = {*local, *aligned_names(row.capture_id for row in read_captures(folder) if row.patches and _keeps(manifest))}
+    kept = {*local, *picture_names((row.capture_id for row in read_captures(folder) if row.patches), manifest.pictures)}
     obsolete = [name for name in own.known() if name not in kept and own.proven(name)]
     if changed or obsolete:
         own.write_record({**changed, MANIFEST_NAME: local[MANIFEST_NAME]})
@@ -215,18 +214,14 @@ def _merge_card(target: RemoteFolder, folder: Path, manifest: Manifest) -> tuple
     return card, state
 
 
-def _keeps(manifest: Manifest) -> bool:
-    shards = manifest.settings.get("shards")
-    return isinstance(shards, dict) and shards.get("keep_aligned") is True
-
-
 def _local_files(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Name what the copy holds of the dataset, its card left out."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not is_own_name(name) or not path.is_file():
             continue
-        if name != CARD_NAME and (_keeps(manifest) or not name.startswith(f"{ALIGNED_FOLDER}/")):
+        kind = name.partition("/")[0]
+        if name != CARD_NAME and (kind not in PICTURES or kind in manifest.pictures):
             yield name
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from small_rig import write_capture, write_rig
 
 from dped_data import PatchStore, build_dataset
 from dped_data.build import BuildReport
+from dped_data.common.work_folder import ForeignFileError
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.places import all_shards
 from dped_data.dataset.review_file import read_decisions
@@ -25,7 +27,7 @@ from dped_data.dataset.summary import build_text
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.verify import verify_dataset
 from dped_data.photos.reading import read_photo
-from dped_data.plan import choose_phone, plan_dataset
+from dped_data.plan import PlannedWork, choose_phone, plan_build, plan_dataset
 from dped_data.settings import BuildSettings, load_build_settings
 from dped_data.work.units import splits_on_disk
 
@@ -312,9 +314,9 @@ def test_a_list_of_pairs_that_names_say_as_well_gives_the_same_dataset(
 
 
 def test_whole_aligned_photos_show_what_the_phone_saw(
-    rig: tuple[Path, Path], built: BuildReport, tmp_path: Path
+    rig: tuple[Path, Path], built: BuildReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"patch_size": 64, "captures_per_shard": 2, "keep_aligned": True}
+    options = {"patch_size": 64, "captures_per_shard": 2, "keep_aligned": True, "overlays": True}
     report = build_dataset(rig[0], tmp_path, "pocket", load_build_settings(rig[1], options), jobs=1)
     files = sorted(path.name for path in (report.folder / "aligned").iterdir())
     assert files == sorted(f"{i:03d}{end}" for i in range(COUNT) for end in (".png", ".valid.png", ".error.png"))
@@ -327,12 +329,63 @@ def test_whole_aligned_photos_show_what_the_phone_saw(
         assert np.corrcoef(phone[valid], aligned[valid])[0, 1] > 0.97
         assert (aligned[~valid] == 0).all() and (error[~valid] == 65535).all()
         assert np.median(error[valid]) * 0.001 < 0.3
+        squares, both = np.split(read_photo(report.folder / f"overlays/{index:03d}.jpg"), [320 + 8], axis=1)
+        assert squares.shape == both.shape == (240, 320 + 8, 3)
+        assert np.corrcoef(phone.ravel(), cv2.cvtColor(both[:, 8:], cv2.COLOR_RGB2GRAY).ravel())[0, 1] > 0.98
+    assert _shards(report.folder) == _shards(built.folder), "pictures decide nothing of the patches"
+    assert report.manifest.pictures == ("aligned", "overlays") and not built.manifest.pictures
+    _check_added(built, report, rig, options, tmp_path / "added", monkeypatch)
     fewer = tmp_path / "captures"
     shutil.copytree(rig[0], fewer)
     for camera in ("pocket", "slr"):
         (fewer / f"{camera}/003.jpg").unlink()
     build_dataset(fewer, tmp_path, "pocket", load_build_settings(rig[1], options), jobs=1)
-    assert not list((report.folder / "aligned").glob("003*"))
+    assert not [*report.folder.rglob("003.png"), *report.folder.rglob("003.jpg"), *report.folder.rglob("003.map")]
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    files = [path for kind in ("aligned", "overlays") for path in (folder / kind).rglob("*.*")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _shards(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in all_shards(folder)}
+
+
+def _check_added(
+    built: BuildReport,
+    whole: BuildReport,
+    rig: tuple[Path, Path],
+    options: dict[str, Any],
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pictures that are asked for later are those of a dataset that had them from the start; nothing is aligned."""
+    folder = out / "pocket"
+    shutil.copytree(built.folder, folder)
+    with monkeypatch.context() as context:
+        context.setattr("dped_data.align.pipeline.align_photos", None)  # aligning would fail
+        settings = load_build_settings(rig[1], options)
+        assert plan_build(rig[0], out, "pocket", settings).work == PlannedWork(str(folder), 0, COUNT, 0, COUNT)
+        added = build_dataset(rig[0], out, "pocket", settings, jobs=1)
+        assert added.reused == COUNT and content(folder) == content(whole.folder)
+        assert _pictures(folder) == _pictures(whole.folder)
+        (folder / "overlays/001.jpg").unlink()
+        plain = load_build_settings(rig[1], {"patch_size": 64, "captures_per_shard": 2})
+        build_dataset(rig[0], out, "pocket", plain, jobs=1)  # what it has, it keeps
+        assert _pictures(folder) == _pictures(whole.folder) and content(folder) == content(whole.folder)
+    asked = load_build_settings(folder / "dataset.json", {})
+    assert (asked.shards.keep_aligned, asked.shards.overlays) == (True, True)
+    (folder / ".build/maps/002.map").write_bytes(b"damaged")
+    (folder / ".build/maps/003.map").unlink()  # as in datasets of earlier versions
+    for index in (1, 2, 3):
+        (folder / f"overlays/{index:03d}.jpg").unlink()
+    (folder / "overlays/001.jpg").write_bytes(b"mine")
+    with pytest.raises(ForeignFileError, match=r"overlays/001.jpg: was changed since dped wrote it"):
+        build_dataset(rig[0], out, "pocket", plain, jobs=1)
+    (folder / "overlays/001.jpg").unlink()
+    build_dataset(rig[0], out, "pocket", plain, jobs=1)
+    assert _pictures(folder) == _pictures(whole.folder)
 
 
 def test_flat_patches_are_marked(rig: tuple[Path, Path], tmp_path: Path) -> None:

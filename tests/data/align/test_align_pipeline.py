@@ -15,7 +15,7 @@ from dped_data.align.pipeline import align_photos, match_photos
 from dped_data.align.records import WINDOW_REASONS, AlignedCapture
 from dped_data.align.resampling import sample_dslr
 from dped_data.align.smooth_map import project
-from dped_data.align.warped_photo import warp_aligned
+from dped_data.align.warped_photo import PhotoMap, map_from_bytes, map_to_bytes, warp_aligned
 from dped_data.errors import CaptureRejected
 from dped_data.photos.reading import read_photo
 from dped_data.settings import BuildSettings
@@ -156,13 +156,27 @@ def test_the_papers_way(pair: tuple[np.ndarray, np.ndarray]) -> None:
 def test_the_whole_photo_is_warped_into_the_phones_frame(
     aligned: AlignedCapture, pair: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    warped = warp_aligned(pair[1], aligned.alignment, PHONE_WH)
+    whole = map_to_bytes(PhotoMap(aligned.alignment.dslr_from_phone, aligned.alignment.field))
+    photo_map = map_from_bytes(whole)
+    assert map_to_bytes(photo_map) == whole and photo_map.dslr_from_phone.covariance is not None
+    warped = warp_aligned(pair[1], photo_map, PHONE_WH)
     assert warped.photo.shape == (600, 840, 3) and warped.valid.mean() > 0.9
     truth = photo(TRUE, PHONE_WH).astype(float)
     error = (warped.photo - truth)[warped.valid]
     assert np.sqrt((error**2).mean()) < 3  # noise of 1 and what the box of one phone pixel takes from the finest waves
     assert (warped.photo[~warped.valid] == 0).all() and np.isinf(warped.error_px[~warped.valid]).all()
     assert np.median(warped.error_px[warped.valid]) < 0.2
+    for damaged in (
+        b"",
+        b"[]\n",
+        whole[:-8],
+        whole[:-3],
+        whole.replace(b"[[", b"[[1", 1),
+        b"{}" + whole,
+        b"[1, 2, 3]\n",
+    ):
+        with pytest.raises(ValueError, match=r"."):
+            map_from_bytes(damaged)
 
 
 def fingerprint(aligned: AlignedCapture) -> bytes:
