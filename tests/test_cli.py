@@ -17,6 +17,7 @@ import pytest
 from dped_command import dped
 from hints import hints_in, parse
 from small_rig import write_rig
+from terminal import at_terminal, lines_at_terminal
 
 from dped_data.errors import UsageError
 
@@ -219,22 +220,23 @@ def test_build_and_dry_run_in_a_folder_that_follows_the_defaults(tmp_path: Path)
     assert built.returncode == 0, built.stderr
     assert json.loads(built.stdout)["manifest"]["totals"]["kept"] == 3
     assert (tmp_path / "dataset/pocket/dataset.json").exists()
-    again = run("build-dataset", *options, "--jobs", "1", cwd=tmp_path)
-    assert "(3 from an earlier run)" in again.stdout
-    assert built.stderr == again.stderr == ""
+    again = at_terminal(["build-dataset", *options, "--jobs", "1"], tmp_path, 120)
+    assert "(3 from an earlier run)" in again and built.stderr == ""
+    assert any(re.match(r"aligning +100% \|█{10}\| 3/3 captures \[", line) for line in lines_at_terminal(again)), again
 
 
 def test_two_folders_are_aligned_and_the_commands_that_are_named_next_run(tmp_path: Path) -> None:
     captures, _ = write_rig(tmp_path, 2)
     (captures / "slr").rename(tmp_path / "my slr")
-    done = run(
-        "align", "captures/pocket", "my slr", "--out", "the result", "--patch-size", "64", "--jobs", "1", cwd=tmp_path
-    )
-    assert done.stderr == "" and (tmp_path / "the result/report/index.html").is_file()
-    verdict = json.loads((tmp_path / "the result/report/verdict.json").read_text())["verdict"]
-    assert done.returncode == (1 if verdict == "fail" else 0)
-    assert "photos: pocket 320x240; my-slr 448x336" in done.stdout
-    named = re.findall(r": dped (build-dataset|train)(.*)", done.stdout)
+    words = ["align", "captures/pocket", "my slr", "--out", "the result", "--patch-size", "64", "--jobs", "1"]
+    told = at_terminal([*words, "--overlays"], tmp_path, 80)
+    assert (tmp_path / "the result/report/index.html").is_file()
+    lines = lines_at_terminal(told)
+    assert {"aligning", "inspecting"} <= {line.split()[0] for line in lines if "% |" in line}
+    assert [line for line in lines if len(line) > 80 and "dped " not in line] == []
+    assert "photos: pocket 320x240; my-slr 448x336" in told and "pictures of whole captures: overlays/" in told
+    assert {path.name for path in (tmp_path / "the result/dataset/pocket/overlays").iterdir()} == {"000.jpg", "001.jpg"}
+    named = re.findall(r": dped (build-dataset|train)(.*)", told.replace("\r", ""))
     assert [name for name, _ in named] == ["build-dataset", "train"]
     planned = run("build-dataset", *shlex.split(named[0][1]), "--dry-run", cwd=tmp_path)
     assert planned.returncode == 0 and "2 captures paired by name" in planned.stdout

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from dped_data.captures.photo_sizes import sizes_text
 from dped_data.captures.records import SPLITS, Capture, ClockFit, Pairing, Split, Unpaired
+from dped_data.common.terminal_lines import shortened, wrapped
 
 _ROWS = 10
 
@@ -32,10 +33,10 @@ def pairing_table(
         f"{len(pairing.unpaired):,} photos without a partner"
     ]
     if pairing.clock is not None:
-        lines.append(f"  clocks: {clock_text(pairing.clock)}")
+        lines += wrapped(clock_text(pairing.clock), "  clocks: ")
     sizes = [f"{camera} {sizes_text(counts)}" for camera, counts in (photo_sizes or {}).items() if counts]
-    lines += [f"  photos: {'; '.join(sizes)}"] if sizes else []
-    lines += [f"  note: {note}" for note in pairing.notes]
+    lines += wrapped("; ".join(sizes), "  photos: ") if sizes else []
+    lines += [line for note in pairing.notes for line in wrapped(note, "  note: ")]
     lines += ["", *_split_lines(pairing.captures, splits), "", *_capture_lines(pairing.captures, splits, rows)]
     if pairing.unpaired:
         lines += ["", *_unpaired_lines(pairing.unpaired, rows)]
@@ -44,6 +45,8 @@ def pairing_table(
     return "\n".join(lines)
 
 
+_LONGEST = 24
+"""Ours: letters of a photo's name, so that a row with both has 79."""
 _METHODS = {"name": "name", "time": "capture time", "list": "the list given"}
 
 
@@ -72,11 +75,14 @@ def _split_lines(captures: Sequence[Capture], splits: Sequence[Split]) -> list[s
 
 
 def _capture_lines(captures: Sequence[Capture], splits: Sequence[Split], rows: int) -> list[str]:
-    shown = list(zip(captures, splits, strict=True))[:rows]
-    phone = max([len("phone photo"), *(len(c.phone_file) for c, _ in shown)]) + 2
-    dslr = max([len("DSLR photo"), *(len(c.dslr_file) for c, _ in shown)]) + 2
-    lines = [f"  {'phone photo':<{phone}}{'DSLR photo':<{dslr}}{'split':<8}time"]
-    lines += [f"  {c.phone_file:<{phone}}{c.dslr_file:<{dslr}}{s:<8}{_moment(c.time_s)}" for c, s in shown]
+    shown = [
+        (shortened(c.phone_file, _LONGEST), shortened(c.dslr_file, _LONGEST), split, _moment(c.time_s))
+        for c, split in zip(captures[:rows], splits[:rows], strict=True)
+    ]
+    phone = max([len("phone photo"), *(len(file) for file, _, _, _ in shown)]) + 2
+    dslr = max([len("DSLR photo"), *(len(file) for _, file, _, _ in shown)]) + 2
+    lines = [f"  {'phone photo':<{phone}}{'DSLR photo':<{dslr}}{'split':<6}time"]
+    lines += [f"  {one:<{phone}}{other:<{dslr}}{split:<6}{time}" for one, other, split, time in shown]
     return [*lines, *_more(len(captures), rows)]
 
 

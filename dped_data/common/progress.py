@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from dped_data.common.terminal_lines import shortened
+
 T = TypeVar("T")
 
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -16,6 +18,9 @@ _BAR = "{desc} {percentage:3.0f}% |{bar:10}| {n_fmt}/{total_fmt} {unit}s [{elaps
 _PART_BAR = _BAR.replace("{n_fmt}/{total_fmt}", "{n:.1f}/{total:.0f}")
 """A bar of one width, whatever is written beside it: 80 columns hold it with a label of some twenty letters. The
 second one is for work that is told in parts of an item."""
+
+
+_LONGEST_LABEL = 28
 
 
 def progress(items: Iterable[T], *, total: int | None = None, label: str, unit: str) -> Iterable[T]:
@@ -33,7 +38,7 @@ def progress_bar(total: float | None, *, label: str, unit: str, initial: int = 0
     return tqdm(
         total=total,
         initial=initial,
-        desc=printable(label, sys.stderr),
+        desc=printable(shortened(label, _LONGEST_LABEL), sys.stderr),
         unit=unit,
         bar_format=None if total is None else _PART_BAR if isinstance(total, float) else _BAR,
         disable=silent or not sys.stderr.isatty(),

@@ -30,6 +30,8 @@ def build_text(folder: str, manifest: Manifest, reused: int, seconds: float, nex
             f"  not used: {totals['rejected']:,} rejected, {totals['failed']:,} failed (captures.csv has each)"
         )
         lines += [f"  {count:>8,}  {reason}" for reason, count in manifest.rejections.items()]
+    if manifest.pictures:
+        lines.append(f"  pictures of whole captures: {', '.join(f'{kind}/' for kind in manifest.pictures)}")
     if manifest.review:
         counts = Counter(decision.verdict for decision in manifest.review)
         told = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in ("reject", "accept") if counts[verdict])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
+from dped_data.common.terminal_lines import COLUMNS, shortened, wrapped
 from dped_data.inspection.report import Histogram, InspectReport, Quantiles, RankedCapture
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_COLUMNS = 20
-_WIDTH = 110
+_BARS = 16
+_LONGEST_NAME = 24
 
 
 def terminal_text(report: InspectReport, worst: int = 10) -> str:
-    """Return the report as lines of about 110 characters at most, `worst` captures at its end."""
+    """Return the report as lines of 80 characters, but for long paths, with `worst` captures at its end."""
     s = report.summary
     lines = [
         f"{report.dataset}: {report.phone} with {report.dslr}   verdict: {report.verdict.upper()}",
@@ -29,7 +29,7 @@ def terminal_text(report: InspectReport, worst: int = 10) -> str:
         ),
         *(f"{'':11}{count:6d}  {reason}" for reason, count in list(s.reasons.items())[:8]),
         "",
-        f"{'':28}{'p10':>8}{'p50':>8}{'p90':>8}{'p99':>8}",
+        f"{'':22}{'p10':>8}{'p50':>8}{'p90':>8}{'p99':>8}",
         *_quantile_line("correlation, as stored", s.ncc, s.histograms.get("ncc")),
         *_quantile_line("predicted error, px", s.error_px, s.histograms.get("error_px")),
         *_quantile_line("shift re-measured, px", s.shift_px, s.histograms.get("shift_px")),
@@ -43,7 +43,7 @@ def terminal_text(report: InspectReport, worst: int = 10) -> str:
     return "\n".join(lines)
 
 
-def sparkline(histogram: Histogram, columns: int = _COLUMNS) -> str:
+def sparkline(histogram: Histogram, columns: int = _BARS) -> str:
     """Return a histogram as block characters; bins are joined to fit, and none that holds something is blank."""
     per = max(1, -(-len(histogram.counts) // columns))
     joined = [sum(histogram.counts[k : k + per]) for k in range(0, len(histogram.counts), per)]
@@ -52,7 +52,7 @@ def sparkline(histogram: Histogram, columns: int = _COLUMNS) -> str:
 
 
 def _facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"{name:11}{text}" for name, text in pairs if text]
+    return [line for name, text in pairs if text for line in wrapped(text, f"{name:11}")]
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -66,9 +66,9 @@ def _shares(counts: dict[str, int]) -> str:
 
 def _quantile_line(name: str, q: Quantiles | None, histogram: Histogram | None) -> list[str]:
     if q is None or histogram is None:
-        return [f"{name:28}{'not in this dataset':>32}"]
+        return [f"{name:22}{'not in this dataset':>32}"]
     figures = "".join(f"{value:8.3f}" for value in (q.p10, q.p50, q.p90, q.p99))
-    return [f"{name:28}{figures}   {histogram.low:g} {sparkline(histogram)} {histogram.high:g}"]
+    return [f"{name:22}{figures} {histogram.low:<3g} {sparkline(histogram)} {histogram.high:g}"]
 
 
 def _weakest(report: InspectReport) -> list[str]:
@@ -82,29 +82,28 @@ def _checks(report: InspectReport) -> list[str]:
     lines: list[str] = []
     for check in report.checks:
         head = f"{check.status.upper():7} {check.name:18} "
-        lines += textwrap.wrap(check.text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+        lines += wrapped(check.text, head)
     return lines
 
 
 def _worst(captures: Sequence[RankedCapture]) -> list[str]:
     if not captures:
         return []
-    width = max(12, *(len(_short(c.capture_id)) for c in captures))
+    names = [shortened(c.capture_id, _LONGEST_NAME) for c in captures]
+    width = max(12, *map(len, names))
     head = (
         f"{'worst first':{width}}  {'split':5} {'status':8} {'patches':>7} {'ncc':>6} {'error':>6} {'shift':>6}  what"
     )
     lines = [head]
-    for c in captures:
+    for name, c in zip(names, captures, strict=True):
         figures = "".join(f" {_number(value):>6}" for value in (c.ncc_p50, c.error_p50_px, c.shift_length_px))
         what = ", ".join(c.flags) if c.status == "kept" else c.reason
-        lines.append(
-            f"{_short(c.capture_id):{width}}  {c.split:5} {c.status:8} {c.patches:7d}{figures}  {what}".rstrip()
-        )
+        row = f"{name:{width}}  {c.split:5} {c.status:8} {c.patches:7d}{figures}"
+        if len(row) + 2 + len(what) <= COLUMNS:
+            lines.append(f"{row}  {what}".rstrip())
+        else:
+            lines += [row, *wrapped(what, f"{'':{width}}  ")]
     return lines
-
-
-def _short(name: str, longest: int = 36) -> str:
-    return name if len(name) <= longest else "…" + name[-(longest - 1) :]
 
 
 def _number(value: float | None) -> str:

@@ -253,17 +253,17 @@ def score_table(score: Score) -> str:
         + (f", {score.captures_mismatched} mismatched" if score.captures_mismatched else ""),
         f"patches           {score.kept}, {_percent(score.kept_share)} of the {score.overlap_windows} windows "
         "inside both photos",
-        f"within 1 px       {score.useful}, {_percent(score.useful_yield)} of the {score.oracle_windows} windows "
-        "that an exact map would keep",
-        f"error             median {_px(score.median_px)}, 95 % {_px(score.p95_px)}, 99 % {_px(score.p99_px)}, "
-        f"worst {_px(score.max_px)} phone px",
+        f"within 1 px       {score.useful}, {_percent(score.useful_yield)} of the {score.oracle_windows} "
+        "an exact map would keep",
+        f"error, phone px   median {_px(score.median_px)}, 95 % {_px(score.p95_px)}, 99 % {_px(score.p99_px)}, "
+        f"worst {_px(score.max_px)}",
         f"share within      0.5 px {_percent(score.within_half)}, 1 px {_percent(score.within_1)}, "
         f"5 px {_percent(score.within_5)}",
         f"false accepts     {score.false_accepts} (error above {FALSE_ACCEPT_PX:g} px, or a mismatched capture)",
         f"straddling        {score.straddling} patches show more than one surface",
     ]
     if score.calibration:
-        lines.append("predicted error   least to most    patches   predicted RMS   true RMS   true/predicted")
+        lines.append("predicted error   least to most   patches  predicted RMS  true RMS  true/predicted")
         lines += [_calibration_line(b) for b in score.calibration]
     return "\n".join(lines)
 
@@ -271,8 +271,8 @@ def score_table(score: Score) -> str:
 def _calibration_line(b: CalibrationBin) -> str:
     ratio = b.true_rms_px / b.predicted_rms_px if b.predicted_rms_px > 0 else float("inf")
     return (
-        f"                  {b.least_px:.3f} to {b.most_px:.3f} {b.patches:9d} {b.predicted_rms_px:15.3f} "
-        f"{b.true_rms_px:10.3f} {ratio:16.2f}"
+        f"                  {b.least_px:.3f} to {b.most_px:.3f} {b.patches:9d} {b.predicted_rms_px:14.3f} "
+        f"{b.true_rms_px:9.3f} {ratio:15.2f}"
     )
 
 

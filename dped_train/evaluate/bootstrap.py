@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,24 @@ class Figure:
     mean: float
     low: float
     high: float
+
+
+def figure_lines(
+    name: str, figures: Sequence[Figure | None], digits: Sequence[int], head: int, widths: Sequence[int]
+) -> list[str]:
+    """Return two lines of a table: behind `name` the means, and below each its interval; "-" where nothing is known.
+
+    Args:
+        digits, widths: of each figure, behind the point and in all; head: columns before the first one.
+    """
+    means, intervals = name, " " * head
+    for figure, places, width in zip(figures, digits, widths, strict=True):
+        mean, interval = "-", ""
+        if figure is not None:
+            mean, interval = f"{figure.mean:.{places}f}", f"[{figure.low:.{places}f}, {figure.high:.{places}f}]"
+        head += width
+        means, intervals = means + mean.rjust(head - len(means)), intervals + interval.rjust(head - len(intervals))
+    return [means, intervals.rstrip()] if intervals.strip() else [means]
 
 
 def bootstrap(values: NDArray[np.float64], group: NDArray[np.int64], *, equal: bool = False) -> Figure:

@@ -17,6 +17,7 @@ from dped_data.common.files import atomic_write_text
 from dped_data.common.ownership import check_free
 from dped_data.common.progress import progress
 from dped_data.common.spread_rows import spread_rows
+from dped_data.common.terminal_lines import wrapped
 from dped_data.dataset.manifest import find_dataset
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import UsageError
@@ -24,13 +25,13 @@ from dped_data.photos.writing import write_photo
 from dped_train.data import open_pairs
 from dped_train.devices import chosen_device
 from dped_train.evaluate.automatic_levels import AdjustedPatches
-from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap, bootstrap_pooled_psnr
+from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap, bootstrap_pooled_psnr, figure_lines
 from dped_train.evaluate.comparison_sheet import phone_enhanced_dslr
 from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.evaluate.limitations import LimitationReport, limitation_columns, limitation_reports, limitations_text
 from dped_train.evaluate.lpips import load_lpips
 from dped_train.evaluate.metrics import ms_ssim, psnr, psnr_y, ssim, ssim_gaussian, ssim_y
-from dped_train.networks.file import load_enhancer
+from dped_train.networks.file import MODEL_NAME, load_enhancer
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 
 Metric = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -108,6 +109,7 @@ def evaluate(
     csv_file: Path | None = None,
     picture: Path | None = None,
     device: str = "auto",
+    called: str | None = None,
 ) -> EvaluationReport:
     """Compare enhanced phone patches with their DSLR patches.
 
@@ -122,6 +124,7 @@ def evaluate(
         lpips, vgg: weights of LPIPS and of its VGG-16, see `load_lpips`; without the first it is not measured.
         csv_file: where to write a row for each patch; rows for each capture go beside it, into *-captures.csv.
         picture: where to write the worst patches, phone | enhanced | DSLR.
+        called: what the progress bar calls it; None: as its file or run.
     Raises:
         InputError: no such dataset, split, model or photo. UsageError: more than one of the three. ForeignFileError:
             somebody else's file is where one is to be written.
@@ -136,7 +139,7 @@ def evaluate(
     rows = spread_rows(len(store), most_patches)
     captures = np.array(store.capture_ids())[rows]
     metrics = METRICS | ({"lpips": load_lpips(lpips, vgg)} if lpips is not None else {})
-    ours, untouched, flaws = _score(store, rows, enhance, metrics)
+    ours, untouched, flaws = _score(store, rows, enhance, metrics, called or _name(model, external, baseline))
     worst = rows[np.argsort(ours["psnr"], kind="stable")[:WORST_ROWS]]
     if csv_file is not None:
         _write_tables(csv_file, store.column("phone_xy")[rows], captures, ours, untouched, flaws)
@@ -160,20 +163,14 @@ def evaluation_text(report: EvaluationReport) -> str:
     """The report as a table for people."""
     lines = [
         f"{report.subject} on {report.split} of {report.dataset}: {report.patches} patches, {report.captures} captures",
-        f"{'':13} {'per patch':>26} {'per capture':>26} {'untouched phone':>26} {'gain per patch':>26}",
+        f"{'':12}{'per patch':>17}{'per capture':>17}{'untouched phone':>17}{'gain per patch':>17}",
     ]
     for row in report.metrics:
         digits = 2 if row.metric.startswith("psnr") else 4
-        cells = [
-            f"{f.mean:.{digits}f} [{f.low:.{digits}f}, {f.high:.{digits}f}]"
-            for f in (row.patches, row.captures, row.phone, row.gain)
-        ]
-        lines.append(f"{row.metric:13} " + " ".join(f"{cell:>26}" for cell in cells))
-    lines.append(
-        f"[…] holds the mean with {CONFIDENCE:.0%} confidence (captures resampled); psnr in dB"
-        + ", lpips: less is closer" * ("lpips" in {row.metric for row in report.metrics})
-    )
-    lines.append(DEFINITIONS)
+        lines += figure_lines(row.metric, (row.patches, row.captures, row.phone, row.gain), [digits] * 4, 12, [17] * 4)
+    less = ", lpips: less is closer" * ("lpips" in {row.metric for row in report.metrics})
+    lines += wrapped(f"[…] holds the mean with {CONFIDENCE:.0%} confidence (captures resampled); psnr in dB{less}")
+    lines += wrapped(DEFINITIONS)
     return "\n".join(
         [*lines, *limitations_text(report.limitations), "worst patches:", *(f"  {name}" for name in report.worst)]
     )
@@ -197,17 +194,25 @@ def _enhancer(
     return lambda rows, phone: phone
 
 
+def _name(model: Path | None, external: Path | None, baseline: bool) -> str:
+    """What is evaluated, in a word: the run's folder, the file, or the folder of photos."""
+    if model is not None:
+        return model.resolve().parent.name if model.name.endswith(MODEL_NAME) else model.stem
+    return external.name if external is not None else "adjustment" if baseline else "phone"
+
+
 def _score(
     store: PatchStore,
     rows: NDArray[np.int64],
     enhance: Callable[[NDArray[np.int64], Patches], Patches],
     metrics: Mapping[str, Metric],
+    called: str,
 ) -> tuple[Scores, Scores, Scores]:
     """The metrics of the enhanced and of the untouched patches, and the limitations, (len(rows),) each."""
     flaws: list[Scores] = []
     ours, untouched = ({name: np.empty(len(rows)) for name in metrics} for _ in range(2))
     starts = range(0, len(rows), AT_ONCE)
-    for start in progress(starts, total=len(starts), label="evaluate", unit="batch"):
+    for start in progress(starts, total=len(starts), label=f"evaluate {called}", unit="batch"):
         places = slice(start, start + AT_ONCE)
         phone, dslr = store.read(rows[places])
         truth = photos_from_bytes(dslr, torch.device("cpu"))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve, gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2gray, rgb2lab
 
-from dped_train.evaluate.bootstrap import Figure, bootstrap
+from dped_data.common.terminal_lines import wrapped
+from dped_train.evaluate.bootstrap import Figure, bootstrap, figure_lines
 
 Photos = NDArray[np.uint8]
 Values = NDArray[np.float64]
@@ -127,16 +128,16 @@ def limitation_reports(columns: dict[str, Values], group: NDArray[np.int64]) -> 
 def limitations_text(reports: tuple[LimitationReport, ...]) -> list[str]:
     """The reports as lines of a table for people."""
     heads = ("against phone", "against DSLR", "phone against DSLR", "patches")
-    lines = [f"{'':16} " + " ".join(f"{head:>22}" for head in heads)]
+    lines = [f"{'':16}{heads[0]:>17}{heads[1]:>17}{heads[2]:>20}{heads[3]:>10}"]
     for r in reports:
-        cells = [_cell(f) for f in (r.against_phone, r.against_dslr, r.untouched)]
-        lines.append(f"{r.limitation:16} " + " ".join(f"{cell:>22}" for cell in (*cells, str(r.patches))))
-    lines.append("colour_deviation in CIEDE2000 after blur; contrast and noise (in flat regions) are ratios")
-    return lines
-
-
-def _cell(figure: Figure | None) -> str:
-    return "-" if figure is None else f"{figure.mean:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
+        first, *rest = figure_lines(
+            r.limitation, (r.against_phone, r.against_dslr, r.untouched), [2] * 3, 16, (17, 17, 20)
+        )
+        lines += [f"{first}{r.patches:>10}", *rest]
+    return [
+        *lines,
+        *wrapped("colour_deviation in CIEDE2000 after blur; contrast and noise (in flat regions) are ratios"),
+    ]
 
 
 def _figure(values: Values, group: NDArray[np.int64], *, ratio: bool) -> Figure | None:

@@ -22,12 +22,13 @@ class KnownModel:
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Weights of others: name, use, the place in torch's cache, and whether they are there."""
+    """Weights of others: name, use, the place in torch's cache, whether they are there, and what fetches them."""
 
     name: str
     use: str
     file: Path
     there: bool
+    fetch: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,10 @@ class Catalogue:
 def catalogue(models: Path = MODELS, runs: Path = RUNS) -> Catalogue:
     """List the models in `models` and `runs`, by name, and the weights in torch's cache."""
     known = tuple(KnownModel(name, file, _about(file)) for name, file in sorted(known_models(models, runs).items()))
-    weights = tuple(KnownWeights(w.name, w.use, w.path, w.path.is_file()) for w in ALL_WEIGHTS.values())
+    weights = tuple(
+        KnownWeights(w.name, w.use, w.path, w.path.is_file(), hint("models", "--fetch", w.fetched_with))
+        for w in ALL_WEIGHTS.values()
+    )
     return Catalogue(known, weights)
 
 
@@ -56,7 +60,7 @@ def catalogue_text(found: Catalogue) -> str:
         lines.append(f"  none yet; `{hint('train')}` and\n  `{importing}` make them")
     lines.append("Weights of others:")
     for weights in found.weights:
-        place = str(weights.file) if weights.there else f"not there; {hint('models', '--fetch', weights.name)}"
+        place = str(weights.file) if weights.there else f"not there: {weights.fetch}"
         lines += [f"  {weights.name:5}  {weights.use}", f"  {'':5}  {place}"]
     return "\n".join(lines)
 

@@ -18,7 +18,7 @@ class Weights:
     """A file of weights that others publish.
 
     Attributes:
-        name: as `dped models --fetch` knows it; use: what it is for.
+        name: of the network; use: what it is for; fetched_with: what `dped models --fetch` calls it.
         url: where it is published; file: its name in torch's cache.
         sha256: of its bytes, or the start of it where no more is published.
         megabytes: its size, about.
@@ -30,6 +30,7 @@ class Weights:
     file: str
     sha256: str
     megabytes: float
+    fetched_with: str
 
     @property
     def path(self) -> Path:
@@ -44,6 +45,7 @@ VGG19 = Weights(
     file="vgg19-dcbb9e9d.pth",
     sha256="dcbb9e9d",  # torchvision publishes the start in the name
     megabytes=575,
+    fetched_with="vgg19",
 )
 VGG16 = Weights(
     name="vgg16",
@@ -52,6 +54,7 @@ VGG16 = Weights(
     file="vgg16-397923af.pth",
     sha256="397923af",
     megabytes=528,
+    fetched_with="lpips",
 )
 LPIPS = Weights(
     name="lpips",
@@ -60,6 +63,7 @@ LPIPS = Weights(
     file="lpips-v0.1-vgg.pth",
     sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
     megabytes=0.007,
+    fetched_with="lpips",
 )
 ALL_WEIGHTS = {weights.name: weights for weights in (VGG19, VGG16, LPIPS)}
 

@@ -92,6 +92,7 @@ def measured(bench: Bench, candidate: Candidate) -> Row:
             baseline=candidate.baseline,
             most_patches=bench.settings.test_patches,
             device=bench.settings.device,
+            called=candidate.name,
         )
         return _measured(report)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from dped_data.common.csv_tables import Formatted, csv_text
 from dped_data.common.files import atomic_write_text
 from dped_data.common.latex_tables import latex_table
-from dped_train.evaluate.bootstrap import Figure
+from dped_data.common.terminal_lines import shortened, wrapped
+from dped_train.evaluate.bootstrap import Figure, figure_lines
 from dped_train.reproduction.candidates import Candidate, losses, methods, needs_vgg, vgg_missing, without_content
 from dped_train.reproduction.measure import Bench, Row, measured
 from dped_train.reproduction.published import PHONES, TABLE_2, TABLE_3, Published
@@ -118,15 +119,15 @@ def write_table(table: Table, folder: Path) -> None:
 
 def table_text(table: Table) -> str:
     """The table for people at a terminal."""
-    label_width = max(len(row.label) for row in table.rows)
     whose = f"the paper, {table.phone}" if table.phone else "the paper has no such phone"
-    lines = [table.title, f"{'':{label_width}} {'PSNR, dB':>22} {'SSIM':>26} {'MS-SSIM':>8}   {whose}"]
+    lines = [f"{table.title}; on the right {whose}"]
+    lines.append(f"{'':26}{'PSNR, dB':>15}{'SSIM':>17}{'MS-SSIM':>8}{'PSNR':>7}{'SSIM':>7}")
     for row in table.rows:
         beside = table.beside(row)
-        paper = f"{beside.psnr:.2f}  {beside.ssim:.4f}" if beside else "-"
-        cells = f"{_text(row.psnr, 2):>22} {_text(row.ssim, 4):>26} {row.ms_ssim.mean:8.4f}"
-        lines.append(f"{row.label:{label_width}} {cells}   {paper}")
-    return "\n".join([*lines, *(f"  {note}" for note in table.notes)])
+        paper = f"{beside.psnr:.2f} {beside.ssim:.4f}" if beside else "-"
+        first, *rest = figure_lines(shortened(row.label, 26), (row.psnr, row.ssim), (2, 4), 26, (15, 17))
+        lines += [f"{first}{row.ms_ssim.mean:8.4f}{paper:>14}", *rest]
+    return "\n".join([*lines, *(line for note in table.notes for line in wrapped(note, "  "))])
 
 
 def possible(candidates: Sequence[Candidate], settings: ReproduceSettings) -> tuple[list[Candidate], tuple[str, ...]]:

@@ -64,7 +64,7 @@ def test_lpips_is_measured_when_its_weights_are_given(data: Path, tmp_path: Path
     vgg, linear = seeded_vgg16(), seeded_linear()
     files = {"lpips": write_linear(tmp_path / "lin.pth", linear), "vgg": write_vgg16(tmp_path / "vgg.npz", vgg)}
     report = evaluate(data, None, most_patches=5, csv_file=tmp_path / "figures.csv", **files)
-    assert "lpips: less is closer" in evaluation_text(report)
+    assert "lpips: less is closer" in " ".join(evaluation_text(report).split())
     phone, dslr = (photos_from_bytes(p, torch.device("cpu")) for p in store.read(spread_rows(len(store), 5)))
     row = next(row for row in report.metrics if row.metric == "lpips")
     assert row.patches.mean == pytest.approx(Lpips(vgg, linear)(phone, dslr).mean().item(), rel=1e-5)
@@ -170,7 +170,9 @@ def test_tables_and_picture(data: Path, tmp_path: Path, store: PatchStore) -> No
         3,
     )
     text = evaluation_text(report)
-    assert f"{report.metrics[0].patches.mean:.2f} [" in text
+    mean = report.metrics[0].patches
+    assert f" {mean.mean:.2f} " in text and f" [{mean.low:.2f}, {mean.high:.2f}] " in text
+    assert max(map(len, text.splitlines()[1:])) <= 80
     assert "25 patches, 4 captures" in text
     assert json.loads(json.dumps(asdict(report), default=str))["metrics"][0]["metric"] == "psnr"
 
