@@ -24,6 +24,7 @@ from dped_data.inspection.capture_page import OVERVIEW_PX, Previews, write_captu
 from dped_data.inspection.dataset_reader import nothing_stored, open_dataset, stored_captures
 from dped_data.inspection.loose_pipeline import inspect_imported
 from dped_data.inspection.measure import measure_capture
+from dped_data.inspection.mosaics import judge_mosaics, measure_mosaics
 from dped_data.inspection.page import (
     NAMES,
     PAGE_NAME,
@@ -76,7 +77,8 @@ def inspect_pairs(
         figures = measure_dataset(dataset / phone, opened, settings, jobs, out)
         summary = summarise(figures, opened.patch_size, settings)
         ranked = rank_captures(figures, summary, settings)
-        judged = judge(summary, ranked, settings)
+        more = judge_mosaics(measure_mosaics(dataset / phone, opened, settings), settings)
+        judged = judge(summary, ranked, settings, more=more)
         report = judged_report(out, str(dataset / phone), opened, summary, ranked, judged, settings)
         write_report(out, report, opened, dataset)
     return report
@@ -87,7 +89,7 @@ def redraw_report(
 ) -> InspectReport:
     """Judge anew what `inspect_pairs` has measured, by other limits, and write verdict and page again.
 
-    The captures' own pages stay as they are; nothing is measured.
+    The captures' own pages stay as they are; nothing is measured but what the mosaics, where there are any, say.
 
     Args:
         dataset, phone, out, settings, captures: as in `inspect_pairs`.
@@ -109,7 +111,8 @@ def redraw_report(
         leaks = tuple(leak for leak in before.summary.leaks if leak.correlation > settings.leak_correlation)
         summary = replace(before.summary, leaks=leaks)
         ranked = judge_captures(before.captures, summary, settings)
-        judged = judge(summary, ranked, settings)
+        more = judge_mosaics(measure_mosaics(dataset / phone, opened, settings), settings)
+        judged = judge(summary, ranked, settings, more=more)
         report = judged_report(out, str(dataset / phone), opened, summary, ranked, judged, settings)
         remove(out / PAGE_NAME)
         write_report(out, report, opened, dataset)

@@ -21,9 +21,13 @@ _ORDER: dict[Status, int] = {"pass": 0, "unknown": 1, "warn": 2, "fail": 3}
 
 
 def judge(
-    summary: Summary, captures: Sequence[RankedCapture], settings: InspectSettings, without: Sequence[str] = ()
+    summary: Summary,
+    captures: Sequence[RankedCapture],
+    settings: InspectSettings,
+    without: Sequence[str] = (),
+    more: Sequence[Check] = (),
 ) -> tuple[Status, tuple[Check, ...]]:
-    """Return the verdict and all checks but those `without`, which ask for what such pairs never have.
+    """Return the verdict and all checks but those `without`, which ask for what such pairs never have; then `more`.
 
     The verdict fails if any check does; else it is unknown if an essential check is, else the worst of those that know.
     """
@@ -45,7 +49,7 @@ def judge(
         _outliers(captures),
         _coverage(summary, captures, settings),
     )
-    checks = tuple(check for check in checks if check.name not in without)
+    checks = (*(check for check in checks if check.name not in without), *more)
     return _verdict(checks), checks
 
 
@@ -83,7 +87,7 @@ def _share(name: str, share: Share, of: int, what: str, settings: InspectSetting
     if share.share is None:
         return Check(name, "unknown", None, *limits, "", f"none of {of:,} patches can tell", 0, of)
     text = f"{share.bad:,} of {share.told:,} patches {what} ({share.share:.1%})"
-    status = _grade(share.share, *limits)
+    status = grade(share.share, *limits)
     check = Check(name, status, share.share, *limits, "", text, share.told, of, share.ids)
     return _told(check, settings.least_patches, settings.least_share)
 
@@ -96,7 +100,7 @@ def _shared(summary: Summary, settings: InspectSettings) -> Check:
         return Check("systematic shift", "unknown", None, *limits, "px", text, 0, summary.sampled)
     x, y = summary.systematic_px
     length = float((x**2 + y**2) ** 0.5)
-    status = _grade(length, *limits) if length > 3 * summary.systematic_deviation_px else "pass"
+    status = grade(length, *limits) if length > 3 * summary.systematic_deviation_px else "pass"
     text = f"shared by all patches: ({x:+.2f}, {y:+.2f}) px; the rest {summary.random_px or 0.0:.2f} px in the median"
     check = Check("systematic shift", status, length, *limits, "px", text, count, summary.sampled)
     return _told(check, settings.least_patches, settings.least_share)
@@ -144,8 +148,8 @@ def _told(check: Check, least: int, share: float) -> Check:
     return replace(check, status="unknown", text=f"{check.text}; {check.count} of {check.of} measured, {needed}")
 
 
-def _grade(measured: float, warn: float, fail: float) -> Status:
-    """Status of a figure that should be small."""
+def grade(measured: float, warn: float, fail: float) -> Status:
+    """Return the status of a figure that should be small."""
     if measured > fail:
         return "fail"
     return "warn" if measured > warn else "pass"
@@ -165,7 +169,7 @@ def _of_worst(
 ) -> Check:
     """A check on the worst of the captures that could be measured; `falling`: on figures that should be large."""
     worst, sign = (min(values, default=None), -1) if falling else (max(values, default=None), 1)
-    status: Status = "pass" if worst is None else _grade(sign * worst, sign * limits[0], sign * limits[1])
+    status: Status = "pass" if worst is None else grade(sign * worst, sign * limits[0], sign * limits[1])
     evidence = (len(values), len(_stored(captures)))
     return _told(Check(name, status, worst, *limits, unit, text, *evidence, ids), 1, settings.least_share)
 
@@ -224,7 +228,7 @@ def _accuracy(summary: Summary, settings: InspectSettings) -> Check:
         f"{summary.shift_px.p50:.2f} px); {summary.measurable:.0%} of the {summary.sampled:,} sampled have the texture "
         "to tell"
     )
-    status = _grade(summary.ce90_px, *limits)
+    status = grade(summary.ce90_px, *limits)
     check = Check("remaining shift", status, summary.ce90_px, *limits, "px", text, count, summary.sampled)
     return _told(check, settings.least_patches, settings.least_share)
 
@@ -260,7 +264,7 @@ def _scale(summary: Summary, settings: InspectSettings) -> Check:
     if summary.scale is None:
         return Check("scale", "unknown", None, *limits, "", "no patch has the texture to tell", *evidence)
     text = f"the DSLR patches show their content at {1 + summary.scale:.4f} times the phone patches' size"
-    check = Check("scale", _grade(abs(summary.scale), *limits), abs(summary.scale), *limits, "", text, *evidence)
+    check = Check("scale", grade(abs(summary.scale), *limits), abs(summary.scale), *limits, "", text, *evidence)
     return _told(check, settings.least_patches, settings.least_share)
 
 
@@ -273,7 +277,7 @@ def _systematic(summary: Summary, captures: Sequence[RankedCapture], settings: I
     x, y = summary.systematic_px
     length = (x**2 + y**2) ** 0.5
     significant = length > 3 * summary.systematic_deviation_px
-    status = _grade(length, *limits) if significant else "pass"
+    status = grade(length, *limits) if significant else "pass"
     random = summary.random_px or 0.0
     text = f"shared by all captures: ({x:+.2f}, {y:+.2f}) px; random part {random:.2f} px in the median"
     if status != "pass":
@@ -288,7 +292,7 @@ def _field(summary: Summary, settings: InspectSettings) -> Check:
     if not summary.field:
         text = f"no region of the photo holds enough measured patches of {MIN_CAPTURES} captures"
         return Check("residual field", "unknown", None, *limits, "px", text, *evidence)
-    status = _grade(summary.field_px, *limits)
+    status = grade(summary.field_px, *limits)
     text = f"regions of the photo differ by {summary.field_px:.2f} px from the shared shift"
     if status != "pass":
         text += ": the lens model does not fit"
@@ -304,7 +308,7 @@ def _drift(summary: Summary, captures: Sequence[RankedCapture], settings: Inspec
         text = f"{timed} of {evidence[1]} captures have a time and a shift, {MIN_TIMED} at different times are needed"
         return Check("drift", "unknown", None, *limits, "px", text, *evidence)
     text = f"the shift changes by {summary.drift_px:.2f} px from the first to the last capture"
-    check = Check("drift", _grade(summary.drift_px, *limits), summary.drift_px, *limits, "px", text, *evidence)
+    check = Check("drift", grade(summary.drift_px, *limits), summary.drift_px, *limits, "px", text, *evidence)
     return _told(check, MIN_TIMED, settings.least_share)
 
 

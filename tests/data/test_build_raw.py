@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from dped_data.dataset.places import all_shards
 from dped_data.dataset.shards import read_shard, write_shard
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.verify import verify_dataset
+from dped_data.photos.preview import read_preview
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
 from dped_data.plan import plan_dataset
@@ -121,6 +123,13 @@ def test_the_cameras_jpeg_may_be_what_is_aligned(rig: Path, tmp_path: Path) -> N
     data[-40_001] ^= 1
     path.write_bytes(data)
     assert build_dataset(captures, tmp_path, "pocket", settings, jobs=1).reused < 2
+
+
+def test_reports_show_the_developed_file(rig: Path) -> None:
+    file = rig / "captures" / "pocket" / "002.dng"
+    preview, time_s = read_preview(file, 80)
+    assert preview is not None and preview.shape == (60, 80, 3) and time_s is not None
+    assert np.abs(preview - cv2.resize(read_photo(file), (80, 60), interpolation=cv2.INTER_AREA).astype(int)).max() <= 1
 
 
 def test_a_dataset_of_before_has_no_mosaics(tmp_path: Path) -> None:
