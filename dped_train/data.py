@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dped_data.captures.records import Split
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
+from dped_data.photos.mosaic_facts import mosaic_codes
 
 Pixel = TypeVar("Pixel", np.uint8, np.bool_)
 
@@ -44,6 +45,7 @@ class Batch:
         show_dslr: (n,) bool, a fair coin for each pair: which of the two photos a discriminator is shown.
         whole: number of pairs in the batch over all processes.
         valid: (n, S, S) bool, pixels that both halves show alike; None where the dataset has no masks.
+        mosaic: (n, S/2, S/2, 4) uint16 as `mosaic_codes` has them; None where the enhancer sees photos.
     """
 
     indices: NDArray[np.int64]
@@ -52,6 +54,12 @@ class Batch:
     show_dslr: NDArray[np.bool_]
     whole: int
     valid: NDArray[np.bool_] | None = None
+    mosaic: NDArray[np.uint16] | None = None
+
+    @property
+    def seen(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """What the enhancer sees."""
+        return self.phone if self.mosaic is None else self.mosaic
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,20 @@ class StepData:
     step: int
     batches: tuple[Batch, ...]
     waited_s: float
+
+
+class Mosaics:
+    """The mosaics of a store as an enhancer sees them; UsageError where it has none."""
+
+    def __init__(self, store: PatchStore) -> None:
+        self.store = store
+        self.black, self.white = store.mosaic_levels()
+        self.gains = store.mosaic_facts("white_balance")
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return the mosaics of `rows` as `mosaic_codes` has them, (n, S/2, S/2, 4); errors as `read_mosaics`."""
+        levels = self.black[rows, None, None], self.white[rows, None, None, None]
+        return mosaic_codes(self.store.read_mosaics(rows), *levels, self.gains[rows, None, None])
 
 
 class PatchPairs:
@@ -81,9 +103,16 @@ class PatchPairs:
         quarter_turns: bool = False,
         crop_px: int = 0,
         as_authors: bool = False,
+        mosaics: bool = False,
     ) -> None:
         if crop_px and not SMALLEST_PATCH_PX <= crop_px <= store.patch_size:
             raise UsageError(f"--crop-px {crop_px}: must be {SMALLEST_PATCH_PX} to {store.patch_size}, or 0 for all")
+        if mosaics and (store.patch_size - (crop_px or store.patch_size)) % 4:
+            raise UsageError(
+                f"--crop-px {crop_px} with --input raw: the middle must begin at a red cell, so that it differs from "
+                f"the patches' {store.patch_size} by a multiple of 4"
+            )
+        self.mosaics = Mosaics(store) if mosaics else None
         self.store = store
         self.batch_size = batch_size
         self.seed = seed
@@ -114,7 +143,12 @@ class PatchPairs:
         share = _share(self.batch_size, rank, processes)
         phone, dslr = (self._seen(photos, codes[share]) for photos in self.store.read(rows[share]))
         valid = self._seen(self.store.read_valid(rows[share]), codes[share]) if self.store.masked else None
-        return Batch(rows[share], phone, dslr, show_dslr[share], self.batch_size, valid)
+        mosaic = self.mosaics.read(rows[share]) if self.mosaics else None
+        if mosaic is not None:
+            start = (self.store.patch_size - self.patch_size) // 4
+            cut = slice(start, start + self.patch_size // 2)
+            mosaic = np.ascontiguousarray(mosaic[:, cut, cut])
+        return Batch(rows[share], phone, dslr, show_dslr[share], self.batch_size, valid, mosaic)
 
     def patch_ids(self, indices: NDArray[np.int64]) -> list[str]:
         """Names of patches for a message."""

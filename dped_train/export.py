@@ -26,7 +26,7 @@ from dped_data.common.ownership import check_free
 from dped_data.errors import InputError, UsageError
 from dped_train.cpu import NORM_EPSILON
 from dped_train.networks.dped import InstanceNorm
-from dped_train.networks.file import enhancer_metadata, load_enhancer
+from dped_train.networks.file import enhancer_metadata, load_enhancer, sees_mosaics
 
 OPSET = 18  # ours: the oldest that the exporter writes, for the sake of runtimes on phones
 LIMIT = 1e-3  # ours: of the difference to torch, a quarter of an 8-bit level
@@ -103,6 +103,8 @@ def export_enhancer(
     if out.exists() and not overwrite:
         raise InputError(f"{out}: is there already; --overwrite replaces it, or choose another --out")
     enhancer = load_enhancer(model)
+    if sees_mosaics(enhancer):
+        raise InputError(f"{model}: sees the mosaics of RAW files (--input raw); exports are for photos alone")
     if format_ == "onnx":
         check_onnx_installed()
     out.parent.mkdir(parents=True, exist_ok=True)

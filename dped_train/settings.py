@@ -92,6 +92,11 @@ class TrainSettings:
         "what the enhancer sees beyond the border: zeros (as the authors; leaves a frame), or 8 pixels of the photo "
         "mirrored",
     )
+    input: Literal["rgb", "raw"] = setting(
+        "rgb",
+        "what the enhancer sees: the phone's photo, or its sensor's mosaic, of a dataset built with --phone-raw; it "
+        "then enhances RAW files",
+    )
     crop_px: int = setting(0, "train on the middle of each patch only, this many pixels wide; 0: all of it", minimum=0)
     flips: bool = setting(False, "mirror half of the pairs, both photos alike")
     quarter_turns: bool = setting(False, "turn pairs by a random multiple of 90 degrees, both photos alike")
@@ -166,6 +171,7 @@ class TrainSettings:
             "padding": "zeros",
             "balance": False,
             "exactly": False,
+            "input": "rgb",
         },
     )
 
@@ -189,6 +195,8 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     """
     if settings.padding != "zeros" and settings.method != "dped":
         raise UsageError(f"--padding {settings.padding}: is for --method dped; {settings.method} pads with zeros")
+    if settings.input == "raw":
+        _check_raw(settings)
     if not settings.exactly:
         return settings
     if (settings.recipe, settings.method) != ("released", "dped"):
@@ -200,3 +208,14 @@ def resolved(settings: TrainSettings) -> TrainSettings:
                 f"--exactly: the authors' {name} is {authors}, {value} was asked for; leave one of them out"
             )
     return replace(settings, **AUTHORS)
+
+
+def _check_raw(settings: TrainSettings) -> None:
+    """Raise UsageError for what mosaics cannot be trained with."""
+    if settings.method != "dped":
+        raise UsageError(f"--input raw: is for --method dped; {settings.method} sees photos")
+    for flag, is_asked in (("--flips", settings.flips), ("--quarter-turns", settings.quarter_turns)):
+        if is_asked:
+            raise UsageError(f"{flag} with --input raw: a mosaic that is turned over begins with another colour")
+    if settings.exactly:
+        raise UsageError("--exactly is the authors' released training, which sees photos; leave out --input raw")

@@ -127,7 +127,8 @@ def train(
             )
         first_step = begun.step
         prune_checkpoints_of(folder, settings, run.state)  # a run may have ended before it came to that
-        validation = Validation(source, settings.validation_patches, process.device)
+        mosaics = settings.input == "raw"
+        validation = Validation(source, settings.validation_patches, process.device, mosaics=mosaics)
         facts = run_facts(settings, run.pairs.store)
         if first_step == 0:
             run.pretrain_discriminator()
@@ -199,6 +200,7 @@ class Run:
             quarter_turns=settings.quarter_turns,
             crop_px=settings.crop_px,
             as_authors=settings.exactly,
+            mosaics=settings.input == "raw",
         )
         self.vgg, self.features = None, None
         if self.recipe.content_weight > 0:
@@ -243,11 +245,11 @@ class Run:
         """Move the enhancer down its losses; return them, and what it had made of the phone patches (masks filled)."""
         state, sums, made = self.state, torch.zeros(len(LOSSES), device=self.device), []
         for part in self.parts(batch):
-            phone, dslr = self.photos(batch.phone[part]), self.photos(batch.dslr[part])
+            seen, dslr = self.photos(batch.seen[part]), self.photos(batch.dslr[part])
             valid = self.valid(batch, part)
             features = self.features.features(batch.indices[part], dslr) if self.features else None
             with self.autocast():
-                enhanced = state.enhancer(phone)
+                enhanced = state.enhancer(seen)
                 losses = generator_losses(
                     enhanced,
                     dslr,
@@ -276,7 +278,7 @@ class Run:
             if not is_dslr.all():
                 fake = torch.from_numpy(~is_dslr).to(self.device)
                 with torch.no_grad(), self.autocast():
-                    made = self.state.enhancer(self.photos(batch.phone[part][~is_dslr]))
+                    made = self.state.enhancer(self.photos(batch.seen[part][~is_dslr]))
                 shown[fake] = leave_out(made.to(shown.dtype), shown[fake], None if valid is None else valid[fake])
             sums += self.judge(shown, is_dslr, batch.whole)
         return self.discriminator_figures(sums, DISCRIMINATOR_BATCH, step)
@@ -312,9 +314,9 @@ class Run:
         if not self.adversarial:
             return {}
         part = slice(0, CHUNK_ON_CPU)
-        phone, dslr = self.photos(batch.phone[part]), self.photos(batch.dslr[part])
+        seen, dslr = self.photos(batch.seen[part]), self.photos(batch.dslr[part])
         with torch.no_grad():
-            enhanced = self.state.mean(phone).float()
+            enhanced = self.state.mean(seen).float()
         enhanced.requires_grad_()
         self.state.discriminator.eval()  # so that its normalisation moves on by nothing
         losses = generator_losses(
@@ -379,7 +381,7 @@ class Run:
         size = count if whole else self.settings.chunk or CHUNK_ON_CPU
         return (slice(start, start + size) for start in range(0, count, max(size, 1)))
 
-    def photos(self, patches: NDArray[np.uint8]) -> Tensor:
+    def photos(self, patches: NDArray[np.uint8] | NDArray[np.uint16]) -> Tensor:
         """Patches as the networks see them, on the device."""
         return photos_from_bytes(patches, self.device)
 

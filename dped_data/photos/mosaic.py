@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dped_data.errors import PhotoError
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import exposure_of
-from dped_data.photos.mosaic_facts import MosaicFacts
+from dped_data.photos.mosaic_facts import MosaicFacts, mosaic_codes
 from dped_data.photos.raw import FAULT, developed, is_raw, opened_raw, raw_exif, unpack
 from dped_data.photos.reading import upright
 from dped_data.settings import RawSettings
@@ -50,7 +50,7 @@ def decode_mosaic(data: bytes, name: str, settings: RawSettings) -> tuple[NDArra
     if photo.shape[:2] != mosaic.values.shape:
         height, width = mosaic.values.shape
         shown = f"{width} x {height} cells develop to {photo.shape[1]} x {photo.shape[0]} px"
-        raise PhotoError(name, f"its sensor's cells are no square pixels ({shown}), which --phone-raw needs")
+        raise PhotoError(name, f"its sensor's cells are no square pixels ({shown}), so that no mosaic can be had")
     return photo, mosaic
 
 
@@ -63,7 +63,7 @@ def read_mosaic(data: bytes, name: str) -> Mosaic:
 @contextmanager
 def _unpacked(data: bytes, name: str) -> Iterator[Any]:
     if not is_raw(io.BytesIO(data), name):
-        raise PhotoError(name, "no camera RAW file, which --phone-raw needs")
+        raise PhotoError(name, "is no camera RAW file, so that it has no mosaic")
     with opened_raw(data, name) as raw, decoding(name, FAULT):
         unpack(raw, data, name)
         yield raw
@@ -76,9 +76,9 @@ def _mosaic(raw: Any, data: bytes, name: str) -> Mosaic:
     colours = "".join(letters[index : index + 1] for index in pattern.ravel())  # a grey sensor's have no letter
     if colours not in ("RGGB", "GRBG", "GBRG", "BGGR"):
         what = colours or "none" if len(pattern) <= 2 else f"{len(pattern)} x {len(pattern)} cells"
-        raise PhotoError(name, f"its sensor has no Bayer pattern (it has: {what}), which --phone-raw needs")
+        raise PhotoError(name, f"its sensor has no Bayer pattern (it has: {what}), so that no mosaic can be had")
     orientation = _ORIENTATION_OF_FLIP[raw.sizes.flip]
-    values = np.ascontiguousarray(upright(raw.raw_image_visible, orientation))
+    values = np.array(upright(raw.raw_image_visible, orientation))  # a copy: LibRaw frees its own when it is closed
     rows, columns = raw.raw_image_visible.shape
     corner = upright(np.tile(pattern, (2, 2))[: 2 + rows % 2, : 2 + columns % 2], orientation)
     red_y, red_x = (int(place) for place in np.argwhere(corner[:2, :2] == letters.index("R"))[0])
@@ -113,3 +113,28 @@ def cut_mosaic(mosaic: Mosaic, corner_xy: NDArray[np.int32], size: int) -> NDArr
         for index in range(4):
             patch[..., index] = cells[index // 2 :: 2, index % 2 :: 2]
     return patches
+
+
+@dataclass(frozen=True)
+class WholeMosaic:
+    """A whole photo's mosaic as an enhancer sees it, and where the photo lies in it.
+
+    Attributes:
+        codes: (h, w, 4) uint16 as `mosaic_codes` has them; it covers the photo and up to one cell more on each side.
+        left, top: of the photo in it, cells: 0 or 1.
+    """
+
+    codes: NDArray[np.uint16]
+    left: int
+    top: int
+
+
+def whole_mosaic(mosaic: Mosaic) -> WholeMosaic:
+    """Return a photo's mosaic packed from a red cell on, cells of the same colour mirrored in where that needs it."""
+    left, top = mosaic.red_xy
+    height, width = mosaic.values.shape
+    below, right = (top + height) % 2, (left + width) % 2
+    cells = np.pad(mosaic.values, ((top, below), (left, right)), mode="reflect")
+    packed = np.stack([cells[cell // 2 :: 2, cell % 2 :: 2] for cell in range(4)], axis=-1)
+    facts = mosaic.facts
+    return WholeMosaic(mosaic_codes(packed, facts.black, facts.white, facts.white_balance), left, top)

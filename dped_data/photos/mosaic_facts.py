@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dped_data.photos.colour import srgb_encode
+
 CELLS = ("R", "G1", "G2", "B")
 """The cells of an upright pattern that begins with red, row by row; the last axis of packed patches."""
 
@@ -47,3 +49,19 @@ def mosaic_light(
     """
     light: NDArray[np.float32] = (mosaic - black) / (white - black)
     return light
+
+
+def mosaic_codes(
+    mosaic: NDArray[np.uint16],
+    black: NDArray[np.float32],
+    white: float | NDArray[np.float32],
+    gains: NDArray[np.float32],
+) -> NDArray[np.uint16]:
+    """Return packed mosaics (…, 4) as an enhancer sees them, uint16: white-balanced, from 0 to 1, on sRGB's curve.
+
+    Without the curve most of a photo would lie in a few per cent of the range. `gains` (…, 3) are those of R, G and B;
+    where they are not known (NaN) nothing is balanced.
+    """
+    known = np.where(np.isnan(gains), np.float32(1), gains)[..., [0, 1, 1, 2]]
+    light = (mosaic_light(mosaic, black, white) * known).clip(0, 1).astype(np.float32)
+    return np.rint(srgb_encode(light) * 65535).astype(np.uint16)

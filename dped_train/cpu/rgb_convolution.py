@@ -17,15 +17,15 @@ from dped_train.cpu.switch import by_hand
 
 
 class RgbConv2d(nn.Conv2d):
-    """The last convolution: 9x9, to three colours.
+    """The last convolution: 9x9, to three colours, or to those of 2x2 pixels.
 
-    Three output channels leave most of a CPU's arithmetic units idle. There the kernel's nine rows become 27 channels
+    So few output channels leave most of a CPU's arithmetic units idle. There the kernel's nine rows become 27 channels
     of one convolution along x, whose results are then added up, each shifted by its row: forward four times, backward
     twice as fast. Always in float32, which is as fast here as a plain convolution in bfloat16, and rounds less.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 3, 9, padding=4)
+    def __init__(self, channels: int, outputs: int = 3) -> None:
+        super().__init__(channels, outputs, 9, padding=4)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.device.type != "cpu" or not by_hand():
@@ -33,7 +33,7 @@ class RgbConv2d(nn.Conv2d):
         with torch.autocast("cpu", enabled=False):
             x = input if input.dtype == torch.float64 else input.float()
             by_row = F.conv2d(x, taps_by_row(self.weight), padding=(0, 4))
-            return F.conv2d(by_row, _shifted_sum(3, 9, by_row.dtype), self.bias, padding=(4, 0))
+            return F.conv2d(by_row, _shifted_sum(self.out_channels, 9, by_row.dtype), self.bias, padding=(4, 0))
 
 
 def taps_by_row(weight: Tensor) -> Tensor:

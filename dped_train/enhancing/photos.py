@@ -23,8 +23,9 @@ from dped_data.common.work_folder import ForeignFileError
 from dped_data.common.written_record import Written, is_ours
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.photos.deep import is_deep, read_deep_photo, what_is_lost
-from dped_data.photos.files import MTIME, open_photo_file
+from dped_data.photos.files import MTIME, open_photo_file, read_bytes
 from dped_data.photos.formats import PHOTO_SUFFIXES
+from dped_data.photos.mosaic import read_mosaic, whole_mosaic
 from dped_data.photos.raw import is_raw
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import SUFFIXES, carried_exif, write_enhanced
@@ -277,7 +278,7 @@ def _enhanced(
         with refusals_told(), full_disk_told(task.output):
             photo = read_deep_photo(task.source) if deep else read_photo(task.source)
             note = what_is_lost(task.source)
-            pixels = _pixels(photo, enhancer, settings, moved)
+            pixels = _pixels(photo, _seen(task.source, photo, enhancer), enhancer, settings, moved)
             exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
             write_enhanced(task.output, pixels, settings.quality, exif)
     except MemoryError as error:
@@ -291,8 +292,28 @@ def _enhanced(
     return EnhancedPhoto(task.source, task.output, "enhanced", "", megapixels, perf_counter() - start, note)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What the enhancer sees of a photo, and where the photo begins in it, pixels."""
+
+    pixels: Photo
+    left: int = 0
+    top: int = 0
+
+
+def _seen(path: Path, photo: Photo, enhancer: PhotoEnhancer) -> _Seen:
+    """What the enhancer sees of a photo: itself, or its mosaic; PhotoError where that is none of its size."""
+    if isinstance(enhancer, LocalPhotoEnhancer) or enhancer.enhancer.input == "rgb":
+        return _Seen(photo)
+    mosaic = read_mosaic(read_bytes(path), path.name)
+    if mosaic.values.shape != photo.shape[:2]:
+        raise PhotoError(path.name, "its sensor's cells are no square pixels, so that no mosaic can be had")
+    whole = whole_mosaic(mosaic)
+    return _Seen(whole.codes, whole.left, whole.top)
+
+
 def _pixels(
-    photo: Photo, enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share
+    photo: Photo, seen: _Seen, enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The pixels to write: rounded to the bit depth, by strength, beside the photo where that is wanted.
 
@@ -306,8 +327,12 @@ def _pixels(
     if left:
         np.multiply(photo, top // photo_top, out=pixels[:, :left], dtype=kind)
     memory = (settings.memory_mb or DEFAULT_MEMORY_MB[enhancer.dtype]) * 1_000_000
-    map_bytes = map_bytes_within(memory, photo.nbytes + pixels.nbytes, enhancer.dtype, settings.at_once)
-    for first, rows in enhancer.enhanced_rows(photo, map_bytes, moved):
+    besides = photo.nbytes + pixels.nbytes + (seen.pixels.nbytes if seen.pixels is not photo else 0)
+    map_bytes = map_bytes_within(memory, besides, enhancer.dtype, settings.at_once)
+    for start, wider in enhancer.enhanced_rows(seen.pixels, map_bytes, moved):
+        above = max(seen.top - start, 0)
+        first = start + above - seen.top
+        rows = wider[above : above + height - first, seen.left : seen.left + width]
         before = photo[first : first + len(rows)] * np.float32((1 - settings.strength) / photo_top)
         blended = np.clip(rows * np.float32(settings.strength) + before, 0, 1)
         pixels[first : first + len(rows), left:] = np.rint(blended * np.float32(top))

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dped_data.common.malloc import keep_freed_memory
 from dped_train.cpu import Conv3x3, taps_by_row, weight_planes
@@ -91,7 +92,8 @@ class WholePhotoEnhancer:
         """Yield the enhanced photo from top to bottom: first row and (h, W, 3) float32 RGB, in [-0.08, 1.08].
 
         Args:
-            photo: (H, W, 3) RGB of 8 or 16 bits, any H and W from 1 up.
+            photo: (H, W, 3) RGB of 8 or 16 bits, any H and W from 1 up; of an enhancer that sees mosaics a packed one,
+                (H/2, W/2, 4) uint16.
             map_bytes: memory for maps kept between passes, see `map_bytes_within`.
             moved: called with shares of the work, 1 in all, as they are done, also before the first rows come.
         """
@@ -112,11 +114,14 @@ class WholePhotoEnhancer:
             first, below = max(strip.first, margin), min(strip.end, end)
             if first < below:
                 inner = strip.x[0, :, first - strip.first : below - strip.first, sides]
-                yield first - margin, inner.permute(1, 2, 0).cpu().numpy()
+                scale = self.enhancer.scale
+                inner = F.pixel_shuffle(inner, scale) if scale > 1 else inner
+                yield scale * (first - margin), inner.permute(1, 2, 0).cpu().numpy()
 
     def enhance(self, photo: Photo, map_bytes: int) -> NDArray[np.float32]:
         """The whole enhanced photo, (H, W, 3) float32 RGB, in [-0.08, 1.08]."""
-        out = np.empty(photo.shape, np.float32)
+        scale = self.enhancer.scale
+        out = np.empty((scale * photo.shape[0], scale * photo.shape[1], 3), np.float32)
         for first, rows in self.enhanced_rows(photo, map_bytes):
             out[first : first + len(rows)] = rows
         return out

@@ -110,7 +110,7 @@ def affine_from_statistics(mean: Tensor, variance: Tensor, weight: Tensor, bias:
 def photo_strips(
     photo: NDArray[np.uint8] | NDArray[np.uint16], first: int, rows: int, device: torch.device
 ) -> Iterator[Strip]:
-    """An (H, W, 3) photo of 8 or 16 bits from row `first` on, as float32 in [0, 1], `rows` at a time."""
+    """An (H, W, C) photo or mosaic of 8 or 16 bits from row `first` on, as float32 in [0, 1], `rows` at a time."""
     for start in range(first, photo.shape[0], rows):
         pixels = torch.from_numpy(np.ascontiguousarray(photo[start : start + rows])).to(device)
         yield Strip(start, pixels.float().div_(np.iinfo(photo.dtype).max).permute(2, 0, 1)[None])
@@ -182,23 +182,23 @@ def _add(strip: Strip, waiting: deque[Strip]) -> None:
 
 
 def finished(strips: Iterator[Strip], taps: Tensor, bias: Tensor, height: int) -> Iterator[Strip]:
-    """The last 9x9 convolution to RGB, the scaled tanh behind it; yields float32 (1, 3, h, W), not clipped.
+    """The last 9x9 convolution, the scaled tanh behind it; yields float32 (1, O, h, W), not clipped.
 
     As in `cpu.RgbConv2d`, on every device.
 
     Args:
         strips: 64 channels.
         taps: from `taps_by_row`.
-        bias: (3,).
+        bias: (O,), of three colours, or those of 2x2 pixels.
         height: of the photo.
     """
-    rows = taps.shape[0] // 3
+    rows = taps.shape[0] // len(bias)
     partial = (
         Strip(s.first, F.conv2d(s.x.to(taps.dtype), taps, padding=(0, taps.shape[3] // 2)).float()) for s in strips
     )
     for strip in _with_neighbours(partial, rows // 2, height):
         count = strip.x.shape[2] - rows + 1
-        by_row = strip.x.permute(0, 2, 3, 1).unflatten(3, (3, rows))
+        by_row = strip.x.permute(0, 2, 3, 1).unflatten(3, (len(bias), rows))
         total = by_row[:, :count, :, :, 0] + bias
         for row in range(1, rows):
             total += by_row[:, row : row + count, :, :, row]

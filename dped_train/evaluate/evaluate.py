@@ -22,7 +22,7 @@ from dped_data.dataset.manifest import find_dataset
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import UsageError
 from dped_data.photos.writing import write_photo
-from dped_train.data import open_pairs
+from dped_train.data import Mosaics, open_pairs
 from dped_train.devices import chosen_device
 from dped_train.evaluate.automatic_levels import AdjustedPatches
 from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap, bootstrap_pooled_psnr, figure_lines
@@ -31,7 +31,7 @@ from dped_train.evaluate.external_photos import ExternalPhotos
 from dped_train.evaluate.limitations import LimitationReport, limitation_columns, limitation_reports, limitations_text
 from dped_train.evaluate.lpips import load_lpips
 from dped_train.evaluate.metrics import ms_ssim, psnr, psnr_y, ssim, ssim_gaussian, ssim_y
-from dped_train.networks.file import MODEL_NAME, load_enhancer
+from dped_train.networks.file import MODEL_NAME, load_enhancer, sees_mosaics
 from dped_train.photo_tensors import bytes_from_photos, photos_from_bytes
 
 Metric = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -183,9 +183,12 @@ def _enhancer(
     if model is not None:
         network = load_enhancer(model, device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+        mosaics = Mosaics(store) if sees_mosaics(network) else None
+
         def enhance(rows: NDArray[np.int64], phone: Patches) -> Patches:
             with torch.no_grad():
-                return bytes_from_photos(network(photos_from_bytes(phone, device)))
+                seen = phone if mosaics is None else mosaics.read(rows)
+                return bytes_from_photos(network(photos_from_bytes(seen, device)))
 
         return enhance
     if external is not None:

@@ -15,6 +15,8 @@ from dped_train.cpu import NORM_EPSILON, Conv3x3, RgbConv2d, instance_norm
 
 Normalisation = Literal["instance", "batch"]
 Padding = Literal["zeros", "reflect"]
+Input = Literal["rgb", "raw"]
+"""What an enhancer sees: a photo, or a packed mosaic, half as wide and as high, of four channels."""
 
 REFLECTED_PX = 8  # ours: zeros beyond the border leave a frame of about 4 px; twice of it is reflected
 CHANNELS = 64
@@ -83,20 +85,32 @@ class Enhancer(nn.Module):
     The result is not clipped: it lies in [-0.08, 1.08]. With `instance` the result depends on
     the whole photo, because the statistics are taken over all of it.
 
+    With `input` "raw" it maps a packed mosaic (N, 4, H, W), R, G1, G2, B as `mosaic_codes` has them, to the photo
+    (N, 3, 2H, 2W): its first layer sees four channels, its last one makes the 2x2 pixels of each place. Ours: all else
+    is the same, at half the size.
+
     With `padding` "zeros" each convolution sees zeros beyond the border, as the authors' does, which leaves a frame.
     With "reflect" the photo goes in with `REFLECTED_PX` more pixels on each side, its own mirrored, cut off at the
     end.
     """
 
-    def __init__(self, normalisation: Normalisation = "instance", padding: Padding = "zeros") -> None:
+    def __init__(
+        self, normalisation: Normalisation = "instance", padding: Padding = "zeros", input: Input = "rgb"
+    ) -> None:
         super().__init__()
         self.normalisation: Normalisation = normalisation
         self.padding: Padding = padding
-        self.head = nn.Conv2d(3, CHANNELS, 9, padding=4)
+        self.input: Input = input
+        self.head = nn.Conv2d(4 if input == "raw" else 3, CHANNELS, 9, padding=4)
         self.blocks = nn.ModuleList(ResidualBlock(normalisation) for _ in range(BLOCKS))
         self.body1 = Conv3x3(CHANNELS, CHANNELS)
         self.body2 = Conv3x3(CHANNELS, CHANNELS)
-        self.tail = RgbConv2d(CHANNELS)
+        self.tail = RgbConv2d(CHANNELS, 3 * self.scale**2)
+
+    @property
+    def scale(self) -> int:
+        """How many pixels of the result lie on the side of one place of the input."""
+        return 2 if self.input == "raw" else 1
 
     def residual_blocks(self) -> list[ResidualBlock]:
         """The blocks in their order, typed."""
@@ -120,7 +134,8 @@ class Enhancer(nn.Module):
         x = x[:, :, margin:-margin, margin:-margin] if margin else x
         # bf16 has 8 bits, so it would round the photo to coarser levels than a file's
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        return torch.tanh(wide) * OUTPUT_SCALE + OUTPUT_OFFSET
+        made = torch.tanh(wide) * OUTPUT_SCALE + OUTPUT_OFFSET
+        return F.pixel_shuffle(made, self.scale) if self.scale > 1 else made
 
 
 def reflection(size: int, margin: int, device: torch.device) -> Tensor:

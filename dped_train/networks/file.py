@@ -20,12 +20,12 @@ from dped_data.common.files import atomic_write_bytes
 from dped_data.common.hints import hint
 from dped_data.errors import InputError
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
-from dped_train.networks.dped import Enhancer, Padding
+from dped_train.networks.dped import Enhancer, Input, Padding
 
 ARCHITECTURE = "dped-enhancer"
 SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
-FORMAT_VERSION, PADDED_VERSION = "1", "2"
-"""The second of enhancers that name their padding; without one it is zeros."""
+FORMAT_VERSION, PADDED_VERSION, RAW_VERSION = "1", "2", "3"
+"""The second of enhancers that name their padding, without one it is zeros; the third of those that see mosaics."""
 MODEL_NAME = "enhancer.safetensors"
 """Of the enhancer in the folder of a training run."""
 MODELS, RUNS = Path("models"), Path("runs")
@@ -33,7 +33,7 @@ MODELS, RUNS = Path("models"), Path("runs")
 _MOST_HEAD = 2**22
 """Ours: bytes of names, shapes and metadata; a checkpoint's take a fortieth of it."""
 _MOST_TOLD = 200
-_RESERVED = ("architecture", "format_version", "normalisation", "padding", "sha256")
+_RESERVED = ("architecture", "format_version", "input", "normalisation", "padding", "sha256")
 
 
 def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -57,6 +57,8 @@ def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str
     if isinstance(enhancer, Enhancer) and enhancer.padding != "zeros":
         # a version that knows zeros only must not take it for one of its own
         extra |= {"padding": enhancer.padding, "format_version": PADDED_VERSION}
+    if isinstance(enhancer, Enhancer) and enhancer.input == "raw":
+        extra |= {"padding": enhancer.padding, "input": enhancer.input, "format_version": RAW_VERSION}
     extra["sha256"] = digest_of_tensors(tensors)
     atomic_write_bytes(path, save(tensors, extra))
 
@@ -127,6 +129,11 @@ def kind_of(network: PhotoNetwork) -> tuple[str, str]:
     return (SRCNN, "none") if isinstance(network, Srcnn) else (JOHNSON, "batch")
 
 
+def sees_mosaics(network: PhotoNetwork) -> bool:
+    """Whether a network takes the packed mosaics of RAW files, not photos."""
+    return isinstance(network, Enhancer) and network.input == "raw"
+
+
 def _network(path: Path, metadata: Mapping[str, str]) -> PhotoNetwork:
     """An untrained network of the architecture that the file names; InputError where there is none such."""
     architecture = metadata.get("architecture", "none given")
@@ -135,18 +142,21 @@ def _network(path: Path, metadata: Mapping[str, str]) -> PhotoNetwork:
     if "sha256" not in metadata:
         raise InputError(f"{path}: has no sha256 of its weights; give a model file of dped")
     version = metadata.get("format_version", "none given")
-    if version not in (FORMAT_VERSION, PADDED_VERSION):
-        known = f"{FORMAT_VERSION} and {PADDED_VERSION}"
+    if version not in (FORMAT_VERSION, PADDED_VERSION, RAW_VERSION):
+        known = f"{FORMAT_VERSION} to {RAW_VERSION}"
         raise InputError(f"{path}: model format version {version}, this program reads {known}; update dped")
-    named = metadata.get("padding", "none given") if version == PADDED_VERSION else "zeros"
+    named = metadata.get("padding", "none given") if version != FORMAT_VERSION else "zeros"
     if named not in ("zeros", "reflect"):
         raise InputError(f"{path}: padding {named!r}, allowed are 'zeros' and 'reflect'")
     padding: Padding = "reflect" if named == "reflect" else "zeros"
+    seen: Input = "raw" if version == RAW_VERSION else "rgb"
+    if seen == "raw" and (metadata.get("input"), architecture) != ("raw", ARCHITECTURE):
+        raise InputError(f"{path}: input {metadata.get('input')!r}, only a {ARCHITECTURE} sees 'raw'")
     match architecture, metadata.get("normalisation"):
         case "dped-enhancer", "instance":
-            return Enhancer("instance", padding)
+            return Enhancer("instance", padding, seen)
         case "dped-enhancer", "batch":
-            return Enhancer("batch", padding)
+            return Enhancer("batch", padding, seen)
         case "srcnn-enhancer", "none":
             return Srcnn()
         case "johnson-enhancer", "batch":

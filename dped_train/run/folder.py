@@ -217,13 +217,16 @@ def _first_steps(settings: TrainSettings) -> Beginning:
     if settings.start in STARTS:
         return Beginning(0, Origin())
     file = find_model(settings.start, MODELS)
-    model, wanted = load_enhancer(file), new_network(settings.method, recipe_of(settings), settings.padding)
+    model = load_enhancer(file)
+    wanted = new_network(settings.method, recipe_of(settings), settings.padding, settings.input)
     have, need = (kind_of(network) for network in (model, wanted))
     if have != need:
         raise InputError(
             f"{file}: is a {have[0]} with normalisation {have[1]}, this training needs a {need[0]} with {need[1]}; "
             "choose another --start, --method or --recipe"
         )
+    if isinstance(model, Enhancer) and model.input != settings.input:
+        raise InputError(f"{file}: was trained with --input {model.input}, not {settings.input}; give its own")
     if isinstance(model, Enhancer) and model.padding != settings.padding:
         raise InputError(f"{file}: was trained with --padding {model.padding}, not {settings.padding}; give its own")
     return Beginning(0, Origin(start_sha256=enhancer_metadata(file)["sha256"]), model=model)

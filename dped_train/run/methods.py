@@ -8,7 +8,7 @@ from typing import get_args
 
 from dped_train.losses import RECIPES, Recipe
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
-from dped_train.networks.dped import Enhancer, Normalisation, Padding
+from dped_train.networks.dped import Enhancer, Input, Normalisation, Padding
 from dped_train.settings import (
     BALANCED_BATCH,
     CHOSEN_RATE,
@@ -77,8 +77,8 @@ def learning_rates(settings: TrainSettings, normalisation: Normalisation, step: 
     return Rates(settings.learning_rate * factor, its * factor)
 
 
-def new_network(method: Method, recipe: Recipe, padding: Padding = "zeros") -> PhotoNetwork:
-    """The network of `method`, its weights not yet set; `padding` is that of the paper's own."""
+def new_network(method: Method, recipe: Recipe, padding: Padding = "zeros", input: Input = "rgb") -> PhotoNetwork:
+    """The network of `method`, its weights not yet set; `padding` and `input` are those of the paper's own."""
     if method == "srcnn":
         return Srcnn()
-    return Johnson() if method == "johnson" else Enhancer(recipe.normalisation, padding)
+    return Johnson() if method == "johnson" else Enhancer(recipe.normalisation, padding, input)

@@ -110,7 +110,7 @@ class TrainingState:
 
 def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Process, scaled: bool) -> TrainingState:
     """The state before the first step; the same seed gives the same weights on every process."""
-    enhancer = new_network(settings.method, recipe, settings.padding)
+    enhancer = new_network(settings.method, recipe, settings.padding, settings.input)
     discriminator = Discriminator(recipe.normalisation, patch_size, recipe.discriminator_outputs)
     initialise(enhancer, settings.seed)
     initialise(discriminator, settings.seed + 1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dped_data.common.spread_rows import spread_rows
 from dped_data.dataset.store import PatchStore
+from dped_train.data import Mosaics
 from dped_train.evaluate.comparison_sheet import phone_enhanced_dslr
 from dped_train.evaluate.metrics import ms_ssim, psnr
 from dped_train.networks.compared import PhotoNetwork
@@ -27,11 +28,12 @@ class Validation:
         phone_psnr: mean PSNR of the untouched phone patches, dB; None where the split is empty.
     """
 
-    def __init__(self, source: Path, count: int, device: torch.device) -> None:
+    def __init__(self, source: Path, count: int, device: torch.device, *, mosaics: bool = False) -> None:
         store = PatchStore(source, "val")
         rows = spread_rows(len(store), count)
         self.device = device
         self.phone, self.dslr = store.read(rows)
+        self.seen = Mosaics(store).read(rows) if mosaics else self.phone
         self.valid = torch.from_numpy(store.read_valid(rows)).to(device) if store.masked else None
         self.phone_psnr = self._scores(self.phone).get("val_psnr")
 
@@ -42,7 +44,7 @@ class Validation:
         """
         if not len(self.phone):
             return {}
-        made = self._enhance(enhancer, self.phone)
+        made = self._enhance(enhancer, np.arange(len(self.phone)))
         judged = made if self.valid is None else np.where(self.valid.cpu().numpy()[..., None], made, self.dslr)
         tones = {"val_cast": cast_levels(judged, self.dslr), "val_border": border_levels(judged, self.dslr)}
         return self._scores(made) | tones
@@ -52,14 +54,15 @@ class Validation:
         if not len(self.phone):
             return None
         rows = spread_rows(len(self.phone), PICTURE_ROWS)
-        return phone_enhanced_dslr(self.phone[rows], self._enhance(enhancer, self.phone[rows]), self.dslr[rows])
+        return phone_enhanced_dslr(self.phone[rows], self._enhance(enhancer, rows), self.dslr[rows])
 
     @torch.no_grad()
-    def _enhance(self, enhancer: PhotoNetwork, phone: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        made = np.empty_like(phone)
-        for start in range(0, len(phone), AT_ONCE):
+    def _enhance(self, enhancer: PhotoNetwork, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        seen = self.seen[rows]
+        made = np.empty_like(self.phone[rows])
+        for start in range(0, len(rows), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            made[part] = bytes_from_photos(enhancer(photos_from_bytes(phone[part], self.device)))
+            made[part] = bytes_from_photos(enhancer(photos_from_bytes(seen[part], self.device)))
         return made
 
     def _scores(self, photos: NDArray[np.uint8]) -> dict[str, float]:

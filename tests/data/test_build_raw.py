@@ -175,7 +175,7 @@ def test_settings_that_leave_the_pattern_are_refused(
         ("raw_orientation", 9, "allowed are 1 to 8"),
         ("raw_margin_xy", -1, "'raw_margin_xy' holds"),
         ("raw_white_balance", np.inf, "'raw_white_balance' holds"),
-        ("raw_color_matrix", np.nan, "'raw_color_matrix' holds"),
+        ("raw_color_matrix", np.inf, "'raw_color_matrix' holds"),
         ("raw_iso", -1, "'raw_iso' holds -1"),
         ("raw_exposure_s", 1e9, "'raw_exposure_s' holds"),
         ("raw_iso", None, "it holds 'phone_raw' and not 'raw_iso'"),

@@ -12,7 +12,7 @@ from photo_files import smooth_photo, write_dng
 from PIL import Image
 
 from dped_data.errors import CaptureRejected, PhotoError
-from dped_data.photos.mosaic import Mosaic, cut_mosaic, decode_mosaic
+from dped_data.photos.mosaic import Mosaic, cut_mosaic, decode_mosaic, read_mosaic
 from dped_data.photos.mosaic_facts import CELLS
 from dped_data.photos.same_geometry import check_same_geometry, displacements
 from dped_data.photos.writing import encode_photo
@@ -109,6 +109,15 @@ def test_facts_lead_from_a_patch_back_to_the_sensor(orientation: int) -> None:
             assert "RGB"[colour] == CELLS[cell][0]
 
 
+def test_values_outlive_the_file() -> None:
+    """LibRaw frees its memory when the file is closed, also where the whole of it is what the photo shows."""
+    values = np.random.default_rng(0).integers(300, 4000, (400, 600)).astype(np.uint16)
+    mosaics = [decoded(dng(values, "RGGB"))[1], read_mosaic(dng(values, "RGGB"), "a.dng")]
+    for mosaic in mosaics:
+        assert mosaic.values.flags.owndata
+        assert np.array_equal(mosaic.values, values)
+
+
 def test_patches_begin_at_red_cells() -> None:
     _, mosaic = decoded(dng(np.full((40, 40), 500, np.uint16), "GRBG"))
     assert mosaic.red_xy == (1, 0)
@@ -119,10 +128,10 @@ def test_patches_begin_at_red_cells() -> None:
 
 def test_what_has_no_bayer_pattern_is_refused(tmp_path: Path) -> None:
     write_dng(tmp_path / "grey.dng", grey=True)
-    with pytest.raises(PhotoError, match="no Bayer pattern .it has: none., which --phone-raw needs"):
+    with pytest.raises(PhotoError, match="no Bayer pattern .it has: none., so that no mosaic can be had"):
         decode_mosaic((tmp_path / "grey.dng").read_bytes(), "grey.dng", RawSettings())
     jpeg = encode_photo(smooth_photo(), ".jpg", quality=90)
-    with pytest.raises(PhotoError, match="no camera RAW file, which --phone-raw needs"):
+    with pytest.raises(PhotoError, match="is no camera RAW file, so that it has no mosaic"):
         decode_mosaic(jpeg, "a.dng", RawSettings())
     sound = dng(np.full((240, 320), 500, np.uint16), "RGGB")
     with pytest.raises(PhotoError, match="truncated camera RAW"):

@@ -72,7 +72,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path, enhancer: Enhancer) -> None:
     ("changes", "message"),
     [
         ({"architecture": "other-net"}, "architecture 'other-net', needed 'dped-enhancer'"),
-        ({"format_version": "99"}, "format version 99, this program reads 1 and 2"),
+        ({"format_version": "99"}, "format version 99, this program reads 1 to 3"),
         ({"normalisation": "layer"}, "normalisation 'layer'"),
         ({"normalisation": "batch"}, "not the weights of a batch enhancer"),
     ],
