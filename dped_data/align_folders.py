@@ -10,6 +10,7 @@ from typing import Any
 
 from dped_data.build import BuildReport, build_dataset
 from dped_data.common.files import atomic_write_text
+from dped_data.common.folder_lock import held
 from dped_data.common.ownership import keep_changed
 from dped_data.errors import UsageError
 from dped_data.inspection import inspect_pairs
@@ -77,24 +78,25 @@ def align_folders(
     settings, cameras = _settings(rig_file, folders, flags or {})
     phone = next(name for name in cameras if name != settings.rig.dslr)
     inspect_settings = load_inspect_settings(rig_file if rig_file.exists() else None, {})
-    build = build_dataset(
-        cameras,
-        out / DATASET_NAME,
-        phone,
-        settings,
-        pairs=pairs,
-        jobs=jobs,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-        show_plan=show_plan,
-    )
-    _keep_rig_file(rig_file, settings, cameras)
-    if show_build:
-        show_build(build)
-    if not build.manifest.totals["patches"]:
-        return AlignReport(rig_file, build, None)
-    inspection = inspect_pairs(out / DATASET_NAME, phone, out / REPORT_NAME, inspect_settings, jobs=jobs)
-    return AlignReport(rig_file, build, inspection)
+    with held(out, "align"):  # to the end of the inspection: what follows belongs to one call
+        build = build_dataset(
+            cameras,
+            out / DATASET_NAME,
+            phone,
+            settings,
+            pairs=pairs,
+            jobs=jobs,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+            show_plan=show_plan,
+        )
+        _keep_rig_file(rig_file, settings, cameras)
+        if show_build:
+            show_build(build)
+        if not build.manifest.totals["patches"]:
+            return AlignReport(rig_file, build, None)
+        inspection = inspect_pairs(out / DATASET_NAME, phone, out / REPORT_NAME, inspect_settings, jobs=jobs)
+        return AlignReport(rig_file, build, inspection)
 
 
 def camera_names(phone_dir: Path, dslr_dir: Path) -> tuple[str, str]:

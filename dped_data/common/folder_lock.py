@@ -59,7 +59,7 @@ def held(
             in the way.
     """
     work, is_new = folder / work_name, not folder.exists()
-    is_unmarked = not is_marked(work)
+    is_unmarked, is_new_work = not is_marked(work), not os.path.lexists(work)
     adopted = adopt(folder) if adopt and not is_new and is_unmarked else None
     if is_unmarked:
         check_names(folder, [name for name in (*names, *tables) if adopted is None or name.endswith("/")])
@@ -68,7 +68,7 @@ def held(
         try:
             yield work
         finally:
-            if is_unmarked and not recorded_files(folder) and _holds_nothing_else(work, lock_name):
+            if is_new_work and not recorded_files(folder) and _holds_nothing_else(work, lock_name):
                 remove_work_folder(work)
                 if is_new:
                     remove_if_empty(folder)

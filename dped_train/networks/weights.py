@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import urllib.error
 from dataclasses import dataclass
@@ -72,10 +73,12 @@ def fetched(weights: Weights) -> Path:
     """The file of weights in torch's cache; downloaded when it is not there, its sha256 checked either way.
 
     Raises:
-        InputError: no network, no room, or other bytes than those published.
+        InputError: no network, no room, other bytes than those published, or something else of that name.
     """
     path = weights.path
     if not path.is_file():
+        if os.path.lexists(path):  # a folder, or a link to what is not there: not ours to replace
+            raise InputError(f"{path}: is no file; move it away, or put {weights.url} there yourself")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(

@@ -109,6 +109,7 @@ class Job:
         beside_strangers: its status in a folder with strangers' files of other names than its own.
         overwrites: whether it takes --overwrite.
         holds: whether it holds its folder from beginning to end; else it writes single files, each at once.
+        most_names: of its files that strangers' files take the names of; fewer for what is made of other commands.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Job:
     beside_strangers: int = 0
     overwrites: bool = False
     holds: bool = True
+    most_names: int = 7
 
     def words(self, out: Path) -> list[str]:
         """The command for an output folder."""

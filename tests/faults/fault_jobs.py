@@ -80,7 +80,7 @@ def build_jobs(bench: Bench) -> dict[str, Job]:
         Job("build", build_words(bench.captures, bench.toml, "OUT"), folder="pocket", overwrites=True),
         Job("import", words, folder="pocket", overwrites=True),
     )
-    return {job.name: job for job in jobs}
+    return _warmed(bench, jobs)
 
 
 @cache
@@ -168,6 +168,38 @@ def other_jobs(bench: Bench) -> dict[str, Job]:
     return _warmed(bench, jobs)
 
 
+@cache
+def folder_jobs(bench: Bench) -> dict[str, Job]:
+    """What works without a rig file: two folders aligned, any pairs judged; and the other forms of an export."""
+    cameras = [str(path) for path in sorted(bench.captures.iterdir())]
+    phone, dslr = sorted(cameras, key=lambda path: Path(path).name != "pocket")
+    settings = ("--patch-size", "64", "--captures-per-shard", "2", "--pairing", "name", "--jobs", "1")
+    loose = bench.folder / "loose"
+    export = ("export-dped", "--data", str(bench.data), "--jobs", "1", "--as")
+    bench.server.warm([*export, "folders", "--out", str(loose)])
+    halves = [str(path) for path in sorted(loose.glob("*/test/*"))]
+    jobs = (
+        Job(
+            "align",
+            ("align", phone, dslr, "--out", "OUT", *settings),
+            partial=_is_of_report,
+            overwrites=True,
+            most_names=3,
+        ),
+        Job(
+            "inspect pairs",
+            ("inspect-pairs", "--pairs", *sorted(halves, reverse=True), "--out", "OUT"),
+            _page_is_missing,
+            most_names=3,
+        ),
+        *(
+            Job(f"export {form}", (*export, form, "--out", "OUT"), done="exists already", most_names=3)
+            for form in ("webdataset", "parquet")
+        ),
+    )
+    return _warmed(bench, jobs)
+
+
 def _warmed(bench: Bench, jobs: tuple[Job, ...]) -> dict[str, Job]:
     """The jobs by name, once each has run in the server: what they import and compile is there for all that follow."""
     for job in jobs:
@@ -180,13 +212,14 @@ def _warmed(bench: Bench, jobs: tuple[Job, ...]) -> dict[str, Job]:
 
 ALL_NAMES = (
     *("build", "import", "export", "inspect", "train", "enhance"),
+    *("align", "inspect pairs", "export webdataset", "export parquet"),
     *("simulate", "study create", "study report", "reproduce", "evaluate", "import checkpoint", "export pt2"),
 )
 
 
 def all_jobs(bench: Bench) -> dict[str, Job]:
     """Every command that writes, but for those that serve and the demo, which is made of the others."""
-    return {**build_jobs(bench), **use_jobs(bench), **other_jobs(bench)}
+    return {**build_jobs(bench), **use_jobs(bench), **folder_jobs(bench), **other_jobs(bench)}
 
 
 def _made(folder: Path) -> Path:
@@ -200,6 +233,11 @@ def _whole_model(out: Path, name: str, data: bytes) -> bool:
         load_enhancer(out / name)  # compares the weights with the file's own sha256
         return True
     return name.endswith(("metrics.csv", "README.md"))
+
+
+def _is_of_report(out: Path, name: str, data: bytes) -> bool:
+    """Whether a file is of the report that follows the build, whose page is written last."""
+    return name.startswith("report/") and not (out / "report/index.html").exists()
 
 
 def _page_is_missing(out: Path, name: str, data: bytes) -> bool:

@@ -15,7 +15,6 @@ from fault_jobs import ALL_NAMES, Bench, all_jobs
 STRANGERS = b"a stranger's file"
 OTHERS = ("notes.txt", "LICENSE", "thesis.pdf", ".hidden/deep/file", "train/my own.h5", "captures/sony/IMG_1.jpg")
 """Names that no command uses."""
-MOST_NAMES = 7
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def written_names(bench: Bench, job: Job) -> list[str]:
     for name in names:
         alike.setdefault((str(Path(name).parent), Path(name).suffix), name)
     chosen = sorted({*alike.values(), *(name for name in names if "/" not in name)})
-    return chosen[:: -(-len(chosen) // MOST_NAMES)] if len(chosen) > MOST_NAMES else chosen
+    return chosen[:: -(-len(chosen) // job.most_names)]
 
 
 @cache

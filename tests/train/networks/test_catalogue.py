@@ -131,3 +131,20 @@ def test_weights_are_fetched_once_and_their_hash_is_checked(
     ours.path.write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"sha256 starts with .*must be .*delete the file"):
         fetched(ours)
+
+
+@pytest.mark.usefixtures("place")
+def test_what_else_has_the_name_of_weights_is_left_alone(served: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    address, files = served
+    files["/w.pth"] = b"weights"
+    ours = replace(VGG19, url=f"{address}/w.pth", sha256=hashlib.sha256(b"weights").hexdigest())
+    ours.path.mkdir(parents=True)
+    (ours.path / "mine").touch()
+    with pytest.raises(InputError, match=r"pth: is no file; move it away"):
+        fetched(ours)
+    assert [path.name for path in ours.path.iterdir()] == ["mine"]
+    linked = replace(ours, file="linked.pth")
+    linked.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"pth: is no file; move it away"):
+        fetched(linked)
+    assert linked.path.is_symlink() and not (tmp_path / "elsewhere").exists()
