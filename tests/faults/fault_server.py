@@ -133,10 +133,10 @@ def prepare() -> None:
 def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
     known: dict[str, Any] = {}
 
-    def remembered(phone: Any, dslr: Any, settings: Any) -> Any:
-        key = hashlib.sha256(phone.tobytes() + dslr.tobytes() + repr(settings).encode()).hexdigest()
+    def remembered(phone: Any, dslr: Any, *how: Any) -> Any:
+        key = hashlib.sha256(phone.tobytes() + dslr.tobytes() + repr(how).encode()).hexdigest()
         if key not in known:
-            known[key] = function(phone, dslr, settings)
+            known[key] = function(phone, dslr, *how)
         return known[key]
 
     return remembered
