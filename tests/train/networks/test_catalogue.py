@@ -82,7 +82,7 @@ def test_names_work_in_every_command(dped: Run) -> None:
     text = dped("models")
     for words in ("sony    runs/sony/enhancer.safetensors", "srcnn-enhancer, none normalisation, released, phone sony"):
         assert words in text
-    assert "not there; dped models --fetch vgg19" in text
+    assert "not there: dped models --fetch vgg19" in text
     assert '"name": "iphone"' in dped("models --json")
 
 
