@@ -12,6 +12,44 @@ from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
+LONGEST_FIRST = (
+    *(
+        "train/test_train.py",
+        "faults",
+        "data/align/test_array_bounds.py",
+        "data/work",
+        "train/run",
+        "train/reproduction",
+    ),
+    *("data/common/test_compiler.py", "data/common/test_dask_cluster.py", "data/test_build.py", "train/test_export.py"),
+    *("train/enhancing", "train/cpu", "browser", "data/align", "data/inspection", "data"),
+)
+"""Files and folders in the order in which two processes take them: a long one that begins last leaves the other idle.
+The first two need different compiled code, so that a new clone does not compile the same twice."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist keep our order; its own is by the number of tests, and the longest files have few.
+
+    Processes may keep what they make of the sources: hundreds are started, and each would translate the program anew.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; within a file nothing moves."""
+    places = [HERE / name for name in LONGEST_FIRST]
+    assert all(place.exists() for place in places)
+    ranks = {
+        path: next((rank for rank, place in enumerate(places) if path.is_relative_to(place)), len(places))
+        for path in {item.path for item in items}
+    }
+    items.sort(key=lambda item: ranks[item.path])
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -120,25 +120,26 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     folder = Path(tempfile.mkdtemp(prefix="dped-fuzz-", dir=memory_folder()))
-    counts: Counter[str] = Counter()
-    refused, found, start = 0, list[str](), time.monotonic()
+    counts, refused = Counter[str](), Counter[str]()
+    found, start = list[str](), time.monotonic()
     try:
         targets = [t for t in all_targets(folder) if arguments.target in (None, t.name)]
         for target, share in shares(targets, arguments.count):
             number, end = arguments.first, arguments.first + share
             while number < end:
                 part = run_batch(target, folder, arguments.seed, range(number, min(number + BATCH, end)))
-                refused, number = refused + part[0], number + part[1]
+                refused[target.name] += part[0]
+                number += part[1]
                 counts[target.name] += part[1]
                 found += part[2]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if arguments.json:
-        print(json.dumps({"mutations": dict(counts), "refused": refused, "found": found}))
+        print(json.dumps({"mutations": dict(counts), "refused": dict(refused), "found": found}))
     else:
         for name, count in counts.items():
             print(f"{name:<18}{count:>9,}")
-        print(f"{'all':<18}{counts.total():>9,} mutations, {refused:,} refused with one line, the others read;")
+        print(f"{'all':<18}{counts.total():>9,} mutations, {refused.total():,} refused with one line, the others read;")
         print(f"{len(found)} faults found in {time.monotonic() - start:.0f} s (seed {arguments.seed})")
         for line in found[:100]:
             print(f"  {line}")
@@ -146,12 +147,11 @@ def main() -> int:
 
 
 def shares(targets: list[Target], count: int) -> Iterator[tuple[Target, int]]:
-    """Yield every target with its part of the mutations: equal ones; of a fixed list never more than it holds."""
-    left = sorted(targets, key=lambda target: len(target.examples) if target.in_order else count)
+    """Yield every target with its part of the mutations: a fixed list is read whole, the others share what is left."""
+    left = sorted(targets, key=lambda target: not target.in_order)
     for index, target in enumerate(left):
-        share = -(-count // (len(left) - index))
-        share = min(share, len(target.examples)) if target.in_order else share
-        count -= share
+        share = len(target.examples) if target.in_order else -(-count // (len(left) - index))
+        count = max(0, count - share)
         yield target, share
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from tensorflow_files import released_variables, write_bundle
 import dped_train.networks.tensorflow_checkpoint
 import dped_train.run.checkpoint
 from dped_data.align.records import Patches
+from dped_data.captures.records import SPLITS
 from dped_data.common.files import sha256_of_file
 from dped_data.common.typed_settings import digest_of, settings_dict
 from dped_data.dataset.capture_table import CaptureRow, read_captures, write_captures
@@ -282,11 +283,15 @@ def _capture(name: str, count: int) -> ShardCapture:
     return ShardCapture(name, f"{name}.jpg", f"{name}.jpg", "", "", (64, 64), (64, 64), np.eye(3), patches)
 
 
-def write_dataset(folder: Path) -> None:
+def write_dataset(folder: Path, filled: Collection[str] = SPLITS) -> None:
+    """A dataset of one shard in each of the splits that are `filled`."""
     settings = settings_dict(BuildSettings())
     digest = digest_of(settings, FORMAT_VERSION)
     splits = {}
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
+        if split not in filled:
+            splits[split] = SplitEntry(0, 0, ())
+            continue
         path = folder / split / "00000.h5"
         path.parent.mkdir(parents=True)
         write_shard(path, [_capture(f"{split}/a", 2), _capture(f"{split}/b", 1)], {"digest": digest, "unit": split})
@@ -295,9 +300,21 @@ def write_dataset(folder: Path) -> None:
     origin = built_origin("pocket", BuildSettings())
     write_manifest(
         folder,
-        Manifest("pocket", origin.dslr, 16, "built", "refined", digest, settings, {}, splits, {"captures": 6}, {}),
+        Manifest(
+            "pocket",
+            origin.dslr,
+            16,
+            "built",
+            "refined",
+            digest,
+            settings,
+            {},
+            splits,
+            {"captures": 2 * len(filled)},
+            {},
+        ),
     )
-    names = [f"{split}/{name}" for split in ("test", "train", "val") for name in "ab"]
+    names = [f"{split}/{name}" for split in sorted(filled) for name in "ab"]
     write_captures(folder, [CaptureRow(name, f"{name}.jpg", f"{name}.jpg", "train", "kept") for name in names])
 
 
