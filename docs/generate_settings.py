@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from dped_data.common.typed_settings import setting_fields
+from dped_data.common.typed_settings import SettingField, setting_fields
 from dped_data.inspection.settings import InspectSettings
 from dped_data.settings import BuildSettings
 from dped_data.simulation.settings import SimulationSettings
@@ -42,14 +43,28 @@ names the folders of photos that do not lie in `captures/<camera>` ([align.md](a
 dataset, too, and builds as that one was built.
 
 A flag beats the file, the file beats the default. An unknown key, a wrong type or a value out of range is an error that
-names the file, the key and the nearest known key. All settings of a build enter its digest, which marks every shard.
+names the file, the key and the nearest known key. All settings of a build enter its digest, which marks every shard,
+but those of pictures beside them (`keep_aligned`, `overlays`). `dped align` takes the settings of a build, too.
 """
 
 
-def table(title: str, cls: type) -> str:
-    """Return one section: a table with a row per setting."""
-    lines = [f"## {title}", "", "| setting | type | default | range | meaning |", "| --- | --- | --- | --- | --- |"]
-    for field in setting_fields(cls):
+PARTS = {
+    "pairing": "Pairing the photos",
+    "raw": "Reading RAW photos",
+    "split": "Splitting into train, val and test",
+    "features": "Finding and matching features",
+    "homography": "The homography",
+    "patches": "Aligning and cutting patches",
+    "shards": "Storing",
+    "": "For the whole build",
+}
+"""Sections of a build's settings in the order of the work; a section that is not here fails the page."""
+
+
+def table(fields: Iterable[SettingField]) -> str:
+    """Return a table with a row per setting."""
+    lines = ["| setting | type | default | range | meaning |", "| --- | --- | --- | --- | --- |"]
+    for field in fields:
         bounds = " to ".join("" if b is None else f"{b:g}" for b in (field.minimum, field.maximum))
         bounds = "" if bounds == " to " else bounds.strip()
         kind = field.type_name.replace("|", "\\|")
@@ -57,17 +72,25 @@ def table(title: str, cls: type) -> str:
     return "\n".join(lines) + "\n"
 
 
+def build_part() -> str:
+    """Return the settings of a build, a table for each stage."""
+    fields = list(setting_fields(BuildSettings))
+    assert {field.section for field in fields} == {*PARTS}
+    parts = [f"### {title}\n\n{table(f for f in fields if f.section == name)}" for name, title in PARTS.items()]
+    return "\n".join(["## dped build-dataset\n", *parts])
+
+
 def page() -> str:
-    """Return the whole page."""
-    sections = [
-        table("dped build-dataset", BuildSettings),
-        table("dped simulate-rig", SimulationSettings),
-        table("dped inspect-pairs", InspectSettings),
-        table("dped train", TrainSettings),
-        table("dped enhance", EnhanceSettings),
-        table("dped reproduce", ReproduceSettings),
-    ]
-    return "\n".join([HEAD, *sections])
+    """Return the whole page, the commands in the order of the work."""
+    others = {
+        "dped inspect-pairs": InspectSettings,
+        "dped train": TrainSettings,
+        "dped enhance": EnhanceSettings,
+        "dped reproduce": ReproduceSettings,
+        "dped simulate-rig": SimulationSettings,
+    }
+    sections = [f"## {title}\n\n{table(setting_fields(cls))}" for title, cls in others.items()]
+    return "\n".join([HEAD, build_part(), *sections])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Hook of the docs site (mkdocs.yml): the project's README.md is its front page."""
+"""Hook of the docs site (mkdocs.yml): README.md is its front page, and the tables of pages there are its navigation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from mkdocs.structure.files import File, Files
 README = Path(__file__).parents[1] / "README.md"
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Let the navigation follow the tables of README.md: the heading of each is a part of it."""
+    parts: dict[str, list[str]] = {}
+    for title, table in re.findall(r"^\| ([^|\n]+) \| about \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _readme(), re.M):
+        parts[title] = re.findall(r"^\| \[[^\]]*\]\(docs/([\w.-]+)\)", table, re.M)
+    config.nav = [{"Home": "index.md"}, *({title: pages} for title, pages in parts.items())]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the front page; links into docs/ become links between pages, others below the root plain text."""
-    text = README.read_text(encoding="utf-8").replace("](docs/", "](")
+    text = _readme().replace("](docs/", "](")
     known = {file.src_uri for file in files}
 
     def link(match: re.Match[str]) -> str:
@@ -23,3 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     text = re.sub(r"(?<!!)\[([^\]]*)\]\(([^)]*)\)", link, text)
     files.append(File.generated(config, "index.md", content=text))
     return files
+
+
+def _readme() -> str:
+    return README.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from built_site import build_site
 
 HERE = Path(__file__).parent
 LONGEST_FIRST = (
@@ -86,3 +87,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if counts["injected"]:
         survived = counts["survived"].total()
         terminalreporter.write_line(f"faults survived: {survived}, {compared:,} bytes compared with undisturbed runs")
+
+
+@pytest.fixture(scope="session")
+def docs_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The docs site, built once."""
+    folder = tmp_path_factory.mktemp("site")
+    result = build_site(Path(__file__).parents[1], folder)
+    assert result.returncode == 0, result.stderr
+    return folder
