@@ -57,10 +57,10 @@ def noise_by_level(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
     Args:
         patches: (N, S, S) luminance.
     """
-    grey = patches.astype(np.float64)
+    grey = patches.astype(np.int32)
     bend = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]
     bend = bend[:, :, :-2] - 2 * bend[:, :, 1:-1] + bend[:, :, 2:]
-    power = _block_means(bend**2).ravel() / 36
+    power = _block_means(bend * bend).ravel() / 36
     level = _block_means(grey[:, 1:-1, 1:-1]).ravel()
     step = 256 / LEVELS
     known, noise = [], []
@@ -75,8 +75,9 @@ def noise_by_level(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
     return found
 
 
-def _block_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _block_means(values: NDArray[np.int32]) -> NDArray[np.float64]:
     count, size = len(values), values.shape[1] // NOISE_BLOCK
     whole = values[:, : size * NOISE_BLOCK, : size * NOISE_BLOCK]
-    means: NDArray[np.float64] = whole.reshape(count, size, NOISE_BLOCK, size, NOISE_BLOCK).mean(axis=(2, 4))
-    return means
+    rows = whole.reshape(count, size, NOISE_BLOCK, -1).sum(axis=2, dtype=np.int32)
+    blocks: NDArray[np.float64] = rows.reshape(count, size, size, NOISE_BLOCK).sum(axis=3) / NOISE_BLOCK**2
+    return blocks

@@ -93,7 +93,7 @@ def test_every_cell_is_asked_as_the_definition_does(size: int) -> None:
         share, ratio = naive(phone, dslr)
         assert share > 0.1 and ratio > 20  # the planted part is found
         assert unexplained[k] == pytest.approx(share)
-        assert evidence[k] == pytest.approx(ratio, rel=1e-9)
+        assert evidence[k] == pytest.approx(ratio, rel=1e-6)  # float32
 
 
 def test_a_patch_that_agrees_is_explained_and_not_searched() -> None:

@@ -4,6 +4,8 @@ Every cell has its own gain and offset, and every pixel its own variance: the ph
 a small misregistration makes of its gradient. So a strong edge says no more than it knows, and the faint landscape
 behind a window frame counts as much as the frame.
 
+Sums run in float32 and in one order, without the freedoms of fast arithmetic: the same on every machine.
+
 No library has this; its reference in numpy is in tests/naive, not timed.
 Fallback: NUMBA_DISABLE_JIT=1 runs the same lines without the compiler.
 Delete it when patches with two contents are found otherwise.
@@ -65,6 +67,14 @@ WORTH_SEARCHING = 25.0
 
 MOST_GAIN = 10.0
 
+NEAREST_SQUARE = 3
+"""Squared displacement, pixels, from which on another place is another one."""
+
+CLOSER_LOOKS = 3
+"""Every second displacement both ways is tried, and all those beside the best so many. Ours: in half of the time it
+found the same largest evidence as a search of all for about nine in ten of 2,106 patches, and decided alike on all of
+them but one."""
+
 
 def displaced_content(
     phone: NDArray[np.uint8],
@@ -80,8 +90,8 @@ def displaced_content(
         phone_noise, dslr_noise: (LEVELS,) variance of the pixels' noise by grey level.
     Returns:
         (N,) share of the cells, 0 to 1, whose texture the phone does not have there; (N,) the largest sum over the
-        cells, over all displacements from 1.5 pixels, of the log likelihood ratio of that displacement against none,
-        per independent cell; 0 where it is below WORTH_SEARCHING for certain.
+        cells, over displacements from 1.5 pixels on, of the log likelihood ratio of that displacement against none,
+        per independent cell (CLOSER_LOOKS says which are tried); 0 where it is below WORTH_SEARCHING for certain.
     """
     unexplained, evidence = np.zeros(len(dslr)), np.zeros(len(dslr))
     _displaced_content(
@@ -91,155 +101,320 @@ def displaced_content(
 
 
 @njit(cache=True, nogil=True)
-def _smooth(grey, smooth):  # type: ignore[no-untyped-def]
-    """Fill smooth (h - 2, w - 2) with the means of grey (h, w) by 1 2 1 along both axes."""
+def _smooth(grey, across, smooth):  # type: ignore[no-untyped-def]
+    """Fill smooth (h - 2, w - 2) with the means of grey (h, w) by 1 2 1 along both axes; exact in float32."""
+    width = smooth.shape[1]
+    for j in range(across.shape[0]):
+        line, row = grey[j], across[j]
+        for i in range(width):
+            row[i] = np.int32(line[i]) + 2 * np.int32(line[i + 1]) + np.int32(line[i + 2])
     for j in range(smooth.shape[0]):
-        for i in range(smooth.shape[1]):
-            above = grey[j, i] + 2.0 * grey[j, i + 1] + grey[j, i + 2]
-            here = grey[j + 1, i] + 2.0 * grey[j + 1, i + 1] + grey[j + 1, i + 2]
-            below = grey[j + 2, i] + 2.0 * grey[j + 2, i + 1] + grey[j + 2, i + 2]
-            smooth[j, i] = (above + 2.0 * here + below) / 16.0
+        above, here, below, row = across[j], across[j + 1], across[j + 2], smooth[j]
+        for i in range(width):
+            row[i] = np.float32(above[i] + 2 * here[i] + below[i]) * np.float32(1 / 16)
 
 
 @njit(cache=True, nogil=True)
-def _square_gradient(grey, j, i):  # type: ignore[no-untyped-def]
-    last_j, last_i = grey.shape[0] - 1, grey.shape[1] - 1
-    x = (grey[j, min(i + 1, last_i)] - grey[j, max(i - 1, 0)]) / 2
-    y = (grey[min(j + 1, last_j), i] - grey[max(j - 1, 0), i]) / 2
-    return x * x + y * y
+def _square_gradients(grey, squares):  # type: ignore[no-untyped-def]
+    """Fill squares (S, S) with the squared gradients of grey (S, S)."""
+    last = len(grey) - 1
+    half = np.float32(0.5)
+    for j in range(len(grey)):
+        line, above, below, row = grey[j], grey[max(j - 1, 0)], grey[min(j + 1, last)], squares[j]
+        for i in range(row.size):
+            step = (below[i] - above[i]) * half
+            row[i] = step * step
+        for i in range(1, last):
+            step = (line[i + 1] - line[i - 1]) * half
+            row[i] += step * step
+        for i, step in ((0, (line[1] - line[0]) * half), (last, (line[last] - line[last - 1]) * half)):
+            row[i] += step * step
 
 
-@njit(cache=True, nogil=True)
-def _fill_weights(phone, dslr, gain, phone_noise, dslr_noise, gradients, weights):  # type: ignore[no-untyped-def]
-    """Fill weights (S, S) with the inverse variance of each pixel's difference; phone, dslr: (S, S) smoothed."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_weights(phone, dslr, gain, phone_noise, dslr_noise, gradients, other, weights):  # type: ignore[no-untyped-def]
+    """Fill weights (S, S) with the inverse variance of each pixel's difference; phone, dslr: (S, S) smoothed.
+
+    gradients, other: (S + 2, S + 2) and (S, S) to work in; the rim of the first stays 0.
+    """
     size = len(weights)
-    step = 256 // LEVELS
+    gain, step = np.float32(gain), np.float32(LEVELS / 256)
+    inner = gradients[1 : size + 1, 1 : size + 1]
+    _square_gradients(dslr, inner)
+    _square_gradients(phone, other)
     for j in range(size):
+        row, line = inner[j], other[j]
         for i in range(size):
-            gradients[j, i] = max(_square_gradient(dslr, j, i), gain * _square_gradient(phone, j, i))
+            row[i] = max(row[i], gain * line[i])
+    least, of_gradient = np.float32(LEAST_NOISE), np.float32(GRADIENT_SD_PX**2)
+    columns, steep = np.empty(size + 2, np.float32), np.empty(size, np.float32)
     for j in range(size):
+        above, here, below = gradients[j], gradients[j + 1], gradients[j + 2]
+        for i in range(size + 2):
+            columns[i] = above[i] + here[i] + below[i]
+        rows = np.float32((j > 0) + 1 + (j < size - 1))
         for i in range(size):
-            total, count = 0.0, 0
-            for y in range(max(j - 1, 0), min(j + 2, size)):
-                for x in range(max(i - 1, 0), min(i + 2, size)):
-                    total += gradients[y, x]
-                    count += 1
-            steep = max(gradients[j, i], total / count)
-            noise = gain * phone_noise[int(phone[j, i]) // step] + dslr_noise[int(dslr[j, i]) // step]
-            variance = SMOOTHED_NOISE * noise + LEAST_NOISE + GRADIENT_SD_PX**2 * steep
-            weights[j, i] = 1 / variance
+            steep[i] = (columns[i] + columns[i + 1] + columns[i + 2]) / (3 * rows)
+        for i in (0, size - 1):
+            steep[i] *= np.float32(1.5)  # two columns there
+        own, row, line, second = inner[j], weights[j], phone[j], dslr[j]
+        for i in range(size):
+            row[i] = phone_noise[int(line[i] * step)] + dslr_noise[int(second[i] * step)]
+        for i in range(size):
+            row[i] = np.float32(1) / (row[i] + least + of_gradient * (own[i] if own[i] > steep[i] else steep[i]))
 
 
 @njit(cache=True, nogil=True)
-def _clipped_pixels(phone, dslr, cells):  # type: ignore[no-untyped-def]
-    """Fill cells with how many of their pixels lie at an end of the scale in either photo, or beside one that does."""
+def _clipped_pixels(phone, dslr, near, cells):  # type: ignore[no-untyped-def]
+    """Fill cells with how many of their pixels lie at an end of the scale in either photo, or beside one that does.
+
+    near: (S + 2, S + 2) uint8 to work in.
+    """
     size = dslr.shape[0]
-    near = np.zeros((size, size), np.bool_)
+    near[:] = 0
+    cells[:] = 0
+    found = 0
     for j in range(size):
+        line, other = phone[MARGIN + j, MARGIN : MARGIN + size], dslr[j]
         for i in range(size):
-            low = min(phone[MARGIN + j, MARGIN + i], dslr[j, i])
-            high = max(phone[MARGIN + j, MARGIN + i], dslr[j, i])
-            if low <= LOW_LEVEL or high >= HIGH_LEVEL:
-                near[max(j - 1, 0) : j + 2, max(i - 1, 0) : i + 2] = True
+            if (min(line[i], other[i]) <= LOW_LEVEL) | (max(line[i], other[i]) >= HIGH_LEVEL):
+                found += 1
+                for v in range(3):
+                    for u in range(3):
+                        near[j + v, i + u] = 1
+    if not found:
+        return
     for row in range(cells.shape[0]):
         for column in range(cells.shape[1]):
-            top, left = row * BLOCK, column * BLOCK
-            cells[row, column] = near[top : top + 2 * BLOCK, left : left + 2 * BLOCK].sum()
+            count = 0
+            for j in range(row * BLOCK + 1, (row + 2) * BLOCK + 1):
+                for i in range(column * BLOCK + 1, (column + 2) * BLOCK + 1):
+                    count += near[j, i]
+            cells[row, column] = count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _deal(values, rows, planes):  # type: ignore[no-untyped-def]
+    """Deal values (h, w) out to planes (BLOCK, BLOCK, rows * wide): every BLOCKth of a row and of a column together.
+
+    A block's pixels then lie at one index of all planes, and whole planes are summed at once, which vectors can do.
+    """
+    wide = planes.shape[2] // rows
+    planes[:] = 0.0
+    height, width = min(values.shape[0], rows * BLOCK), min(values.shape[1], wide * BLOCK)
+    for y in range(height):
+        line, part, first = values[y], planes[y % BLOCK], y // BLOCK * wide
+        for u in range(BLOCK):
+            row = part[u, first : first + wide]
+            for column in range((width - u + BLOCK - 1) // BLOCK):
+                row[column] = line[column * BLOCK + u]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_products(w0, w1, w2, w3, a0, a1, a2, a3, sums):  # type: ignore[no-untyped-def]
+    """Add w a of four planes to sums: one array is written, lest the compiler fear that they overlap."""
+    for i in range(sums.size):
+        sums[i] += w0[i] * a0[i] + w1[i] * a1[i] + w2[i] * a2[i] + w3[i] * a3[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_squares(w0, w1, w2, w3, a0, a1, a2, a3, sums):  # type: ignore[no-untyped-def]
+    """Likewise w a a."""
+    for i in range(sums.size):
+        sums[i] += w0[i] * a0[i] * a0[i] + w1[i] * a1[i] * a1[i] + w2[i] * a2[i] * a2[i] + w3[i] * a3[i] * a3[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cell_sums(weights, weighted, a, left, top, wide, blocks, cells):  # type: ignore[no-untyped-def]
+    """Fill cells (3, n) with the sums over each cell of w a, w a a and w a b, b weighted; a begins at left, top.
+
+    weights, weighted: (BLOCK, BLOCK, n) planes of w and of w b; a: planes with as many columns.
+    """
+    count = weights.shape[2]
+    blocks[:] = 0.0
+    for v in range(BLOCK):
+        y = top + v
+        first = y // BLOCK * wide + left // BLOCK
+        part = a[y % BLOCK]
+        parts = (
+            part[left % BLOCK, first : first + count],
+            part[(left + 1) % BLOCK, first + (left % BLOCK + 1) // BLOCK :][:count],
+            part[(left + 2) % BLOCK, first + (left % BLOCK + 2) // BLOCK :][:count],
+            part[(left + 3) % BLOCK, first + (left % BLOCK + 3) // BLOCK :][:count],
+        )
+        w, b = weights[v], weighted[v]
+        _add_products(w[0], w[1], w[2], w[3], parts[0], parts[1], parts[2], parts[3], blocks[0, :count])
+        _add_squares(w[0], w[1], w[2], w[3], parts[0], parts[1], parts[2], parts[3], blocks[1, :count])
+        _add_products(b[0], b[1], b[2], b[3], parts[0], parts[1], parts[2], parts[3], blocks[2, :count])
+    for k in range(3):
+        _to_cells(blocks[k], wide, cells[k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _to_cells(blocks, wide, cells):  # type: ignore[no-untyped-def]
+    """Fill cells (n) with the sums of the two blocks by two that begin at each of the blocks (n + wide + 1)."""
+    here, right, below, across = blocks, blocks[1:], blocks[wide:], blocks[wide + 1 :]
+    for i in range(cells.size):
+        cells[i] = (here[i] + right[i]) + (below[i] + across[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_residuals(cells, weight, weighted, power, residuals):  # type: ignore[no-untyped-def]
+    """Fill residuals (n) with each cell's power of b that no gain and offset of a explains.
+
+    cells: w a, w a a, w a b; weight, weighted, power: w, w b and the power of b.
+    """
+    first, second, product = cells[0], cells[1], cells[2]
+    zero, least = np.float32(0.0), np.float32(0.02 * CELL_PIXELS)
+    for i in range(residuals.size):
+        mean = first[i] / weight[i]
+        power_a = second[i] - first[i] * mean
+        common = product[i] - weighted[i] * mean
+        common = common if common > zero else zero
+        power_a = power_a if power_a > least else least
+        residuals[i] = power[i] - common * common / power_a
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _total_evidence(own, other, judged, wide, gains, columns):  # type: ignore[no-untyped-def]
+    """Return the sum over the judged cells of what each says for the other displacement beyond CELL_EVIDENCE."""
+    zero, one, share = np.float32(0.0), np.float32(1.0), np.float32(1 / CELL_PIXELS)
+    factor, margin, most = np.float32(0.5 / NOISE_CORRELATION), np.float32(CELL_EVIDENCE), np.float32(MOST_RESIDUAL)
+    for i in range(gains.size):
+        rest = other[i] * share
+        least = rest if rest > one else one
+        ratio = (own[i] - other[i]) * factor / least - margin
+        ratio = ratio if ratio > zero else zero
+        gains[i] = ratio * judged[i] if rest <= most else zero
+    columns[:] = zero
+    for row in range(gains.size // wide):
+        line = gains[row * wide : (row + 1) * wide]
+        for i in range(wide):
+            columns[i] += line[i]
+    return columns.sum()
 
 
 @njit(cache=True, nogil=True)
-def _block_sums(weights, a, b, left, top, sums):  # type: ignore[no-untyped-def]
-    """Fill sums (3, blocks, blocks) with the sums over each block of w a, w a a and w a b; a begins at left, top."""
-    for row in range(sums.shape[1]):
-        for column in range(sums.shape[2]):
-            first, second, product = 0.0, 0.0, 0.0
-            for j in range(row * BLOCK, (row + 1) * BLOCK):
-                for i in range(column * BLOCK, (column + 1) * BLOCK):
-                    value = a[top + j, left + i]
-                    weighted = weights[j, i] * value
-                    first += weighted
-                    second += weighted * value
-                    product += weighted * b[j, i]
-            sums[0, row, column], sums[1, row, column], sums[2, row, column] = first, second, product
+def _moments(values):  # type: ignore[no-untyped-def]
+    """Return mean and variance of values, sixteenths of whole numbers: sums of whole numbers, in any order the same."""
+    total, square = np.int64(0), np.int64(0)
+    for j in range(values.shape[0]):
+        line = values[j]
+        for i in range(values.shape[1]):
+            sixteenths = np.int64(line[i] * np.float32(16))
+            total += sixteenths
+            square += sixteenths * sixteenths
+    mean = total / values.size
+    return mean / 16, (square / values.size - mean * mean) / 256
 
 
-@njit(cache=True, nogil=True)
-def _of_cell(blocks, row, column):  # type: ignore[no-untyped-def]
-    return blocks[row, column] + blocks[row, column + 1] + blocks[row + 1, column] + blocks[row + 1, column + 1]
-
-
-@njit(cache=True, nogil=True)
-def _fill_residuals(sums, fixed, residuals):  # type: ignore[no-untyped-def]
-    """Fill residuals with each cell's power of b that no gain and offset of a explains; fixed: w, w b, w b b."""
-    for row in range(residuals.shape[0]):
-        for column in range(residuals.shape[1]):
-            weight, b = _of_cell(fixed[0], row, column), _of_cell(fixed[1], row, column)
-            a = _of_cell(sums[0], row, column)
-            power_a = _of_cell(sums[1], row, column) - a * a / weight
-            power_b = _of_cell(fixed[2], row, column) - b * b / weight
-            common = max(_of_cell(sums[2], row, column) - a * b / weight, 0.0)
-            residuals[row, column] = power_b - common * common / max(power_a, 0.02 * CELL_PIXELS)
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, evidence):  # type: ignore[no-untyped-def]
     size = dslr.shape[1]
-    blocks = size // BLOCK
-    a = np.empty((size + 2 * REACH, size + 2 * REACH))
-    b, weights, gradients = np.empty((size, size)), np.empty((size, size)), np.empty((size, size))
-    padded = np.empty((size + 2, size + 2), np.uint8)
-    fixed, sums = np.empty((3, blocks, blocks)), np.empty((3, blocks, blocks))
-    own, other = np.empty((blocks - 1, blocks - 1)), np.empty((blocks - 1, blocks - 1))
-    clipped = np.empty((blocks - 1, blocks - 1), np.int64)
+    rows = size // BLOCK
+    reach_blocks = (2 * REACH + BLOCK - 1) // BLOCK + 1
+    wide = rows + reach_blocks
+    count = rows * wide
+    broad = size + 2 * REACH
+    a, b = np.empty((broad, broad), np.float32), np.empty((size, size), np.float32)
+    weights, other_squares = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
+    gradients = np.zeros((size + 2, size + 2), np.float32)
+    across_a, across_b = np.empty((broad + 2, broad), np.int32), np.empty((size + 2, size), np.int32)
+    padded, near = np.empty((size + 2, size + 2), np.uint8), np.empty((size + 2, size + 2), np.uint8)
+    dealt = np.empty((BLOCK, BLOCK, (rows + reach_blocks) * wide), np.float32)
+    planes = (BLOCK, BLOCK, count)
+    w, wb, inner_b = np.empty(planes, np.float32), np.empty(planes, np.float32), np.empty(planes, np.float32)
+    blocks, cells = np.zeros((3, count + wide + 1), np.float32), np.empty((3, count), np.float32)
+    weight, weighted, power = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    own, other = np.empty(count, np.float32), np.empty(count, np.float32)
+    gains, judged = np.empty(count, np.float32), np.empty(count, np.float32)
+    columns = np.empty(wide, np.float32)
+    found_at = np.empty((2 * REACH + 1, 2 * REACH + 1))
+    strongest, places = np.empty(CLOSER_LOOKS), np.zeros((CLOSER_LOOKS, 2), np.int64)
+    noise_a, noise_b = np.empty(LEVELS, np.float32), np.empty(LEVELS, np.float32)
+    clipped = np.empty((rows - 1, rows - 1), np.int64)
     per_cell = BLOCK * BLOCK / CELL_PIXELS
+    whole = rows * BLOCK
     for k in range(len(dslr)):
         for j in range(size + 2):
             for i in range(size + 2):
                 padded[j, i] = dslr[k, min(max(j - 1, 0), size - 1), min(max(i - 1, 0), size - 1)]
-        _smooth(phone[k], a)
-        _smooth(padded, b)
+        _smooth(phone[k], across_a, a)
+        _smooth(padded, across_b, b)
         inner = a[REACH : REACH + size, REACH : REACH + size]
-        gain = min(max(b.var() / max(inner.var(), 1e-6), 1 / MOST_GAIN), MOST_GAIN)
-        _fill_weights(inner, b, gain, phone_noise, dslr_noise, gradients, weights)
-        _clipped_pixels(phone[k], dslr[k], clipped)
-        _block_sums(weights, b, b, 0, 0, fixed)
-        fixed[2] = fixed[1]
-        fixed[1] = fixed[0]
-        for row in range(blocks):
-            for column in range(blocks):
-                fixed[0, row, column] = weights[
-                    row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK
-                ].sum()
-        _block_sums(weights, a, b, REACH, REACH, sums)
-        _fill_residuals(sums, fixed, own)
+        mean_a, variance_a = _moments(inner)
+        mean_b, variance_b = _moments(b)
+        gain = min(max(variance_b / max(variance_a, 1e-6), 1 / MOST_GAIN), MOST_GAIN)
+        for level in range(LEVELS):
+            noise_a[level], noise_b[level] = (
+                SMOOTHED_NOISE * gain * phone_noise[level],
+                SMOOTHED_NOISE * dslr_noise[level],
+            )
+        _fill_weights(inner, b, gain, noise_a, noise_b, gradients, other_squares, weights)
+        _clipped_pixels(phone[k], dslr[k], near, clipped)
+        a -= np.float32(mean_a)  # sums of squares keep their digits
+        b -= np.float32(mean_b)
+        _deal(a, rows + reach_blocks, dealt)
+        _deal(weights[:whole, :whole], rows, w)
+        _deal(b[:whole, :whole], rows, inner_b)
+        for v in range(BLOCK):
+            for u in range(BLOCK):
+                for i in range(count):
+                    wb[v, u, i] = w[v, u, i] * inner_b[v, u, i]
+        blocks[:] = 0.0
+        for v in range(BLOCK):
+            for u in range(BLOCK):
+                for i in range(count):
+                    blocks[0, i] += w[v, u, i]
+                    blocks[1, i] += wb[v, u, i]
+                    blocks[2, i] += wb[v, u, i] * inner_b[v, u, i]
+        _to_cells(blocks[0], wide, weight)
+        _to_cells(blocks[1], wide, weighted)
+        _to_cells(blocks[2], wide, power)
+        judged[:] = 0.0
+        for i in range(count):
+            weight[i] = weight[i] if weight[i] > 0 else np.float32(1.0)
+            power[i] -= weighted[i] * weighted[i] / weight[i]
+        _cell_sums(w, wb, dealt, REACH, REACH, wide, blocks, cells)
+        _fill_residuals(cells, weight, weighted, power, own)
         bound, found = 0.0, 0
-        for row in range(blocks - 1):
-            for column in range(blocks - 1):
+        for row in range(rows - 1):
+            for column in range(rows - 1):
                 if clipped[row, column] > MOST_CLIPPED:
                     continue
-                weight, total = _of_cell(fixed[0], row, column), _of_cell(fixed[1], row, column)
-                power = (_of_cell(fixed[2], row, column) - total * total / weight) / CELL_PIXELS
-                left = own[row, column] / CELL_PIXELS - NOISE_MARGIN
-                found += power > LEAST_SIGNAL and left > MOST_UNEXPLAINED * power
-                bound += max(own[row, column] / (2 * NOISE_CORRELATION) - CELL_EVIDENCE, 0.0)
-        unexplained[k] = found / own.size
+                i = row * wide + column
+                judged[i] = 1.0
+                left = own[i] / CELL_PIXELS - NOISE_MARGIN
+                signal = power[i] / CELL_PIXELS
+                found += signal > LEAST_SIGNAL and left > MOST_UNEXPLAINED * signal
+                bound += max(own[i] / (2 * NOISE_CORRELATION) - CELL_EVIDENCE, 0.0)
+        unexplained[k] = found / (rows - 1) ** 2
         if bound * per_cell < WORTH_SEARCHING:
             continue
-        strongest = 0.0
-        for dy in range(-REACH, REACH + 1):
-            for dx in range(-REACH, REACH + 1):
-                if dx * dx + dy * dy < 3:
-                    continue
-                _block_sums(weights, a, b, REACH + dx, REACH + dy, sums)
-                _fill_residuals(sums, fixed, other)
-                total = 0.0
-                for row in range(blocks - 1):
-                    for column in range(blocks - 1):
-                        rest = other[row, column] / CELL_PIXELS
-                        if clipped[row, column] > MOST_CLIPPED or rest > MOST_RESIDUAL:
-                            continue
-                        gained = own[row, column] - other[row, column]
-                        ratio = gained / (2 * NOISE_CORRELATION) / max(rest, 1.0)
-                        total += max(ratio - CELL_EVIDENCE, 0.0)
-                strongest = max(strongest, total)
-        evidence[k] = strongest * per_cell
+        found_at[:] = -1.0
+        for dy in range(-REACH, REACH + 1, 2):
+            for dx in range(-REACH, REACH + 1, 2):
+                if dx * dx + dy * dy >= NEAREST_SQUARE:
+                    _cell_sums(w, wb, dealt, REACH + dx, REACH + dy, wide, blocks, cells)
+                    _fill_residuals(cells, weight, weighted, power, other)
+                    found_at[REACH + dy, REACH + dx] = _total_evidence(own, other, judged, wide, gains, columns)
+        for n in range(CLOSER_LOOKS):
+            strongest[n] = -1.0
+            for y in range(0, 2 * REACH + 1, 2):
+                for x in range(0, 2 * REACH + 1, 2):
+                    new = True
+                    for m in range(n):
+                        new = new and (places[m, 0] != y or places[m, 1] != x)
+                    if new and found_at[y, x] > strongest[n]:
+                        strongest[n] = found_at[y, x]
+                        places[n, 0], places[n, 1] = y, x
+        most = strongest[0]
+        for n in range(CLOSER_LOOKS):
+            for y in range(max(places[n, 0] - 1, 0), min(places[n, 0] + 2, 2 * REACH + 1)):
+                for x in range(max(places[n, 1] - 1, 0), min(places[n, 1] + 2, 2 * REACH + 1)):
+                    if found_at[y, x] < 0.0 and (y - REACH) ** 2 + (x - REACH) ** 2 >= NEAREST_SQUARE:
+                        _cell_sums(w, wb, dealt, x, y, wide, blocks, cells)
+                        _fill_residuals(cells, weight, weighted, power, other)
+                        found_at[y, x] = _total_evidence(own, other, judged, wide, gains, columns)
+                        most = max(most, found_at[y, x])
+        evidence[k] = most * per_cell
