@@ -29,6 +29,7 @@ from dped_data.dataset.manifest import Manifest, pictures_of, settings_on_disk
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
 from dped_data.photos.mosaic import Mosaic, cut_mosaic, decode_mosaic
+from dped_data.photos.raw import decode_linear
 from dped_data.photos.reading import decode_photo
 from dped_data.photos.same_geometry import check_same_geometry
 from dped_data.plan import Plan, check_captures, plan_dataset, review_decisions
@@ -73,10 +74,11 @@ def align_capture(
         CaptureRejected: the photos are no usable pair. PhotoError: one of them cannot be read.
     """
     from dped_data.align.pipeline import align_photos  # brings the compiled numerics, which plans do not need
+    from dped_data.align.resampling import sample_dslr_16
     from dped_data.align.warped_photo import PhotoMap, map_to_bytes
 
     phone, mosaic = _read_phone(photos, capture, settings.raw)
-    dslr = _read(photos, capture.dslr_file, "dslr", settings.raw)
+    dslr, linear = _read_dslr(photos, capture.dslr_file, settings.raw)
     aligned = align_photos(phone, dslr, settings, None if mosaic is None else mosaic.red_xy)
     row = _row_of(row, aligned)
     if row.status != "kept":
@@ -88,6 +90,9 @@ def align_capture(
     patches, raw_file = aligned.patches, capture.phone_raw_file or ""
     if mosaic is not None:
         patches = replace(patches, phone_raw=cut_mosaic(mosaic, patches.phone_xy, settings.patches.patch_size))
+    if linear is not None:
+        sampled = sample_dslr_16(linear, patches.dslr_xy, settings.patches.patch_size)
+        patches = replace(patches, dslr_linear=sampled)
     return row, ShardCapture(
         capture.capture_id,
         capture.phone_file,
@@ -181,6 +186,17 @@ def _read(photos: PhotoReader, file: str, camera: str, raw: RawSettings) -> NDAr
             return decode_photo(photos.read(file), Path(file).name, raw)
     except PhotoError as error:
         raise PhotoError(file, f"{camera} photo: {error.fault}") from None
+
+
+def _read_dslr(photos: PhotoReader, file: str, raw: RawSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint16] | None]:
+    """Return the DSLR's photo, and its linear light where that is asked for."""
+    if not raw.dslr_linear:
+        return _read(photos, file, "dslr", raw), None
+    try:
+        with refusals_told():
+            return decode_linear(photos.read(file), Path(file).name, raw)
+    except PhotoError as error:
+        raise PhotoError(file, f"dslr photo: {error.fault}") from None
 
 
 def _check_mosaic_settings(settings: BuildSettings) -> None:

@@ -120,7 +120,14 @@ def plan_dataset(
     """
     settings.rig.phone(phone)
     pairing = find_captures(
-        captures, phone, settings.rig.dslr, settings.pairing, pairs, folders, asked_raw(settings.raw)
+        captures,
+        phone,
+        settings.rig.dslr,
+        settings.pairing,
+        pairs,
+        folders,
+        asked_raw(settings.raw),
+        settings.raw.dslr_linear,
     )
     earlier: dict[str, Split] = {}
     if folder and (folder / CAPTURES_NAME).exists():

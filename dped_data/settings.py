@@ -139,6 +139,9 @@ class RawSettings:
         "with --phone-raw, the phone's photo that is aligned and cut: the RAW file developed, or the camera's JPEG "
         "(or HEIC) of the same shot where that has the same geometry",
     )
+    dslr_linear: bool = setting(
+        False, "also store the DSLR's patches in linear light, 16 bits, developed from its RAW files"
+    )
 
 
 @dataclass(frozen=True)
@@ -317,6 +320,7 @@ class BuildSettings:
             "raw.raw_white_balance": "camera",
             "raw.phone_raw": False,
             "raw.phone_aligned": "developed",
+            "raw.dslr_linear": False,
             "shards.overlays": False,
         },
     )

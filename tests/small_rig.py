@@ -76,16 +76,22 @@ def write_rig(folder: Path, count: int) -> tuple[Path, Path]:
     return folder / "captures", toml
 
 
-def write_raw_capture(captures: Path, index: int, *, jpeg: bool = False) -> None:
-    """Write capture `index` with the phone's photo as a DNG, and with `jpeg` as the camera's JPEG beside it."""
+def write_raw_capture(captures: Path, index: int, *, jpeg: bool = False, raw_dslr: bool = False) -> None:
+    """Write capture `index` with the phone's photo as a DNG, and with `jpeg` as the camera's JPEG beside it.
+
+    With `raw_dslr` the DSLR's is a DNG, too.
+    """
     phone, dslr = pair(index)
-    light = srgb_decode((phone / 255).astype(np.float32))
     look = replace(draw_phone(np.random.default_rng(0), 20000), vignetting=0.0, gains=(1.0, 1.0, 1.0))
-    data = raw_photo(light, look, FIRST_SHOT_S + 60 * index, np.random.default_rng(index))
-    for camera in ("pocket", "slr"):
+    rng = np.random.default_rng(index)
+    for camera, photo in (("pocket", phone), ("slr", dslr)):
         (captures / camera).mkdir(parents=True, exist_ok=True)
-    (captures / "pocket" / f"{index:03d}.dng").write_bytes(data)
+        if camera == "pocket" or raw_dslr:
+            light = srgb_decode((photo / 255).astype(np.float32))
+            data = raw_photo(light, look, FIRST_SHOT_S + 60 * index, rng)
+            (captures / camera / f"{index:03d}.dng").write_bytes(data)
     exif = exif_with_time(FIRST_SHOT_S + 60 * index)
-    write_photo(captures / "slr" / f"{index:03d}.jpg", dslr, quality=95, exif=exif)
+    if not raw_dslr:
+        write_photo(captures / "slr" / f"{index:03d}.jpg", dslr, quality=95, exif=exif)
     if jpeg:
         write_photo(captures / "pocket" / f"{index:03d}.jpg", phone, quality=95, exif=exif)

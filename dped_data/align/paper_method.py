@@ -82,6 +82,7 @@ def extract_paper_patches(
         flat=np.zeros(int(kept.sum()), bool),
         valid=None,
         phone_raw=None,
+        dslr_linear=None,
         **measure_quality(cuts[kept], dslr_patches[kept]).columns(),
     )
 

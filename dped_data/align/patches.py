@@ -88,6 +88,7 @@ def extract_patches(
         **quality.of(good).columns(),
         valid=None if valid is None else valid[passed],
         phone_raw=None,
+        dslr_linear=None,
     )
 
 

@@ -147,6 +147,7 @@ class Patches:
             measured.
         valid: (N, S, S) bool, False where one half shows content that the other lacks; None: nothing is masked.
         phone_raw: (N, S/2, S/2, 4) uint16, the phone's mosaic at the patch, packed as mosaic.CELLS; None: not kept.
+        dslr_linear: (N, S, S, 3) uint16, the DSLR's linear light through `dslr_xy`, sRGB's primaries; None: not kept.
     """
 
     phone: NDArray[np.uint8]
@@ -166,6 +167,7 @@ class Patches:
     light_ev: NDArray[np.float32] | None = None
     valid: NDArray[np.bool_] | None = None
     phone_raw: NDArray[np.uint16] | None = None
+    dslr_linear: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +46,7 @@ def find_captures(
     pairs: Path | None = None,
     folders: Mapping[str, str] | None = None,
     phone_raw: Aligned | None = None,
+    dslr_raw: bool = False,
 ) -> Pairing:
     """Pair the photos of two cameras below `captures_dir`; reads file names and headers, never pixels.
 
@@ -58,7 +60,7 @@ def find_captures(
 
     A list in the file `pairs` beats all of this. `folders` are as in `list_cameras`. Of a shot that a camera stored as
     RAW, too, one file is used. With `phone_raw` each capture has the RAW file of the phone's shot, and `phone_raw` says
-    which file of the shot is aligned.
+    which file of the shot is aligned; with `dslr_raw` the DSLR's RAW files are taken whatever `settings` prefer.
 
     Returns:
         captures sorted by id, with the phone's capture times where the photos state them; every other photo with the
@@ -74,6 +76,7 @@ def find_captures(
             f"{captures_dir}: holds folders for training and testing, which a list of pairs does not go with"
         )
     prefer = settings.prefer if phone_raw is None else _PREFERRED[phone_raw]
+    settings = replace(settings, prefer="raw") if dslr_raw else settings
     places = [_pair_place(captures_dir, phones, dslrs, settings, pairs, prefer) for phones, dslrs in cameras]
     if phone_raw is not None:
         places = [with_raw_files(place, phones, phone_raw) for place, (phones, _) in zip(places, cameras, strict=True)]

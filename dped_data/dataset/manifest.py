@@ -122,6 +122,12 @@ def has_mosaics(manifest: Manifest) -> bool:
     return bool(manifest.settings.get("mosaics") or (isinstance(raw, dict) and raw.get("phone_raw")))
 
 
+def has_linear(manifest: Manifest) -> bool:
+    """Whether the dataset was built with --dslr-linear: its shards hold `dslr_linear`."""
+    raw = manifest.settings.get("raw")
+    return isinstance(raw, dict) and bool(raw.get("dslr_linear"))
+
+
 def find_dataset(data: Path, phone: str | None) -> Path:
     """Return the folder of `phone`'s dataset below `data`, of the only one there, or `data` where it is a dataset.
 

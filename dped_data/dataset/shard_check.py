@@ -46,6 +46,7 @@ _SHAPES: Mapping[str, tuple[type, tuple[str | int, ...]]] = {
     "light_ev": (np.float32, ("patches",)),
     "valid": (np.bool_, ("patches", "side", "side")),
     "phone_raw": (np.uint16, ("patches", "half", "half", 4)),
+    "dslr_linear": (np.uint16, ("patches", "side", "side", 3)),
     "raw_black": (np.float32, ("captures", 4)),
     "raw_white": (np.float32, ("captures",)),
     "raw_cfa": (np.uint8, ("captures", 2, 2)),
@@ -68,6 +69,7 @@ ADDED_COLUMNS: Mapping[str, tuple[type, float | bool]] = {
     **dict.fromkeys(("phone_clipped", "dslr_clipped", "sharpness", "light_ev"), (np.float32, np.nan)),
     "valid": (np.bool_, True),
     "phone_raw": (np.uint16, 0),
+    "dslr_linear": (np.uint16, 0),
 }
 """Datasets with one row per patch that shards of earlier versions lack: type, and what stands for a missing value. Each
 is a field of records.Patches, None where it is not known."""
@@ -75,7 +77,7 @@ is a field of records.Patches, None where it is not known."""
 RAW_FACTS: Mapping[str, type] = {name: dtype for name, (dtype, _) in _SHAPES.items() if name.startswith("raw_")}
 """Datasets with one row per capture beside `phone_raw`; each is a field of mosaic.MosaicFacts with `raw_` in front."""
 
-PIXELS = ("phone", "dslr", "valid", "phone_raw")
+PIXELS = ("phone", "dslr", "valid", "phone_raw", "dslr_linear")
 """Datasets of pixels, by far the largest: read in parts, compressed where that is asked for."""
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dped_data.captures.records import Split
 from dped_data.dataset.layout import open_shard, opened_shard
 from dped_data.dataset.made_by import making
-from dped_data.dataset.manifest import Manifest, ShardEntry, has_mosaics, is_masked, read_manifest
+from dped_data.dataset.manifest import Manifest, ShardEntry, has_linear, has_mosaics, is_masked, read_manifest
 from dped_data.dataset.shard_check import (
     ADDED_COLUMNS,
     PIXELS,
@@ -269,6 +269,16 @@ class PatchStore:
         """
         self._check_mosaics()
         return self._gather(indices, ("phone_raw",))[0]
+
+    def read_linear(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return copies of the DSLR's linear light at `indices`, (n, S, S, 3) uint16 in sRGB's primaries.
+
+        Raises:
+            IndexError, InputError: as `read`. UsageError: the dataset has none.
+        """
+        if not has_linear(self.manifest):
+            raise UsageError(f"{self.folder}: holds no linear light; build it with --dslr-linear from RAW files")
+        return self._gather(indices, ("dslr_linear",))[0]
 
     def mosaic_levels(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return for every patch the levels of black of R, G1, G2, B, (n, 4), and of white, (n,); as `mosaic_facts`."""

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.resampling import sample_dslr
+from dped_data.align.resampling import sample_dslr, sample_dslr_16
 from dped_data.align.target_quality import measure_quality
 from dped_data.common.files import sha256_of_file
 from dped_data.common.names import shown
@@ -25,7 +25,7 @@ from dped_data.errors import InputError, PhotoError
 from dped_data.inspection.remeasure import zero_shift_correlation
 from dped_data.photos.files import read_bytes
 from dped_data.photos.mosaic import cut_mosaic, read_mosaic
-from dped_data.photos.raw import raw_settings_of
+from dped_data.photos.raw import decode_linear, raw_settings_of
 from dped_data.photos.reading import read_photo
 
 _NCC_TOLERANCE = 1e-4
@@ -207,15 +207,26 @@ def _recreate(
                 continue
             path = photos / str(file[f"{camera}_file"].asstr()[number])
             stated = str(file[f"{camera}_sha256"].asstr()[number])
+            linear = None
+            raw = raw_settings_of(manifest.settings)
             try:
                 if stated and sha256_of_file(path) != stated:
                     check.faults.append(Fault(entry.file, None, name, f"{path} is not the photo it was built from"))
                     continue
-                photo = read_photo(path, raw_settings_of(manifest.settings))
+                if camera == "dslr" and "dslr_linear" in file:
+                    photo, linear = decode_linear(read_bytes(path), path.name, raw)
+                else:
+                    photo = read_photo(path, raw)
                 made = _cut(camera, photo, columns, rows, manifest.patch_size)
             except (PhotoError, OSError):
                 check.not_recreated["the photo is missing or cannot be read"] += len(rows)
                 continue
+            if linear is not None:
+                nodes = _near_nodes(columns["dslr_xy"][rows], linear)
+                light = sample_dslr_16(linear, nodes, manifest.patch_size)
+                wrong = np.flatnonzero((light != file["dslr_linear"][rows]).any((1, 2, 3)))
+                text = "linear light is not that of the photo"
+                check.faults += [Fault(entry.file, int(rows[k]), name, text) for k in wrong[:_FAULTS_PER_KIND]]
             stored = file[camera][rows]
             different = np.flatnonzero((made != stored).any((1, 2, 3)))
             text = f"{camera} pixels are not those of the photo"
@@ -262,13 +273,17 @@ def _recreate_mosaics(
     check.mosaics += len(rows)
 
 
+def _near_nodes(nodes: NDArray[np.float64], photo: NDArray[Any]) -> NDArray[np.float64]:
+    """Hold nodes near the photo: damaged geometry must not ask for a kernel without end."""
+    limit = np.array([photo.shape[1], photo.shape[0]], np.float64)
+    return np.nan_to_num(nodes, posinf=0.0, neginf=0.0).clip(-limit, 2 * limit)
+
+
 def _cut(
     camera: str, photo: NDArray[np.uint8], columns: dict[str, NDArray[Any]], rows: NDArray[np.intp], size: int
 ) -> NDArray[np.uint8]:
     if camera == "dslr":
-        nodes = columns["dslr_xy"][rows]  # held near the photo: damaged geometry must not ask for a kernel without end
-        limit = np.array([photo.shape[1], photo.shape[0]], np.float64)
-        return sample_dslr(photo, np.nan_to_num(nodes, posinf=0.0, neginf=0.0).clip(-limit, 2 * limit), size)
+        return sample_dslr(photo, _near_nodes(columns["dslr_xy"][rows], photo), size)
     padded = cv2.copyMakeBorder(photo, 0, size, 0, size, cv2.BORDER_CONSTANT)  # for damaged positions
     corners = columns["phone_xy"][rows].clip(0, [photo.shape[1], photo.shape[0]])
     return np.stack([padded[y : y + size, x : x + size] for x, y in corners])

@@ -84,6 +84,7 @@ def _mosaic(raw: Any, data: bytes, name: str) -> Mosaic:
     red_y, red_x = (int(place) for place in np.argwhere(corner[:2, :2] == letters.index("R"))[0])
     cells = np.roll(corner[:2, :2], (-red_y, -red_x), axis=(0, 1)).ravel()
     gains = np.array(raw.camera_whitebalance[:3], np.float64)
+    matrix = np.array(raw.color_matrix, np.float32)[:, :3]
     iso, exposure_s = exposure_of(raw_exif(io.BytesIO(data)))
     facts = MosaicFacts(
         black=np.array([raw.black_level_per_channel[index] for index in cells], np.float32),
@@ -92,7 +93,7 @@ def _mosaic(raw: Any, data: bytes, name: str) -> Mosaic:
         orientation=orientation,
         margin_xy=(int(raw.sizes.left_margin), int(raw.sizes.top_margin)),
         white_balance=(gains / gains[1] if gains.min() > 0 else np.full(3, np.nan)).astype(np.float32),
-        color_matrix=np.array(raw.color_matrix, np.float32)[:, :3],
+        color_matrix=matrix if matrix.any() else np.full((3, 3), np.nan, np.float32),
         iso=iso,
         exposure_s=exposure_s,
     )

@@ -25,7 +25,7 @@ class MosaicFacts:
         margin_xy: (x, y) of these cells in the file's whole raw image.
         white_balance: (3,) float32, the camera's gains of R, G, B for the shot, that of G being 1; NaN: not stated.
         color_matrix: (3, 3) float32, linear sRGB from white-balanced R, G, B, as LibRaw develops; rows add up to 1. NaN
-            for mosaics of others, of which it is not known.
+            where none is known: of old cameras, and of mosaics of others.
         iso, exposure_s: sensitivity and exposure time, NaN where they are not stated.
     """
 

@@ -185,6 +185,24 @@ def developed(raw: Any, settings: RawSettings, *, deep: bool = False) -> NDArray
     return photo if photo.shape[2] == 3 else np.repeat(photo[..., :1], 3, axis=2)  # grey sensors
 
 
+def decode_linear(data: bytes, name: str, settings: RawSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    """Return a RAW photo as `decode_raw` does, and its linear light, (H, W, 3) uint16 each, in sRGB's primaries.
+
+    65535 is the sensor's level of white times the white balance; nothing is stretched, whatever the settings say.
+
+    Raises:
+        PhotoError: as `decode_raw`, and for another photo than a RAW file.
+    """
+    if not is_raw(io.BytesIO(data), name):
+        raise PhotoError(name, "is no camera RAW file, which --dslr-linear needs")
+    with opened_raw(data, name) as raw, decoding(name, FAULT):
+        unpack(raw, data, name)
+        photo: NDArray[np.uint8] = developed(raw, settings)
+        fixed = _development(raw, RawSettings("fixed", settings.raw_white_balance))
+        linear: NDArray[np.uint16] = raw.postprocess(**fixed | {"gamma": (1, 1)}, output_bps=16)
+        return photo, linear if linear.shape[2] == 3 else np.repeat(linear[..., :1], 3, axis=2)
+
+
 def unpack(raw: Any, data: bytes, name: str) -> None:
     """Let LibRaw read the sensor's values; PhotoError where some of them were lost."""
     is_short = _is_cut_short(data) or 8 * len(data) < _LEAST_BITS * raw.sizes.raw_width * raw.sizes.raw_height

@@ -237,6 +237,7 @@ def read_pair(
         flat=None,
         valid=valid,
         phone_raw=None if mosaic is None else packed(mosaic[0])[None],
+        dslr_linear=None,
         **measure_quality(phone, dslr, valid).columns(),
     )
     nowhere = np.full((3, 3), np.nan)

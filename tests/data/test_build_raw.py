@@ -21,6 +21,7 @@ from dped_data.dataset.places import all_shards
 from dped_data.dataset.shards import read_shard, write_shard
 from dped_data.errors import InputError, UsageError
 from dped_data.inspection.verify import verify_dataset
+from dped_data.photos.colour import srgb_encode
 from dped_data.photos.preview import read_preview
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import write_photo
@@ -36,7 +37,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with captures, two of which have the phone's JPEG, too, and the rig's TOML."""
     folder = tmp_path_factory.mktemp("rig")
     for index in range(COUNT):
-        write_raw_capture(folder / "captures", index, jpeg=index < 2)
+        write_raw_capture(folder / "captures", index, jpeg=index < 2, raw_dslr=index == 2)
     (folder / "rig.toml").write_text(RIG_TOML)
     return folder
 
@@ -137,6 +138,8 @@ def test_a_dataset_of_before_has_no_mosaics(tmp_path: Path) -> None:
     assert not store.has_mosaics
     with pytest.raises(UsageError, match="holds no mosaics; build it with --phone-raw"):
         store.read_mosaics([0])
+    with pytest.raises(UsageError, match="holds no linear light; build it with --dslr-linear"):
+        store.read_linear([0])
 
 
 def test_mosaics_are_held_against_the_raw_files(rig: Path, built: BuildReport, tmp_path: Path) -> None:
@@ -148,6 +151,26 @@ def test_mosaics_are_held_against_the_raw_files(rig: Path, built: BuildReport, t
         file["raw_iso"][...] = 200
     texts = {fault.text for fault in verify_dataset(tmp_path, "pocket", captures=rig / "captures", jobs=1).faults}
     assert {"the mosaic is not that of the RAW file", "raw_iso is not that of the RAW file"} < texts
+
+
+def test_linear_light_goes_through_the_same_map(rig: Path, tmp_path: Path) -> None:
+    report = build_dataset(rig / "captures", tmp_path, "pocket", settings_of(rig, dslr_linear=True), jobs=1)
+    rows = {row.capture_id: row for row in report.rows}
+    assert {rows[name].reason for name in ("000", "001")} == {
+        "dslr photo: is no camera RAW file, which --dslr-linear needs"
+    }
+    store = PatchStore(report.folder, "train")
+    linear, dslr = store.read_linear(np.arange(len(store))), store.read(np.arange(len(store)))[1]
+    assert linear.dtype == np.uint16 and linear.shape == dslr.shape and len(linear) > 5
+    encoded = srgb_encode((linear / 65535).astype(np.float32)) * 255
+    difference = np.abs(encoded - dslr)
+    assert np.median(difference) < 1 and np.quantile(difference, 0.99) < 12  # means of light and of codes differ
+    sound = verify_dataset(tmp_path, "pocket", captures=rig / "captures", jobs=1)
+    assert sound.faults == () and sound.dslr_patches == report.manifest.totals["patches"]
+    with h5py.File(next(all_shards(report.folder)), "r+") as file:
+        file["dslr_linear"][1, 2, 3, 0] ^= 1
+    texts = {fault.text for fault in verify_dataset(tmp_path, "pocket", captures=rig / "captures", jobs=1).faults}
+    assert "linear light is not that of the photo" in texts
 
 
 @pytest.mark.parametrize(

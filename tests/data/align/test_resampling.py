@@ -5,7 +5,15 @@ import pytest
 from planted_scene import identity, nodes_of, photo, texture
 from scipy.interpolate import RectBivariateSpline
 
-from dped_data.align.resampling import WEIGHT_BITS, area_kernel, dense_map, node_weights, sample_dslr, sample_map
+from dped_data.align.resampling import (
+    WEIGHT_BITS,
+    area_kernel,
+    dense_map,
+    node_weights,
+    sample_dslr,
+    sample_dslr_16,
+    sample_map,
+)
 
 
 def straight_nodes(x: float, y: float, step: float, size: int) -> np.ndarray:
@@ -97,3 +105,14 @@ def test_a_map_that_spans_much_of_the_photo_is_sampled_in_parts() -> None:
         for j in range(9):
             one = sample_map(dslr, scattered[i : i + 1, j : j + 1], (1.4, 2.6))
             np.testing.assert_array_equal(one[0, 0], whole[i, j])
+
+
+def test_sixteen_bits_are_sampled_as_eight() -> None:
+    """The same weights and sums: of small values the same samples, of others scaled the same but for rounding."""
+    photo = np.random.default_rng(0).integers(0, 256, (120, 150, 3), np.uint8)
+    grid = np.stack(np.meshgrid(np.linspace(-3, 60, 5), np.linspace(20, 90, 5)), axis=-1)
+    nodes = np.stack([grid, grid[::-1] + 0.3, grid @ np.array([[1.2, 0.3], [-0.3, 1.2]]) + 30])
+    small = sample_dslr(photo, nodes, 32)
+    np.testing.assert_array_equal(sample_dslr_16(photo.astype(np.uint16), nodes, 32), small)
+    large = sample_dslr_16(photo.astype(np.uint16) * 257, nodes, 32)
+    assert np.abs(large / 257 - small).max() <= 0.51

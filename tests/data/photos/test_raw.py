@@ -18,7 +18,7 @@ from dped_data.errors import PhotoError
 from dped_data.photos.colour import srgb_encode
 from dped_data.photos.exif import capture_time, exif_with_time
 from dped_data.photos.formats import PHOTO_SUFFIXES
-from dped_data.photos.raw import decode_raw, is_raw, raw_exif, raw_settings_of
+from dped_data.photos.raw import decode_linear, decode_raw, is_raw, raw_exif, raw_settings_of
 from dped_data.photos.reading import decode_photo, read_header, read_photo
 from dped_data.photos.writing import carried_exif
 from dped_data.settings import BuildSettings, RawSettings
@@ -156,3 +156,15 @@ def test_what_a_raw_file_says_of_its_photo_is_carried(tmp_path: Path) -> None:
     assert exif[ExifTags.Base.DateTime] == "2017:07:14 02:40:00"
     assert exif[ExifTags.Base.Orientation] == 1
     assert not {50706, 33421, 33422, 50721} & {*exif}
+
+
+def test_linear_light_leaves_the_photo_as_it_is(tmp_path: Path) -> None:
+    light = scene()
+    photo = developed(tmp_path / "a.dng", light)
+    for how in (RawSettings(), RawSettings("auto")):
+        again, linear = decode_linear((tmp_path / "a.dng").read_bytes(), "a.dng", how)
+        assert np.array_equal(again, read_photo(tmp_path / "a.dng", how))
+        assert np.abs(inner(np.rot90(linear) / 65535 - light[..., None])).max() < 0.003  # nothing is stretched
+    assert photo.shape == (240, 320, 3)
+    with pytest.raises(PhotoError, match="is no camera RAW file, which --dslr-linear needs"):
+        decode_linear(b"\xff\xd8\xff", "a.jpg", RawSettings())
