@@ -42,7 +42,7 @@ class Batch:
     Attributes:
         indices: (n,) int64, rows in the store.
         phone, dslr: (n, S, S, 3) uint8 RGB.
-        show_dslr: (n,) bool, a fair coin for each pair: which of the two photos a discriminator is shown.
+        show_dslr: (n,) bool, which of the two photos of each pair a discriminator is shown.
         whole: number of pairs in the batch over all processes.
         valid: (n, S, S) bool, pixels that both halves show alike; None where the dataset has no masks.
         mosaic: (n, S/2, S/2, 4) uint16 as `mosaic_codes` has them; None where the enhancer sees photos.
@@ -89,7 +89,8 @@ class PatchPairs:
     """Seeded batches from a store of patches.
 
     Each epoch passes over all patches once, in an order of its own; a batch may reach over the end of an epoch. With
-    `as_authors` each batch is drawn with replacement instead, from a part that is exchanged every 1,000 steps. The
+    `as_authors` each batch is drawn with replacement instead, from a part that is exchanged every 1,000 steps. With
+    `halves` half of a batch shows the DSLR's photo, so that every step computes tensors of the same shapes. The
     order does not depend on how the patches are spread over shards or the batch over processes.
     """
 
@@ -102,6 +103,7 @@ class PatchPairs:
         flips: bool = False,
         quarter_turns: bool = False,
         crop_px: int = 0,
+        halves: bool = False,
         as_authors: bool = False,
         mosaics: bool = False,
     ) -> None:
@@ -119,6 +121,7 @@ class PatchPairs:
         self.flips = flips
         self.quarter_turns = quarter_turns
         self.patch_size = crop_px or store.patch_size
+        self.halves = halves
         self.as_authors = as_authors
         self._orders: dict[tuple[int, int], NDArray[np.int64]] = {}
 
@@ -138,7 +141,7 @@ class PatchPairs:
     def read(self, purpose: int, step: int, rank: int = 0, processes: int = 1) -> Batch:
         """Read the share of process `rank` (of `processes`) in the batch for `purpose` at `step`."""
         rows = self.indices(purpose, step)
-        show_dslr = self._random(_COIN, purpose, step).random(self.batch_size) < 0.5
+        show_dslr = self._shown(purpose, step)
         codes = self._augmentations(purpose, step)
         share = _share(self.batch_size, rank, processes)
         phone, dslr = (self._seen(photos, codes[share]) for photos in self.store.read(rows[share]))
@@ -153,6 +156,12 @@ class PatchPairs:
     def patch_ids(self, indices: NDArray[np.int64]) -> list[str]:
         """Names of patches for a message."""
         return [self.store.patch_id(int(index)) for index in indices]
+
+    def _shown(self, purpose: int, step: int) -> NDArray[np.bool_]:
+        """Which pairs show the DSLR's photo: by a fair coin, or, with `halves`, every second one of a random order."""
+        if self.halves:
+            return (np.arange(self.batch_size) + step) % 2 == 0
+        return self._random(_COIN, purpose, step).random(self.batch_size) < 0.5
 
     def _seen(self, patches: NDArray[Pixel], codes: NDArray[np.int64]) -> NDArray[Pixel]:
         """The middle of patches or masks (n, S, S, …), turned and mirrored by their codes."""

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from dped_train.networks.dped import Discriminator, Normalisation
 from dped_train.networks.vgg import ContentLayer, Vgg
+from dped_train.photo_tensors import placed
 
 ColourKernel = Literal["paper", "released"]
 Adversary = Literal["sigmoid", "softmax"]
@@ -293,7 +294,7 @@ def _blur_matrix(kind: ColourKernel, size: int, device: torch.device, dtype: tor
         offset = index - BLUR_SIZE // 2
         if abs(offset) < size:
             matrix.diagonal(offset).fill_(tap)
-    return matrix.to(device, dtype)
+    return placed(matrix.to(dtype), device)
 
 
 def _clipped_log_softmax(logits: Tensor) -> Tensor:

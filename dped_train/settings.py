@@ -31,6 +31,7 @@ FREE_ON_RESUME = (
     "compile",
     "chunk",
     "feature_cache_mb",
+    "figures_every",
     "checkpoint_every",
     "keep_checkpoints",
     "validation_patches",
@@ -105,6 +106,11 @@ class TrainSettings:
         "keep the balance of the losses at other batch sizes than 50 where the recipe's texture loss is a sum over the "
         "batch (released): weigh it by 50 / batch size",
     )
+    halves: bool = setting(
+        True,
+        "show the discriminator the DSLR's photo of every second pair (released); each by a coin of its own otherwise, "
+        "as the authors",
+    )
     exactly: bool = setting(
         False,
         "take the authors' value of every default that is ours (docs/training.md lists them); with --recipe released",
@@ -119,8 +125,10 @@ class TrainSettings:
     clip_norm: float = setting(
         0.0, "limit of the gradient's norm, for each network; 0 sets none (as the authors)", minimum=0
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
-        "auto", "arithmetic of the convolutions; auto takes bf16 where the device multiplies in it, else fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = setting(
+        "auto",
+        "arithmetic of the convolutions; auto takes bf16 where the device multiplies in it, fp16 on GPUs that have it "
+        "alone, else fp32; tf32 is fp32 with factors of 10 bits, on a GPU; VGG stays in fp32 (or tf32)",
     )
     device: str = setting("auto", "cpu, cuda, cuda:1, …; auto takes the first GPU there is")
     compile: bool = setting(False, "compile the networks with torch.compile: minutes at the start, faster steps")
@@ -129,6 +137,12 @@ class TrainSettings:
     )
     feature_cache_mb: int = setting(
         2048, "memory for VGG features of DSLR patches already seen, megabytes; 0 keeps none", minimum=0
+    )
+    figures_every: int = setting(
+        0,
+        "steps after which their losses are fetched from the device and checked; 0 chooses: 1 on a CPU, 20 on a GPU, "
+        "which waits each time",
+        minimum=0,
     )
     checkpoint_every: int = setting(1000, "steps between two checkpoints, each with a validation", minimum=1)
     keep_checkpoints: int = setting(3, "newest checkpoints to keep, beside the best", minimum=1)
@@ -172,6 +186,8 @@ class TrainSettings:
             "balance": False,
             "exactly": False,
             "input": "rgb",
+            "halves": False,
+            "figures_every": 0,
         },
     )
 
@@ -182,6 +198,7 @@ AUTHORS: dict[str, Any] = {
     "ema_decay": 0.0,
     "discriminator_rate": 0.0,
     "balance": False,
+    "halves": False,
 }
 """What `exactly` sets: the authors' values of the settings whose default is ours. It also draws patches as they do and
 divides as their Adam does (`dped_train.train`)."""

@@ -29,13 +29,13 @@ from dped_train.data import (
     open_pairs,
     read_ahead,
 )
-from dped_train.devices import chosen_dtype
+from dped_train.devices import choose_products, chosen_dtype
 from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses, leave_out
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator
 from dped_train.networks.file import MODEL_NAME
 from dped_train.networks.vgg import load_vgg
-from dped_train.photo_tensors import photos_from_bytes
+from dped_train.photo_tensors import photos_from_bytes, placed
 from dped_train.run.distributed import Process, joined_processes, sum_gradients, summed
 from dped_train.run.feature_cache import FeatureCache
 from dped_train.run.folder import (
@@ -48,7 +48,7 @@ from dped_train.run.folder import (
 )
 from dped_train.run.health import findings, health_lines
 from dped_train.run.log import RunRecord
-from dped_train.run.methods import learning_rates, recipe_of, texture_factor
+from dped_train.run.methods import Rates, learning_rates, recipe_of, texture_factor
 from dped_train.run.state import begin, place
 from dped_train.run.validation import Validation
 from dped_train.settings import BALANCED_BATCH, TrainSettings, resolved
@@ -59,6 +59,25 @@ EPSILON, BETA2 = 1e-8, 0.999  # Adam's, of torch and TensorFlow alike
 HEALTH_FROM = 1000  # ours: steps from which on the health check speaks up before the end
 TINY = 1e-30
 LOSSES = ("content", "texture", "colour", "tv", "mse", "total")
+FIGURES_EVERY_ON_GPU = 20  # ours: a GPU waits each time for its next orders; 20 steps take it a second or less
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What a step measured, on the device still.
+
+    Attributes:
+        step: counted from 0. rates: of its optimisers.
+        enhancer: the losses in the order of `LOSSES` and the norm of the gradient; None where no enhancer moved.
+        verdict: the discriminator's loss, its accuracy and the norm of its gradient; None without a discriminator.
+        purpose: which batch the discriminator was shown.
+    """
+
+    step: int
+    rates: Rates
+    enhancer: Tensor | None
+    verdict: Tensor | None
+    purpose: int
 
 
 @dataclass(frozen=True)
@@ -141,14 +160,25 @@ def train(
                 settings.steps, label=f"train {name}", unit="step", initial=first_step, silent=not process.leads
             ) as bar,
         ):
+            done, waits, began_s = list[StepFigures](), list[float](), perf_counter()
             for read in run.batches(first_step):
-                start = perf_counter()
-                figures, step = run.step(read), read.step + 1
-                duration = perf_counter() - start + read.waited_s
-                seconds, waited_s = seconds + duration, waited_s + read.waited_s
-                figures |= {"seconds": duration, "waited_s": read.waited_s}
-                accuracies += [figures["accuracy"]] if "accuracy" in figures else []
-                if record and (step % settings.checkpoint_every == 0 or step == settings.steps):
+                done.append(run.moved(read))
+                waits.append(read.waited_s)
+                step = read.step + 1
+                at_checkpoint = step % settings.checkpoint_every == 0 or step == settings.steps
+                if len(done) < run.figures_every and not at_checkpoint:
+                    continue
+                rows = run.figures_of(done)
+                duration = perf_counter() - began_s
+                seconds, waited_s = seconds + duration, waited_s + sum(waits)
+                for row, wait in zip(rows, waits, strict=True):
+                    row |= {"seconds": duration / len(rows), "waited_s": wait}
+                    accuracies += [row["accuracy"]] if "accuracy" in row else []
+                figures = rows[-1]
+                if record:
+                    for earlier, row in zip(done[:-1], rows[:-1], strict=True):
+                        record.add(earlier.step + 1, row)
+                if record and at_checkpoint:
                     figures |= validation.measure(run.state.mean) | run.health(read.batches[0], accuracies)
                     run.state.note_validation(step, figures.get("val_psnr"))
                     if (sheet := validation.sheet(run.state.mean)) is not None:
@@ -167,7 +197,8 @@ def train(
                 elif record:
                     record.add(step, figures)
                 bar.set_postfix_str(f"loss {figures['total']:.4g}", refresh=False)
-                bar.update()
+                bar.update(len(rows))
+                done, waits, began_s = [], [], perf_counter()
     return TrainReport(
         folder=folder,
         model=folder / MODEL_NAME,
@@ -192,6 +223,8 @@ class Run:
         self.settings, self.process, self.device, self.folder = settings, process, process.device, folder
         self.recipe = recipe_of(settings)
         self.precision = chosen_dtype(settings.precision, process.device)
+        choose_products(settings.precision)
+        self.figures_every = settings.figures_every or (1 if self.device.type == "cpu" else FIGURES_EVERY_ON_GPU)
         self.pairs = PatchPairs(
             store,
             batch_size=settings.batch_size,
@@ -199,6 +232,7 @@ class Run:
             flips=settings.flips,
             quarter_turns=settings.quarter_turns,
             crop_px=settings.crop_px,
+            halves=settings.halves,
             as_authors=settings.exactly,
             mosaics=settings.input == "raw",
         )
@@ -221,18 +255,50 @@ class Run:
         return read_ahead(self.pairs, purposes, steps, self.process.rank, self.process.count)
 
     def step(self, read: StepData) -> dict[str, float]:
-        """Do one step of both networks, the enhancer first as the authors do; return the figures of its row."""
-        rates = learning_rates(self.settings, self.recipe.normalisation, read.step)
+        """Do one step and fetch the figures of its row."""
+        return self.figures_of([self.moved(read)])[0]
+
+    def moved(self, read: StepData) -> StepFigures:
+        """Do one step of both networks, the enhancer first as the authors do; nothing waits for the device.
+
+        Where a gradient is not finite, Adam leaves the step out.
+        """
+        rates, verdict, purpose = self.rates(read.step), None, GENERATOR_BATCH
         self.state.prepare_step(rates, self.epsilon(read.step))
-        figures, enhanced = self.enhancer_step(read.batches[0], read.step)
+        figures, enhanced = self.enhancer_step(read.batches[0])
         if self.own_batch:
-            figures |= self.discriminator_step_on_either(read.batches[1], read.step)
+            verdict, purpose = self.discriminator_step_on_either(read.batches[1]), DISCRIMINATOR_BATCH
         elif self.adversarial:
-            figures |= self.discriminator_step_on_both(read.batches[0], enhanced, GENERATOR_BATCH, read.step)
+            verdict = self.discriminator_step_on_both(read.batches[0], enhanced)
         self.state.scaler.update()
         self.state.follow_mean(read.step + 1, self.settings.ema_decay)
-        figures |= {"discriminator_rate": rates.discriminator} if self.adversarial else {}
-        return figures | {"learning_rate": rates.enhancer}
+        return StepFigures(read.step, rates, figures, verdict, purpose)
+
+    def rates(self, step: int) -> Rates:
+        """Learning rates of a step."""
+        return learning_rates(self.settings, self.recipe.normalisation, step)
+
+    def figures_of(self, done: Sequence[StepFigures]) -> list[dict[str, float]]:
+        """Fetch the figures of steps, one row for each; the only place where a step waits for the device.
+
+        Raises:
+            InputError: a figure of a step is not finite; names its patches and the last good checkpoint.
+        """
+        parts = [part for one in done for part in (one.enhancer, one.verdict) if part is not None]
+        values = iter(torch.cat(parts).cpu().tolist())
+        rows = []
+        for one in done:
+            row = {}
+            if one.enhancer is not None:
+                row = {name: next(values) for name in (*LOSSES, "gradient_norm")}
+                checked = {f"the {name} loss": row[name] for name in LOSSES}
+                self.check_finite(checked, row["gradient_norm"], GENERATOR_BATCH, one.step)
+            if one.verdict is not None:
+                row["discriminator"], row["accuracy"], norm = (next(values) for _ in range(3))
+                self.check_finite({"the discriminator's loss": row["discriminator"]}, norm, one.purpose, one.step)
+                row["discriminator_rate"] = one.rates.discriminator
+            rows.append(row | {"learning_rate": one.rates.enhancer})
+        return rows
 
     def epsilon(self, step: int) -> float:
         """What Adam adds to the root of the squares.
@@ -241,7 +307,7 @@ class Run:
         """
         return EPSILON / (1 - BETA2 ** (step + 1)) ** 0.5 if self.settings.exactly else EPSILON
 
-    def enhancer_step(self, batch: Batch, step: int) -> tuple[dict[str, float], Tensor]:
+    def enhancer_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Move the enhancer down its losses; return them, and what it had made of the phone patches (masks filled)."""
         state, sums, made = self.state, torch.zeros(len(LOSSES), device=self.device), []
         for part in self.parts(batch):
@@ -264,46 +330,42 @@ class Run:
             state.scaler.scale(losses.total).backward(inputs=list(state.enhancer.parameters()))
             sums += torch.stack([getattr(losses, name).detach() for name in LOSSES])
             made.append(leave_out(enhanced.detach(), dslr, valid))
-        figures = dict(zip(LOSSES, summed(sums, self.process.count).tolist(), strict=True))
-        self.check_finite({f"the {name} loss": value for name, value in figures.items()}, GENERATOR_BATCH, step)
-        figures["gradient_norm"] = self.descend(state.enhancer, state.enhancer_adam, GENERATOR_BATCH, step)
-        return figures, torch.cat(made)
+        norm = self.descend(state.enhancer, state.enhancer_adam)
+        return torch.cat([summed(sums, self.process.count), norm]), torch.cat(made)
 
-    def discriminator_step_on_either(self, batch: Batch, step: int) -> dict[str, float]:
-        """Show the discriminator one photo of each pair, by a coin (released code); enhance only those it is shown."""
+    def discriminator_step_on_either(self, batch: Batch) -> Tensor:
+        """Show the discriminator one photo of each pair (released code); enhance only those it is shown."""
         sums = torch.zeros(2, device=self.device)
         for part in self.parts(batch):
             is_dslr = batch.show_dslr[part]
             shown, valid = self.photos(batch.dslr[part]), self.valid(batch, part)
             if not is_dslr.all():
-                fake = torch.from_numpy(~is_dslr).to(self.device)
+                fake = placed(torch.from_numpy(np.flatnonzero(~is_dslr)), self.device)
                 with torch.no_grad(), self.autocast():
                     made = self.state.enhancer(self.photos(batch.seen[part][~is_dslr]))
                 shown[fake] = leave_out(made.to(shown.dtype), shown[fake], None if valid is None else valid[fake])
             sums += self.judge(shown, is_dslr, batch.whole)
-        return self.discriminator_figures(sums, DISCRIMINATOR_BATCH, step)
+        return self.verdict_figures(sums)
 
-    def discriminator_step_on_both(self, batch: Batch, fakes: Tensor, purpose: int, step: int) -> dict[str, float]:
+    def discriminator_step_on_both(self, batch: Batch, fakes: Tensor) -> Tensor:
         """Show the discriminator the DSLR patches of a batch and their `fakes`, all in one pass (the paper)."""
         shown = torch.cat([self.photos(batch.dslr), fakes.float()])
         sums = self.judge(shown, np.arange(len(shown)) < len(fakes), 2 * batch.whole)
-        return self.discriminator_figures(sums, purpose, step)
+        return self.verdict_figures(sums)
 
     def judge(self, shown: Tensor, is_dslr: NDArray[np.bool_], whole: int) -> Tensor:
         """Gather the discriminator's gradient on (a part of) what it is shown; return its shares [loss, accuracy]."""
-        truth = torch.from_numpy(is_dslr).to(self.device)
+        truth = placed(torch.from_numpy(is_dslr), self.device)
         with self.autocast():
             logits = self.state.discriminator(shown)
             loss = discriminator_loss(logits, truth, self.recipe.adversary, whole)
         self.state.scaler.scale(loss).backward()
         return torch.stack([loss.detach(), discriminator_accuracy(logits.detach(), truth) * (len(shown) / whole)])
 
-    def discriminator_figures(self, sums: Tensor, purpose: int, step: int) -> dict[str, float]:
-        """Move the discriminator by the gradient that `judge` gathered; return its loss and accuracy."""
-        loss, accuracy = summed(sums, self.process.count).tolist()
-        self.check_finite({"the discriminator's loss": loss}, purpose, step)
-        self.descend(self.state.discriminator, self.state.discriminator_adam, purpose, step)
-        return {"discriminator": loss, "accuracy": accuracy}
+    def verdict_figures(self, sums: Tensor) -> Tensor:
+        """Move the discriminator by the gradient that `judge` gathered; return [loss, accuracy, norm]."""
+        norm = self.descend(self.state.discriminator, self.state.discriminator_adam)
+        return torch.cat([summed(sums, self.process.count), norm])
 
     def health(self, batch: Batch, accuracies: Sequence[float]) -> dict[str, float]:
         """The mean of the discriminator's accuracies, and the texture loss's share of the gradients; moves nothing.
@@ -341,31 +403,37 @@ class Run:
         """Teach the discriminator to tell phone patches from DSLR patches, where the recipe says so (section 3.1.2)."""
         if not (self.recipe.pretrain_discriminator and self.adversarial):
             return
-        steps = range(int(self.settings.steps * PRETRAINING_SHARE))
+        steps, done = range(int(self.settings.steps * PRETRAINING_SHARE)), list[StepFigures]()
         for read in read_ahead(self.pairs, (PRETRAINING_BATCH,), steps, self.process.rank, self.process.count):
             batch = read.batches[0]
             phone = self.photos(batch.phone)
             if batch.valid is not None:
                 phone = leave_out(phone, self.photos(batch.dslr), self.valid(batch, slice(None)))
-            self.discriminator_step_on_both(batch, phone, PRETRAINING_BATCH, read.step)
+            verdict = self.discriminator_step_on_both(batch, phone)
             self.state.scaler.update()
+            done.append(StepFigures(read.step, self.rates(read.step), None, verdict, PRETRAINING_BATCH))
+            if len(done) == self.figures_every or read.step == steps[-1]:
+                self.figures_of(done)
+                done.clear()
 
-    def descend(self, network: PhotoNetwork | Discriminator, adam: torch.optim.Adam, purpose: int, step: int) -> float:
-        """Sum the gradients over all processes, check and clip them, do Adam's step; return the norm before."""
+    def descend(self, network: PhotoNetwork | Discriminator, adam: torch.optim.Adam) -> Tensor:
+        """Sum the gradients over all processes, clip them, do Adam's step; return the norm before, (1,)."""
         scaler = self.state.scaler
         sum_gradients(network.parameters(), self.process.count)
         scaler.unscale_(adam)
         norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-        if not scaler.is_enabled():  # under fp16 an overflow is no fault: the scaler leaves the step out
-            self.check_finite({"the gradient's norm": norm.item()}, purpose, step)
         if self.settings.clip_norm:
             clip_grads_with_norm_(network.parameters(), self.settings.clip_norm, norm)
+        if not scaler.is_enabled():  # a scaler says so by itself
+            adam.found_inf = norm.isfinite().logical_not().float()  # type: ignore[attr-defined]  # the step is left out
         scaler.step(adam)
         adam.zero_grad(set_to_none=True)
-        return norm.item()
+        return norm.float().view(1)
 
-    def check_finite(self, figures: dict[str, float], purpose: int, step: int) -> None:
+    def check_finite(self, losses: dict[str, float], norm: float, purpose: int, step: int) -> None:
         """Stop the run where a figure is not finite: InputError names step, patches and the last good checkpoint."""
+        # under fp16 a gradient that overflows is no fault: the scaler leaves the step out
+        figures = losses if self.state.scaler.is_enabled() else losses | {"the gradient's norm": norm}
         for name, value in figures.items():
             if not np.isfinite(value):
                 patches = "; ".join(self.pairs.patch_ids(self.pairs.indices(purpose, step)))
@@ -387,7 +455,7 @@ class Run:
 
     def valid(self, batch: Batch, part: slice) -> Tensor | None:
         """The masks of (a part of) a batch on the device; None where there are none."""
-        return None if batch.valid is None else torch.from_numpy(batch.valid[part]).to(self.device)
+        return None if batch.valid is None else placed(torch.from_numpy(batch.valid[part]), self.device)
 
     def autocast(self) -> torch.autocast:
         """The arithmetic of the settings; float32 stays float32."""

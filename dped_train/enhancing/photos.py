@@ -29,7 +29,7 @@ from dped_data.photos.mosaic import read_mosaic, whole_mosaic
 from dped_data.photos.raw import is_raw
 from dped_data.photos.reading import read_photo
 from dped_data.photos.writing import SUFFIXES, carried_exif, write_enhanced
-from dped_train.devices import chosen_device, chosen_dtype
+from dped_train.devices import choose_products, chosen_device, chosen_dtype, working_memory
 from dped_train.enhancing.done_list import EnhanceRecord, NotedPhoto, check_record
 from dped_train.enhancing.overlapping_strips import LocalPhotoEnhancer, photo_enhancer
 from dped_train.enhancing.settings import CHANGES_NO_PIXEL, EnhanceSettings
@@ -39,7 +39,7 @@ from dped_train.networks.file import find_model, load_enhancer
 PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer
 
 FORMAT_VERSION = 1
-DEFAULT_MEMORY_MB = {torch.bfloat16: 1500, torch.float32: 2500}
+DEFAULT_MEMORY = {torch.bfloat16: 1_500_000_000, torch.float32: 2_500_000_000}
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ def enhance(
     tasks = _planned([Path(photo) for photo in given], out, SUFFIXES[settings.format])
     device = chosen_device(settings.device)
     dtype = chosen_dtype(settings.precision, device)
+    dtype = torch.float32 if dtype == torch.float16 else dtype  # photos were never tried in it
+    choose_products(settings.precision)
     enhancer = photo_enhancer(load_enhancer(model_file), dtype, device)
     facts = _facts(sha256_of_file(model_file), settings, dtype)
     check_record(out)
@@ -326,9 +328,9 @@ def _pixels(
     pixels = np.empty((height, left + width, 3), kind)
     if left:
         np.multiply(photo, top // photo_top, out=pixels[:, :left], dtype=kind)
-    memory = (settings.memory_mb or DEFAULT_MEMORY_MB[enhancer.dtype]) * 1_000_000
+    memory = settings.memory_mb * 1_000_000 or working_memory(enhancer.device) or DEFAULT_MEMORY[enhancer.dtype]
     besides = photo.nbytes + pixels.nbytes + (seen.pixels.nbytes if seen.pixels is not photo else 0)
-    map_bytes = map_bytes_within(memory, besides, enhancer.dtype, settings.at_once)
+    map_bytes = map_bytes_within(memory, besides, enhancer.dtype, settings.at_once, enhancer.device)
     for start, wider in enhancer.enhanced_rows(seen.pixels, map_bytes, moved):
         above = max(seen.top - start, 0)
         first = start + above - seen.top

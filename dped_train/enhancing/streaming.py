@@ -46,7 +46,7 @@ from dped_train.enhancing.strip_layers import (
 from dped_train.networks.dped import BLOCKS, CHANNELS, BatchNorm, Enhancer, InstanceNorm, reflection
 
 STRIP_BYTES = {torch.float32: 8_000_000, torch.bfloat16: 6_000_000}  # ours: of one strip of 64 channels on a CPU
-GPU_STRIP_BYTES = 128_000_000  # ours: a GPU wants more work at once
+GPU_STRIP_BYTES = 32_000_000  # ours: a GPU wants more work at once: 31 rows of 12 megapixels in float32
 PROCESS_BYTES = {torch.float32: 600_000_000, torch.bfloat16: 450_000_000}  # measured: Python, torch, in float32 numba
 IN_FLIGHT_BYTES = {torch.float32: 400_000_000, torch.bfloat16: 200_000_000}  # measured: strips between the layers
 CPU = torch.device("cpu")
@@ -127,9 +127,16 @@ class WholePhotoEnhancer:
         return out
 
 
-def map_bytes_within(memory_bytes: int, photo_bytes: int, dtype: torch.dtype, at_once: int = 1) -> int:
-    """What `memory_bytes` for the whole process leave for the maps of each photo, if each of `at_once` photos takes
-    `photo_bytes` besides."""
+def map_bytes_within(
+    memory_bytes: int, photo_bytes: int, dtype: torch.dtype, at_once: int = 1, device: torch.device = CPU
+) -> int:
+    """What `memory_bytes` leave for the maps of each photo, if each of `at_once` photos takes `photo_bytes` besides.
+
+    On a CPU they are the whole process's; on a GPU its own, where neither the process nor the photo lies.
+    """
+    if device.type != "cpu":
+        in_flight = IN_FLIGHT_BYTES[dtype] * GPU_STRIP_BYTES // STRIP_BYTES[dtype]
+        return max(0, memory_bytes // at_once - in_flight)
     return max(0, (memory_bytes - PROCESS_BYTES[dtype]) // at_once - IN_FLIGHT_BYTES[dtype] - photo_bytes)
 
 

@@ -23,7 +23,7 @@ from dped_data.dataset.store import PatchStore
 from dped_data.errors import UsageError
 from dped_data.photos.writing import write_photo
 from dped_train.data import Mosaics, open_pairs
-from dped_train.devices import chosen_device
+from dped_train.devices import choose_products, chosen_device
 from dped_train.evaluate.automatic_levels import AdjustedPatches
 from dped_train.evaluate.bootstrap import CONFIDENCE, Figure, bootstrap, bootstrap_pooled_psnr, figure_lines
 from dped_train.evaluate.comparison_sheet import phone_enhanced_dslr
@@ -181,7 +181,8 @@ def _enhancer(
 ) -> Callable[[NDArray[np.int64], Patches], Patches]:
     """Return the function that gives the enhanced patches for rows of the store and their phone patches."""
     if model is not None:
-        network = load_enhancer(model, device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        choose_products("fp32")
+        network = load_enhancer(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         mosaics = Mosaics(store) if sees_mosaics(network) else None
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dped_train.networks.vgg import Vgg
+from dped_train.photo_tensors import placed
 
 
 class FeatureCache:
@@ -32,7 +33,10 @@ class FeatureCache:
         fresh: dict[int, Tensor] = {}
         if missing:
             at_once = 1 if dslr.device.type == "cpu" else len(missing)
-            made = torch.cat([self.vgg.features(part) for part in dslr[missing].split(at_once)])
+            some = dslr
+            if len(missing) < len(rows):
+                some = dslr.index_select(0, placed(torch.tensor(missing), dslr.device))
+            made = torch.cat([self.vgg.features(part) for part in some.split(at_once)])
             fresh = {rows[place]: made[i : i + 1] for i, place in enumerate(missing)}
         result = torch.cat([self._kept[row] if row in self._kept else fresh[row] for row in rows])
         for row, features in fresh.items():

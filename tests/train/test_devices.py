@@ -83,18 +83,18 @@ def test_training_evaluating_and_enhancing_refuse_alike(tmp_path: Path) -> None:
 def test_a_precision_is_the_one_named() -> None:
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
         assert chosen_dtype(name, CPU) is dtype
-    with pytest.raises(UsageError, match="^--precision fp8: allowed are auto, fp32, bf16, fp16$"):
+    with pytest.raises(UsageError, match="^--precision fp8: allowed are auto, fp32, tf32, bf16, fp16$"):
         chosen_dtype("fp8", CPU)
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
 @pytest.mark.parametrize(("avx512_bf16", "amx"), [(False, False), (True, False), (False, True)])
-def test_auto_is_bfloat16_where_the_device_multiplies_in_it(
+def test_auto_is_the_half_precision_that_the_device_multiplies_in(
     capability: tuple[int, int], avx512_bf16: bool, amx: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     on_gpu, on_cpu = chosen_dtype("auto", torch.device("cuda", 0)), chosen_dtype("auto", CPU)
-    assert on_gpu is (torch.bfloat16 if capability[0] >= 8 else torch.float32)
+    assert on_gpu is (torch.bfloat16 if capability[0] >= 8 else torch.float16)
     assert on_cpu is (torch.bfloat16 if avx512_bf16 or amx else torch.float32)
