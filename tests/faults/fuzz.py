@@ -8,6 +8,7 @@ Every mutation is a function of seed, target and number; the command to repeat o
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -47,6 +48,7 @@ def damaged(target: Target, seed: int, number: int) -> bytes:
 def run_batch(target: Target, folder: Path, seed: int, numbers: range) -> tuple[int, int, list[str]]:
     """Read some mutations in a child process; return how many were refused, how many were done, what was found."""
     reader, writer = os.pipe()
+    gc.freeze()  # looking through what is there already would copy its memory
     pid = os.fork()
     if pid == 0:
         os.close(reader)
