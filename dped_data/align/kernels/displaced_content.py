@@ -4,7 +4,7 @@ Every cell has its own gain and offset, and every pixel its own variance: the ph
 a small misregistration makes of its gradient. So a strong edge says no more than it knows, and the faint landscape
 behind a window frame counts as much as the frame.
 
-Sums run in float32 and in one order, without the freedoms of fast arithmetic: the same on every machine.
+Sums run in float32 and in one order, without fast-math flags: the same on every machine.
 
 No library has this; its reference in numpy is in tests/naive, not timed.
 Fallback: NUMBA_DISABLE_JIT=1 runs the same lines without the compiler.

@@ -64,8 +64,8 @@ def foreign_shares(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> NDArray
     """Return (N,) the largest share, 0 to 1, of any cell of the patch whose pixels are foreign.
 
     A cell is a square of a quarter of the patch's side, at every place. A pixel is foreign when its neighbourhood is
-    textured in either photo and the two do not correlate. Sums are integers and the rest is done without the freedoms
-    of fast arithmetic: the same on every machine.
+    textured in either photo and the two do not correlate. Sums are integers and the rest is done without fast-math
+    flags: the same on every machine.
 
     Args:
         phone, dslr: (N, S, S, 3) uint8 RGB, aligned patches of the same places.

@@ -23,7 +23,7 @@ TOGETHER = 128
 def map_points(phone_xy, h, radial, coefficients, degree, size_wh, dslr_xy):  # type: ignore[no-untyped-def]
     """Fill dslr_xy (N, 2) with homography `h` of the radially moved phone_xy (N, 2), and the polynomial by Horner.
 
-    Without freedoms, so that the identity stays exact: a photo's last pixel must not fall outside an equal one.
+    Without fast-math flags, so that the identity stays exact: a photo's last pixel must not fall outside an equal one.
     """
     centre_x, centre_y, half = (size_wh[0] - 1) / 2, (size_wh[1] - 1) / 2, size_wh[0] / 2
     per_square = radial / (1 + (size_wh[1] / size_wh[0]) ** 2)

@@ -1,6 +1,6 @@
 """How sharp the DSLR half of a patch is against the phone half, and how evenly the light differs between them.
 
-Sums are integers, or run in one order and without the freedoms of fast arithmetic: the same on every machine.
+Sums are integers, or run in one order and without fast-math flags: the same on every machine.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def compiled_functions() -> dict[str, tuple[dict[str, str], set[str]]]:
     return found
 
 
-def test_functions_with_freedoms_are_inlined_where_they_are_called() -> None:
+def test_functions_with_fast_math_flags_are_inlined_where_they_are_called() -> None:
     """Or a second run, which finds them compiled, differs from the first in the last digits."""
     functions = compiled_functions()
     free = {name for name, (keywords, _) in functions.items() if "fastmath" in keywords}
