@@ -1,7 +1,8 @@
 """Stage 5: what the homography leaves - lens distortion, slow warp, parallax - measured window by window.
 
 Smooth map from the matches -> search and track at a quarter of the resolution -> smooth map again -> track at half
-the resolution -> smooth map again -> robust kriging over the neighbours -> tests for depth edges.
+the resolution -> smooth map again -> robust kriging over the neighbours -> what each window says of itself -> tests
+for depth edges.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dped_data.align.far_search import NEAR_PX, search_reach, track_far
 from dped_data.align.field_prior import FittedPrior
 from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings
 from dped_data.align.kernels.template_search import search_windows
+from dped_data.align.own_word import NO_WORD, hear_windows, own_motions, surface_variance
 from dped_data.align.pyramid import Level, make_level
 from dped_data.align.records import CONTRAST_LIMITS, WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
 from dped_data.align.smooth_map import (
@@ -169,17 +171,23 @@ def _refine_windows(
     start = coarse_displacement[nearest_rows(coarse_xy, tie_points.centre_xy)]
     tracks = track_tie_points(level, smooth, tie_points, start, FINE)
     best, field = _best_fit(smooth, plane, tie_points, tracks, most_px)
-    smooth, noise_factor = best.smooth, best.fitted.noise_factor
+    rough, smooth, noise_factor = smooth, best.smooth, best.fitted.noise_factor
     node_xy = window_xy[:, None, None].astype(np.float64) + node_grid(size)
     count = len(window_xy)
     flat_nodes, error = krige(field, smooth, node_xy.reshape(count, NODES * NODES, 2), np.arange(count))
-    nodes = flat_nodes.reshape(count, NODES, NODES, 2)
-    dslr_xy = smooth(node_xy + nodes)
     caution = max(noise_factor, 1.0)
     windows, track_error = tie_points.select(slice(0, count)), track_sd(tracks) * caution
+    tracked = tracked_field(tie_points, tracks, smooth.phone_size_wh[0])
+    measured = np.where(field.usable[:count, None, None], field.covariance[:count], NO_WORD * np.eye(2))
+    variance = error**2 + surface_variance(tracked, field.displacement, best.fitted, windows, measured)
+    own = own_motions(windows, tracks, rough, smooth, node_xy)
+    heard = hear_windows(own, flat_nodes.reshape(count, NODES, NODES, 2), variance)
+    nodes, error = heard.nodes, heard.error
+    dslr_xy = smooth(node_xy + nodes)
     mixed = quadrant_moves(level, smooth, windows, nodes, caution)
     rival_sd = np.where(tracks.ncc > RIVAL_NCC, track_error, np.inf)
-    mixed |= rival_evidence(level, smooth, windows, nodes, tie_points, field.displacement, rival_sd) > FOREIGN_EVIDENCE
+    evidence = rival_evidence(level, smooth, windows, nodes, tie_points, field.displacement, rival_sd, heard.alone)
+    mixed |= evidence > FOREIGN_EVIDENCE
     uncertain = error > settings.max_error_px
     last = np.array(smooth.dslr_size_wh) - 1.0
     reason = np.zeros(count, np.uint8)

@@ -116,7 +116,8 @@ def track_tie_points(
     start[:, :2] = start_px / factor
     maps = window_maps(level, smooth, tie_points)
     tracks = track_windows(level.phone, level.dslr, tie_points.corner_xy, tie_points.size_px, maps, start, settings)
-    return Tracks(tracks.motion * factor, tracks.covariance * factor**2, tracks.ncc, tracks.noise)
+    covariance, node_variance = tracks.covariance * factor**2, tracks.node_variance * factor**2
+    return Tracks(tracks.motion * factor, covariance, tracks.ncc, tracks.noise, node_variance)
 
 
 def track_sd(tracks: Tracks) -> NDArray[np.float64]:

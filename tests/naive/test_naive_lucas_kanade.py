@@ -10,7 +10,7 @@ SIZE = 9
 
 
 def track(template: Floats, image: Floats, corner: Floats, maps: Floats, start: Floats, s: TrackSettings):  # type: ignore[no-untyped-def]
-    """Return motion, covariance, ncc, noise of one window: Gauss-Newton with a prior on the motion, in float64."""
+    """Return all that Tracks holds of one window: Gauss-Newton with a prior on the motion, in float64."""
     n, centre, (left, top) = 6 if s.affine else 2, (SIZE - 1) / 2, corner
     wide = np.pad(template.astype(float), 1, mode="edge")
     part = np.s_[top : top + SIZE, left : left + SIZE]
@@ -31,7 +31,7 @@ def track(template: Floats, image: Floats, corner: Floats, maps: Floats, start: 
         variance = (values @ values - right[n] ** 2 / hessian[n, n]) / SIZE**2 + NOISE_FLOOR
         prior = s.noise_correlation * variance / sd**2
         normal = hessian + np.diag([*(prior / gain**2), 0.0])
-        covariance = np.linalg.inv(normal)[:2, :2] * s.noise_correlation * variance / gain**2
+        covariance = np.linalg.inv(normal)[:n, :n] * s.noise_correlation * variance / gain**2
         right[:n] += prior * (m - start)[:n] / gain
         step = np.linalg.solve(normal, right)
         step = step[:n] / max(step[n], MIN_GAIN)
@@ -40,7 +40,10 @@ def track(template: Floats, image: Floats, corner: Floats, maps: Floats, start: 
         m[:n] -= step * min(1.0, s.max_step / np.abs(step).max())
         if np.abs(step).max() < s.tolerance:
             break
-    return m, covariance, ncc, np.sqrt(variance)
+    grid = np.array([(u, v) for v in np.linspace(-1, 1, 5) for u in np.linspace(-1, 1, 5)])
+    moves = [np.array([[1, 0, u, v, 0, 0], [0, 1, 0, 0, u, v]])[:, :n] for u, v in grid]
+    nodes = np.mean([np.trace(move @ covariance @ move.T) for move in moves])
+    return m, covariance[:2, :2], ncc, np.sqrt(variance), nodes
 
 
 @pytest.mark.parametrize("affine", [False, True])
@@ -57,8 +60,9 @@ def test_tracks_are_those_of_plain_gauss_newton(affine: bool, iterations: int, m
     settings = TrackSettings(affine, iterations, 0.2, 1.5, 0.4, 3.0, max_step)
     found = track_windows(template, image, corners, SIZE, maps, start, settings)
     for k in range(len(corners)):
-        motion, covariance, ncc, noise = track(template, image, corners[k], maps[k], start[k], settings)
+        motion, covariance, ncc, noise, nodes = track(template, image, corners[k], maps[k], start[k], settings)
         np.testing.assert_allclose(found.motion[k], motion, atol=2e-3)
         np.testing.assert_allclose(found.covariance[k], covariance, rtol=5e-3, atol=1e-6)
         np.testing.assert_allclose(found.ncc[k], ncc, atol=1e-3)
         np.testing.assert_allclose(found.noise[k], noise, rtol=2e-3)
+        np.testing.assert_allclose(found.node_variance[k], nodes, rtol=5e-3)

@@ -62,7 +62,7 @@ CELL_EVIDENCE = 0.5
 MOST_RESIDUAL = 3.0
 """Residual power over the noise up to which a displacement explains a cell at all. Ours."""
 
-WORTH_SEARCHING = 25.0
+WORTH_SEARCHING = 16.0
 """Least evidence that is of interest: patches whose residuals cannot hold as much are not searched."""
 
 MOST_GAIN = 10.0

@@ -26,6 +26,9 @@ MIN_GAIN = 0.02
 NOISE_FLOOR = 0.05
 """Variance of the image noise that is always assumed, grey levels squared. Ours: uint8 rounding is 1/12."""
 
+NODE_SQUARE = 0.5
+"""Mean square of u, or of v, over five nodes from -1 to 1; the mean of their product is 0."""
+
 CACHED = 512
 """Values of each of up to seven rows that are multiplied at a time."""
 
@@ -62,12 +65,14 @@ class Tracks:
         covariance: (N, 2, 2) posterior covariance of (m0, m1).
         ncc: (N,) normalised cross-correlation of the two windows after the motion.
         noise: (N,) residual standard deviation, grey levels of the image.
+        node_variance: (N,) mean square error of the motion over 5x5 nodes spread over the window, both axes together.
     """
 
     motion: NDArray[np.float64]
     covariance: NDArray[np.float64]
     ncc: NDArray[np.float64]
     noise: NDArray[np.float64]
+    node_variance: NDArray[np.float64]
 
 
 def quadratic_maps(nodes_xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,7 +111,7 @@ def track_windows(
         settings: see TrackSettings.
     """
     count = len(corner_xy)
-    tracks = Tracks(np.array(start, np.float64), np.zeros((count, 2, 2)), np.zeros(count), np.zeros(count))
+    tracks = Tracks(np.array(start, np.float64), np.zeros((count, 2, 2)), *np.zeros((3, count)))
     _track(
         template,
         image,
@@ -124,6 +129,7 @@ def track_windows(
         tracks.covariance,
         tracks.ncc,
         tracks.noise,
+        tracks.node_variance,
     )
     return tracks
 
@@ -186,7 +192,7 @@ def _products(rows, hessian):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _track(  # type: ignore[no-untyped-def]
     template, image, corners, size, maps, parameters, iterations, tolerance,
-    translation_sd, affine_sd, correlation, max_step, motion, covariance, ncc, noise,
+    translation_sd, affine_sd, correlation, max_step, motion, covariance, ncc, noise, node_variance,
 ):  # fmt: skip
     """Track all windows; `motion` holds the start and receives the result."""
     samples = size * size
@@ -238,10 +244,13 @@ def _track(  # type: ignore[no-untyped-def]
                     continue
             # A last step this small leaves correlation and noise as they are.
             scale = correlation * variance / (gain * gain)
-            for a in range(2):
+            node_variance[k] = 0.0
+            for a in range(parameters):
                 step[:] = 0.0
                 step[a] = scale
                 forward(normal, parameters + 1, step)
                 backward(normal, parameters + 1, step)
-                covariance[k, a, 0], covariance[k, a, 1] = step[0], step[1]
+                if a < 2:
+                    covariance[k, a, 0], covariance[k, a, 1] = step[0], step[1]
+                node_variance[k] += step[a] * (1.0 if a < 2 else NODE_SQUARE)
             break

@@ -97,6 +97,20 @@ def test_a_near_object_is_aligned_by_itself_and_its_edges_are_left_out() -> None
     assert len(error) > 20
 
 
+def test_windows_on_a_bent_surface_stand_by_themselves_and_know_their_error() -> None:
+    def true(xy: np.ndarray) -> np.ndarray:
+        along = np.clip(xy[..., 0] - 300, 0, None) / 60
+        return TRUE(xy + np.stack((8 * (1 - np.cos(along)), 0 * along), axis=-1))
+
+    settings = replace(SETTINGS, patches=replace(SETTINGS.patches, patch_size=48))
+    patches = align_photos(photo(true, PHONE_WH, noise=3), photo(identity, DSLR_WH, noise=1), settings).patches
+    bent = patches.phone_xy[:, 0] > 300
+    assert bent.sum() > 0.9 * (patches.window_xy[:, 0] > 300).sum() > 100
+    error = (((patches.dslr_xy - true(nodes_of(patches.phone_xy, 48))) / 1.4) ** 2).sum(axis=-1).mean(axis=(1, 2))[bent]
+    assert 0.7 < np.sqrt(error.mean() / (patches.error_px[bent] ** 2).mean()) < 1.6
+    assert np.sqrt(error.max()) < 0.5
+
+
 @pytest.mark.parametrize("kind", ["flat", "noise", "other scene", "small"])
 def test_photos_that_do_not_match_yield_nothing(pair: tuple[np.ndarray, np.ndarray], kind: str) -> None:
     phone, dslr = pair

@@ -13,12 +13,12 @@ from dped_data.align.tie_points import place_tie_points
 WIDTH, HEIGHT = 700, 500
 
 
-def scene(edge_x: float) -> tuple[Level, SmoothMap]:
-    """A phone photo whose part right of `edge_x` the DSLR sees displaced by (7, 2) px."""
+def scene(edge_x: float, moved: tuple[float, float] = (7.0, 2.0)) -> tuple[Level, SmoothMap]:
+    """A phone photo whose part right of `edge_x` the DSLR sees displaced by so many px."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     xy = np.stack((x, y), axis=-1)
     dslr = texture(xy)
-    phone = texture(np.where((x > edge_x)[..., None], xy + np.array([7.0, 2.0]), xy))
+    phone = texture(np.where((x > edge_x)[..., None], xy + np.array(moved), xy))
     noise = np.random.default_rng(0).normal(0, 2, (2, HEIGHT, WIDTH))
     grey = [np.clip(image + n, 0, 255).astype(np.uint8) for image, n in zip((phone, dslr), noise, strict=True)]
     smooth = smooth_map_of_homography(np.eye(3), (WIDTH, HEIGHT), (WIDTH, HEIGHT))
@@ -34,7 +34,8 @@ def verdicts(edge_x: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     displacement = np.where(right[:, None], (7.0, 2.0), (0.0, 0.0))
     nodes = np.broadcast_to(displacement[:, None, None], (len(window_xy), 5, 5, 2)).copy()
     moves = quadrant_moves(level, smooth, windows, nodes, 1.0)
-    evidence = rival_evidence(level, smooth, windows, nodes, windows, displacement, np.full(len(window_xy), 0.05))
+    sd, alone = np.full(len(window_xy), 0.05), np.zeros(len(window_xy), bool)
+    evidence = rival_evidence(level, smooth, windows, nodes, windows, displacement, sd, alone)
     return window_xy[:, 0], moves, evidence
 
 
@@ -52,6 +53,29 @@ def test_an_edge_that_reaches_a_few_pixels_into_a_window_is_found() -> None:
     left, moves, evidence = verdicts(394.0)  # 6 px of the windows from 300 to 399 lie beyond
     assert (evidence[left == 300] > 2).all()
     assert not moves[left == 300].all()  # too narrow for quadrants
+
+
+def test_only_far_rivals_speak_of_the_rim_of_a_window_that_stands_by_itself() -> None:
+    for moved, seen in (((7.0, 2.0), True), ((2.0, 1.0), False)):
+        level, smooth = scene(394.0, moved)
+        window, beside = (place_tie_points(level, np.array([[x, 200]], np.int32), 100) for x in (300, 400))
+        nodes, sd, alone = np.zeros((1, 5, 5, 2)), np.full(1, 0.05), np.ones(1, bool)
+        rival = np.array([moved])
+        among = rival_evidence(level, smooth, window, nodes, beside, rival, sd, ~alone)
+        by_itself = rival_evidence(level, smooth, window, nodes, beside, rival, sd, alone)
+        assert among[0] > 2 and (by_itself[0] > 2) == seen
+
+
+def test_a_neighbour_where_the_slope_of_the_window_leads_is_no_rival() -> None:
+    level, smooth = scene(350.0)
+    window, beside = (place_tie_points(level, np.array([[x, 200]], np.int32), 100) for x in (300, 400))
+    slope = np.zeros((1, 5, 5, 2))
+    slope[..., 0] = np.linspace(-3.5, 3.5, 5)
+    slope[..., 1] = np.linspace(-1, 1, 5)
+    for nodes, found in ((slope, False), (0 * slope, True)):
+        alone = np.zeros(1, bool)
+        evidence = rival_evidence(level, smooth, window, nodes, beside, np.array([[7.0, 2.0]]), np.full(1, 0.05), alone)
+        assert (evidence > 2).all() == found
 
 
 def test_one_surface_without_rivals_has_no_evidence_at_all() -> None:
