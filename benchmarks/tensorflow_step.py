@@ -108,7 +108,7 @@ def losses(phone: Any, dslr: Any, show_dslr: Any, vgg: Any, batch: int) -> tuple
     content = 2 * tf.nn.l2_loss(features[0] - features[1]) / size
     colour = tf.reduce_sum((blur(dslr) - blur(enhanced)) ** 2) / (2 * batch)
     side = int(phone.shape[1])
-    count = batch * 3 * side * (side - 1)
+    count = 3 * side * (side - 1)
     down = tf.nn.l2_loss(enhanced[:, 1:] - enhanced[:, :-1]) / count
     right = tf.nn.l2_loss(enhanced[:, :, 1:] - enhanced[:, :, :-1]) / count
     smooth = 2 * (down + right) / batch
