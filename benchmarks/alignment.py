@@ -12,22 +12,28 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import comparing
+import numpy as np
 from families import FAMILIES, LARGE, LARGE_RIG, cross, render
 from measurements import Crossed, Result, cross_dped, cross_naive, measure_dped, measure_naive, worker_memory_mb
 from tables import calibration_table, contrast_table, crossed_table, result_table
 
 from dped_data.simulation.demo_photos import copy_photos
 
+YARDSTICK = "decoding both photos"
 NAIVE = Path(__file__).with_name("naive_builder.py")
 
 
-def main() -> None:
+def main() -> int:
     """Run the benchmark."""
     options = parse_options()
+    machine = comparing.this_machine(1)
+    print(machine, end="\n\n")
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
@@ -44,6 +50,9 @@ def main() -> None:
         if options.json:
             figures = {"results": [dataclasses.asdict(r) for r in results], "crossed": [vars(c) for c in crossed]}
             options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    taken = {f"{r.family}, {r.builder}": r.process_s for r in results}
+    taken |= {YARDSTICK: float(np.median([r.decode_s for r in results]))} if results else {}
+    return comparing.finish(comparing.Run("alignment", machine, taken, YARDSTICK), options)
 
 
 def parse_options() -> argparse.Namespace:
@@ -62,6 +71,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--large", action="store_true", help="also measure the memory for a 20-megapixel DSLR photo")
     parser.add_argument("--work", type=Path, help="keep rigs and datasets here, and use the rigs again")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    comparing.add_options(parser)
     options = parser.parse_args()
     if options.scale is None:
         options.scale = 1.0 if options.photos else 0.35
@@ -93,4 +103,4 @@ def measure_crossed(photos: Path, folder: Path, options: argparse.Namespace) -> 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -25,6 +26,7 @@ from unittest.mock import patch
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line has it
 
+import comparing
 import numpy as np
 import torch
 from torch import Tensor
@@ -147,7 +149,7 @@ def enhancing(folder: Path, precision: str) -> Iterator[Callable[[], object]]:
         yield lambda: prepared.enhance(photo, 10**12)
 
 
-def main() -> None:
+def main() -> int:
     """Parse, let the variants take turns, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", choices=("training", "enhancing"), default="training")
@@ -155,6 +157,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to measure, by a word of their names")
+    comparing.add_options(parser)
     options = parser.parse_args()
     every = [name for name in VARIANTS if "compiled" not in name]  # ten times as slow: only where it is asked for
     words = options.only or (ENHANCING if options.work == "enhancing" else every)
@@ -174,11 +177,16 @@ def main() -> None:
                     work()
                     taken[name].append((perf_counter() - start, process_time() - cpu))
     base = np.min(taken[BASE], axis=0)
-    print(f"torch {torch.__version__}, {options.work} in {options.precision}, {options.threads} threads")
+    machine = comparing.this_machine(options.threads)
+    print(machine)
+    print(f"{options.work} in {options.precision}")
     for name, times in taken.items():
         clock, cpu = np.min(times, axis=0)
         print(f"{name:40} {clock:7.2f} s {clock / base[0]:6.3f}   {cpu:7.2f} cpu s {cpu / base[1]:6.3f}")
+    best = {name: min(clock for clock, _ in times) for name, times in taken.items()}
+    run = comparing.Run(f"cpu_parts, {options.work} in {options.precision}", machine, best, BASE)
+    return comparing.finish(run, options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -33,6 +33,7 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import comparing  # noqa: E402
 from plain_layers import with_plain_layers  # noqa: E402
 
 from dped_train.enhancing.stored_maps import bytes_per_row  # noqa: E402
@@ -185,22 +186,25 @@ def measured(names: list[str], arguments: argparse.Namespace) -> dict[str, list[
     return results
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="", help="enhancer (safetensors); random weights without")
     parser.add_argument("--size", default="1024x768", help="width x height of the photo, px")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="*", help="variants to run; all that are installed without")
+    comparing.add_options(parser)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     if arguments.serve:
         serve(arguments.serve, arguments.model, width, height, arguments.threads)
-        return
+        return 0
     results = measured(arguments.only or [*OTHERS, *OURS], arguments)
     megapixels = width * height / 1e6
-    print(f"{width}x{height}, {arguments.threads} threads, best of {arguments.rounds} rounds")
+    machine = comparing.this_machine(arguments.threads)
+    print(machine)
+    print(f"{width}x{height}, best of {arguments.rounds} rounds")
     print(f"{'':24}{'seconds':>9}{'s/MP':>8}{'CPU s':>8}{'peak MB':>9}{'x plain':>9}{'x reference':>13}")
     fastest = {name: min(r["seconds"] for r in rounds) for name, rounds in results.items()}
     base = fastest.get("plain fp32", float("nan"))
@@ -212,7 +216,8 @@ def main() -> None:
         cpu_s = min(r["cpu_s"] for r in rounds)
         figures = f"{best:9.2f}{best / megapixels:8.2f}{cpu_s:8.2f}{peak:9.0f}{base / best:9.2f}"
         print(f"{name:24}{figures}{reference / best:13.2f}")
+    return comparing.finish(comparing.Run("inference", machine, fastest, "plain fp32"), arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,9 +6,12 @@ several runs on one thread.
 
 from __future__ import annotations
 
+import argparse
+import sys
 import time
 from collections.abc import Callable
 
+import comparing
 import cv2
 import numpy as np
 from naive.test_naive_kriging import KERNEL, krige
@@ -113,7 +116,19 @@ def pairs() -> dict[str, tuple[Work, Work]]:
     }
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    comparing.add_options(parser)
+    options = parser.parse_args()
     cv2.setNumThreads(1)
+    machine, taken = comparing.this_machine(1), {}
+    print(machine)
     for name, (kernel, counterpart) in pairs().items():
-        print(f"{seconds(counterpart) / seconds(kernel):6.1f}  {name}", flush=True)
+        taken[name] = seconds(kernel)
+        print(f"{seconds(counterpart) / taken[name]:6.1f}  {name}", flush=True)
+    return comparing.finish(comparing.Run("kernels", machine, taken), options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import comparing
 import numpy as np
 import psutil
 import skimage.data
@@ -210,7 +211,7 @@ def measure_shards(folder: Path, shards: int) -> list[Reading]:
     return readings
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--captures", type=int, nargs="*", default=[100, 1000, 10000])
@@ -222,11 +223,14 @@ def main() -> None:
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES), help="build comes first")
     parser.add_argument("--work", type=Path, help="folder for photos and datasets, kept  [default: a temporary one]")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
+    comparing.add_options(parser)
     parser.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         print(json.dumps(MEASURES[arguments.measure](arguments.work, arguments.captures[0], arguments.jobs)))
-        return
+        return 0
+    machine = comparing.this_machine(1)
+    print(machine, end="\n\n")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.work or Path(temporary)
         render_scenes(folder)
@@ -242,7 +246,14 @@ def main() -> None:
         readings = measure_shards(folder, arguments.shards)
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(figures) for figures in (*results, *readings)], indent=1) + "\n")
+    taken = {f"reading {r.shards} shards, {r.compression}": r.batch_ms / 1e3 for r in readings}
+    for f in results:
+        each = {"build, processor": f.build_cpu_s, "not aligning": f.outside_s, "inspection": f.inspect_s}
+        taken |= {
+            f"{name}, a capture of {f.captures}": seconds / f.captures for name, seconds in each.items() if seconds > 0
+        }
+    return comparing.finish(comparing.Run("scale", machine, taken), arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

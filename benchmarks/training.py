@@ -36,6 +36,7 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import comparing  # noqa: E402
 from make_shards import make_dataset  # noqa: E402
 from plain_layers import with_plain_layers  # noqa: E402
 
@@ -132,25 +133,27 @@ def measure(variant: str, folder: Path, batch_size: int, steps: int) -> None:
     print(json.dumps({"rows": rows, "peak_mb": peak_mb}))
 
 
-def main() -> None:
+def main() -> int:
     """Parse, run every variant in its own process, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch-size", type=int, default=10)
     parser.add_argument("--steps", type=int, default=4, help="at least 3")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--tensorflow", metavar="PYTHON", help="interpreter that has TensorFlow")
+    comparing.add_options(parser)
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.variant:
         torch.set_num_threads(options.threads)
         measure(options.variant, options.folder, options.batch_size, options.steps)
-        return
+        return 0
+    machine, taken = comparing.this_machine(options.threads), dict[str, float]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_dataset(folder / "data" / "toy", train=2 * options.batch_size, val=0, test=0, size=PATCH_PX, shards=1)
         write_random_vgg(folder / "vgg.npz")
-        print(f"torch {torch.__version__}, {options.threads} threads, batch {options.batch_size}, patches/s")
+        print(machine, f"batch {options.batch_size}, patches/s", sep="\n")
         print(TABLE_HEAD)
         base, base_cpu = 0.0, 0.0
         for variant in (*VARIANTS, *(["tensorflow"] if options.tensorflow else [])):
@@ -167,13 +170,15 @@ def main() -> None:
             seconds = [row["seconds"] for row in result["rows"]]
             first, later = (options.batch_size / s for s in (seconds[1], float(np.median(seconds[2:]))))
             cpu_s = float(np.median([row["cpu_s"] for row in result["rows"][2:]]))
+            taken[variant] = options.batch_size / later
             base, base_cpu = base or later, base_cpu or cpu_s
             waiting = sum(row["waited_s"] for row in result["rows"][1:]) / sum(seconds[1:])
             losses = " ".join(f"{row['total']:.5g}" for row in result["rows"])
             figures = f"{first:12.2f} {later:8.2f} {later / base:6.2f} {cpu_s:8.2f} {base_cpu / cpu_s:6.2f}"
             figures += f" {waiting:8.3%} {result['peak_mb']:8.0f}"
             print(f"{variant:10} {figures}  {losses}", flush=True)
+    return comparing.finish(comparing.Run("training", machine, taken, "plain"), options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

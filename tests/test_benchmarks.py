@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+from comparing import Machine, Run, add_options, finish, this_machine  # noqa: E402
 from naive_builder import REACH, SIZE, _turn, crop_to_intersection  # noqa: E402
 from naive_score import naive_nodes  # noqa: E402
 
@@ -66,3 +69,48 @@ def test_a_small_run_prints_its_tables(tmp_path: Path) -> None:
     assert dped["identical"] and dped["score"]["oracle_windows"] > 10 and dped["peak_mb"] > 50
     assert done.stdout.count("| homography") == 4  # figures of both builders, then calibration and contrast of dped
     assert "crossed captures" in done.stdout
+
+
+HERE = Machine("a processor", ("avx2",), 2, 1, {}, {"torch": "2"})
+BEFORE = Run("training", HERE, {"plain": 4.0, "ours": 2.0, "gone": 1.0}, "plain")
+
+
+def against(before: Run, now: Run, folder: Path) -> int:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    file = str(folder / "run.json")
+    assert finish(before, parser.parse_args(["--save", file])) == 0
+    return finish(now, parser.parse_args(["--against", file]))
+
+
+@pytest.mark.parametrize(
+    ("here", "seconds", "slower"),
+    [
+        (HERE, {"plain": 4.2, "ours": 2.3}, "ours"),
+        (HERE, {"plain": 4.2, "ours": 2.1}, ""),
+        (replace(HERE, versions={"torch": "3"}), {"plain": 5.0, "ours": 2.1}, "plain"),
+        (replace(HERE, processor="another"), {"plain": 40.0, "ours": 20.0}, ""),
+        (replace(HERE, limits={"ONEDNN_MAX_CPU_ISA": "AVX2"}), {"plain": 4.0, "ours": 2.3}, "ours"),
+    ],
+)
+def test_what_became_slower_is_said(
+    here: Machine, seconds: dict[str, float], slower: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert against(BEFORE, Run("training", here, seconds, "plain"), tmp_path) == bool(slower)
+    told = capsys.readouterr().out
+    assert [line.split()[0] for line in told.splitlines() if line.endswith("  slower")] == slower.split()
+    assert "a processor (avx2), 2 cores, 1 threads" in told and "not measured now: gone" in told
+
+
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="is of training, this one of kernels"):
+        against(BEFORE, replace(BEFORE, benchmark="kernels"), tmp_path)
+    with pytest.raises(SystemExit, match="seconds of another machine say nothing here"):
+        against(replace(BEFORE, yardstick=""), Run("training", replace(HERE, threads=2), {"ours": 1.0}), tmp_path)
+
+
+def test_the_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    machine = this_machine(2)
+    assert machine.processor and machine.versions["python"] == sys.version.split()[0]
+    assert "2 threads, ONEDNN_MAX_CPU_ISA=AVX2" in str(machine)
