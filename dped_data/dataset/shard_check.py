@@ -16,6 +16,7 @@ from dped_data.common.names import path_inside, shown
 from dped_data.dataset.made_by import making
 from dped_data.errors import InputError
 from dped_data.photos.bounds import MAX_PIXELS, MAX_SIDE
+from dped_data.photos.mosaic_facts import LIMITS
 from dped_data.settings import FORMAT_VERSION
 
 _SHAPES: Mapping[str, tuple[type, tuple[str | int, ...]]] = {
@@ -112,15 +113,10 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "window_xy": (-1, MAX_SIDE),
     "phone_size_wh": (0, MAX_SIDE),
     "dslr_size_wh": (0, MAX_SIDE),
-    "raw_black": (0, 2**16 - 1),
-    "raw_white": (1, 2**16 - 1),
     "raw_cfa": (0, 2),
     "raw_orientation": (1, 8),
     "raw_margin_xy": (0, MAX_SIDE),
-    "raw_white_balance": (1e-3, 1e3),
-    "raw_color_matrix": (-1e3, 1e3),
-    "raw_iso": (1, 1e7),
-    "raw_exposure_s": (1e-7, 1e5),
+    **{f"raw_{name}": limits for name, limits in LIMITS.items()},
 }
 _MAY_BE_UNKNOWN = frozenset({"raw_white_balance", "raw_color_matrix", "raw_iso", "raw_exposure_s"})
 """Where NaN is allowed."""

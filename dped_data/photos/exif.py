@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from dped_data.errors import PhotoError
 from dped_data.photos.decoding import decoding
+from dped_data.photos.mosaic_facts import LIMITS
 
 _MOST_CHUNKS = 2**18
 _LARGEST_BLOCK = 2**24
@@ -26,8 +27,11 @@ _TIMES = (
 )
 """Date, fraction and zone, which belong together (EXIF 2.32, section 4.6.5); the first are believed first."""
 _TIME_TAGS = tuple(tag for tags in _TIMES for tag in tags)
-_EXPOSURE = {ExifTags.Base.ISOSpeedRatings: (1.0, 1e7), ExifTags.Base.ExposureTime: (1e-7, 1e5)}
-"""What is asked of an exposure, and between what it must lie; seconds. Ours: beyond what any camera does."""
+_EXPOSURE = {
+    ExifTags.Base.ISOSpeedRatings: LIMITS["iso"],
+    ExifTags.Base.ExposureTime: LIMITS["exposure_s"],
+}
+"""What is asked of an exposure, and between what it must lie."""
 _DATE = re.compile(
     r"([0-9]{4})[:/-] ?([0-9]{1,2})[:/-] ?([0-9]{1,2})[ T] ?([0-9]{1,2}): ?([0-9]{1,2}): ?([0-9]{1,2})"
     r"(?:[.,](?P<fraction>[0-9]+))? ?(?P<zone>[Zz]|[+-][0-9:]+)?"

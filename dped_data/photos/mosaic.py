@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dped_data.errors import PhotoError
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import exposure_of
-from dped_data.photos.mosaic_facts import MosaicFacts, mosaic_codes
+from dped_data.photos.mosaic_facts import LIMITS, MosaicFacts, mosaic_codes
 from dped_data.photos.raw import FAULT, developed, is_raw, opened_raw, raw_exif, unpack
 from dped_data.photos.reading import upright
 from dped_data.settings import RawSettings
@@ -83,21 +83,33 @@ def _mosaic(raw: Any, data: bytes, name: str) -> Mosaic:
     corner = upright(np.tile(pattern, (2, 2))[: 2 + rows % 2, : 2 + columns % 2], orientation)
     red_y, red_x = (int(place) for place in np.argwhere(corner[:2, :2] == letters.index("R"))[0])
     cells = np.roll(corner[:2, :2], (-red_y, -red_x), axis=(0, 1)).ravel()
-    gains = np.array(raw.camera_whitebalance[:3], np.float64)
+    black = np.array([raw.black_level_per_channel[index] for index in cells], np.float32)
+    white = float(raw.white_level)
+    if not (LIMITS["white"][0] <= white <= LIMITS["white"][1] and black.min() >= 0 and black.max() < white):
+        raise PhotoError(name, f"damaged camera RAW file (black at {black.max():g}, white at {white:g})")
+    gains = np.array(raw.camera_whitebalance[:3], np.float32)
+    gains = gains / gains[1] if gains[1] > 0 else gains
     matrix = np.array(raw.color_matrix, np.float32)[:, :3]
     iso, exposure_s = exposure_of(raw_exif(io.BytesIO(data)))
     facts = MosaicFacts(
-        black=np.array([raw.black_level_per_channel[index] for index in cells], np.float32),
-        white=float(raw.white_level),
+        black=black,
+        white=white,
         cfa=np.array(["RGB".index(colour) for colour in colours], np.uint8).reshape(2, 2),
         orientation=orientation,
         margin_xy=(int(raw.sizes.left_margin), int(raw.sizes.top_margin)),
-        white_balance=(gains / gains[1] if gains.min() > 0 else np.full(3, np.nan)).astype(np.float32),
-        color_matrix=matrix if matrix.any() else np.full((3, 3), np.nan, np.float32),
+        white_balance=_known(gains, "white_balance"),
+        color_matrix=_known(matrix, "color_matrix") if matrix.any() else np.full((3, 3), np.nan, np.float32),
         iso=iso,
         exposure_s=exposure_s,
     )
     return Mosaic(values, (red_x, red_y), facts)
+
+
+def _known(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Return values that can be true, NaN in place of those of which one cannot."""
+    low, high = LIMITS[name]
+    sound = bool(((values >= low) & (values <= high)).all())
+    return values if sound else np.full(values.shape, np.nan, np.float32)
 
 
 def cut_mosaic(mosaic: Mosaic, corner_xy: NDArray[np.int32], size: int) -> NDArray[np.uint16]:

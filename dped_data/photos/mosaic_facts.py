@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,17 @@ from dped_data.photos.colour import srgb_encode
 
 CELLS = ("R", "G1", "G2", "B")
 """The cells of an upright pattern that begins with red, row by row; the last axis of packed patches."""
+
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "black": (0, 2**16 - 1),
+    "white": (1, 2**16 - 1),
+    "white_balance": (1e-3, 1e3),
+    "color_matrix": (-1e3, 1e3),
+    "iso": (1, 1e7),
+    "exposure_s": (1e-7, 1e5),
+}
+"""Between what a fact must lie, if it is known. Ours: beyond what any camera has; black is below white, too."""
 
 
 @dataclass(frozen=True)

@@ -112,20 +112,16 @@ def test_what_mosaics_cannot_be_trained_with(data: Path, tmp_path: Path, change:
         train(data, None, tmp_path, replace(SMALL, **change))
 
 
-def test_a_run_trains_resumes_and_is_measured(data: Path, tmp_path: Path) -> None:
+def test_a_run_trains_and_is_measured(data: Path, tmp_path: Path) -> None:
     whole = train(data, None, tmp_path / "whole", SMALL)
     assert whole.val_psnr is not None and whole.phone_psnr is not None
-    train(data, None, tmp_path / "parts", replace(SMALL, steps=1))
-    train(data, None, tmp_path / "parts", SMALL)
-    models = [load_enhancer(tmp_path / name / "toy" / "enhancer.safetensors") for name in ("whole", "parts")]
-    for one, other in zip(*(model.state_dict().values() for model in models), strict=True):
-        assert torch.equal(one, other)
+    model = load_enhancer(whole.model)
     metadata = enhancer_metadata(whole.model)
     assert (metadata["input"], metadata["format_version"]) == ("raw", "3")
     report = evaluate(data, None, model=whole.model, split="test")
     store = PatchStore(data / "toy", "test")
     with torch.no_grad():
-        made = models[0](photos_from_bytes(Mosaics(store).read(np.arange(len(store))), CPU)).clamp(0, 1)
+        made = model(photos_from_bytes(Mosaics(store).read(np.arange(len(store))), CPU)).clamp(0, 1)
     dslr = photos_from_bytes(store.read(np.arange(len(store)))[1], CPU)
     psnr = (-10 * ((made - dslr) ** 2).mean((1, 2, 3)).log10()).mean().item()
     found = next(row for row in report.metrics if row.metric == "psnr").patches.mean

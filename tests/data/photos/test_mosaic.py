@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,23 @@ def test_what_has_no_bayer_pattern_is_refused(tmp_path: Path) -> None:
     sound = dng(np.full((240, 320), 500, np.uint16), "RGGB")
     with pytest.raises(PhotoError, match="truncated camera RAW"):
         decoded(sound[: len(sound) // 2])
+
+
+def test_facts_that_cannot_be_true_are_no_facts() -> None:
+    """A shard with them could not be read again: levels fail the file, what is besides is not known."""
+    values = np.full((64, 80), 500, np.uint16)
+    sound = dng(values, "RGGB")
+    white, black = (struct.pack("<HHI", *tag) for tag in ((50717, 4, 1), (50714, 3, 4)))
+    at = sound.index(white) + 8
+    with pytest.raises(PhotoError, match="damaged camera RAW file .black at 260, white at 256"):
+        decoded(sound[:at] + struct.pack("<I", 256) + sound[at + 4 :])
+    place = int.from_bytes(sound[sound.index(black) + 8 :][:4], "little")
+    with pytest.raises(PhotoError, match="damaged camera RAW file .black at 65535, white at 4095"):
+        decoded(sound[:place] + b"\xff" * 8 + sound[place + 8 :])
+    neutral = int.from_bytes(sound[sound.index(struct.pack("<HHI", 50728, 5, 3)) + 8 :][:4], "little")
+    odd = sound[:neutral] + struct.pack("<I", 1) + sound[neutral + 4 :]
+    assert np.isnan(decoded(odd)[1].facts.white_balance).all()
+    assert not np.isnan(decoded(sound)[1].facts.white_balance).any()
 
 
 def test_a_jpeg_of_another_geometry_is_found() -> None:

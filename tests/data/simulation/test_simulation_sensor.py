@@ -11,7 +11,6 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from dped_data.common.files import sha256_of_file
 from dped_data.photos.colour import srgb_encode
 from dped_data.photos.exif import capture_time
 from dped_data.photos.raw import decode_raw, raw_exif
@@ -99,13 +98,15 @@ def test_values_are_electrons_with_their_noise() -> None:
 def test_a_rig_of_raw_photos(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     write_photo(tmp_path / "photos" / "a.png", skimage.data.coffee())
-    settings = SimulationSettings(count=2, phone_raw=True)
-    for out in ("one", "two"):
-        simulate_rig(tmp_path / "photos", tmp_path / out, RIG, "pocket", settings, jobs=1)
-    truths = read_truths(tmp_path / "one")
-    assert [t.phone_file for t in truths] == ["pocket/0001.dng", "pocket/0002.dng"]
-    for truth in truths:
-        photo = tmp_path / "one" / "captures" / truth.phone_file
-        assert sha256_of_file(photo) == sha256_of_file(tmp_path / "two" / "captures" / truth.phone_file)
-        header = read_header(photo)
-        assert (header.width_px, header.height_px, header.has_subseconds) == (320, 240, True)
+    settings = SimulationSettings(count=1, phone_raw=True)
+    simulate_rig(tmp_path / "photos", tmp_path / "one", RIG, "pocket", settings, jobs=1)
+    (truth,) = read_truths(tmp_path / "one")
+    assert truth.phone_file == "pocket/0001.dng"
+    header = read_header(tmp_path / "one" / "captures" / truth.phone_file)
+    assert (header.width_px, header.height_px, header.has_subseconds) == (320, 240, True)
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    light = light_steps()
+    files = [raw_photo(light.copy(), look(), TIME_S, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert files[0] == files[1] != files[2]
