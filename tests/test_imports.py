@@ -161,6 +161,25 @@ def test_every_room_says_what_it_is_and_who_may_enter() -> None:
             assert len([line for line in text.splitlines() if line]) == 2, path
 
 
+def test_rooms_with_doors_name_them() -> None:
+    entered = re.findall(r"captures\.(\w+)", TRAINER_ENTERS)
+    for room, doors in (("dped_data.align", DOORS["dped_data.align"].split(", ")), ("dped_data.captures", entered)):
+        second = str(ast.get_docstring(ast.parse(MODULES[room].read_text()))).splitlines()[-1]
+        assert {*re.findall(r"`(\w+)`", second)} - {"photos"} == {*doors}, room
+
+
+def test_side_rooms_are_entered_by_whom_they_say() -> None:
+    for room in ABOVE_WORK.split(", "):
+        name = f"dped_data.{room}"
+        said = {*re.findall(r"`(\w+)`", str(ast.get_docstring(ast.parse(MODULES[name].read_text()))).splitlines()[-1])}
+        entering = {
+            module.split(".")[1]
+            for module, path in MODULES.items()
+            if "." in module and not inside(module, name) and any(inside(i, name) for i in imports(path.read_text()))
+        }
+        assert entering == said - {"work"}, room
+
+
 def test_no_unsafe_loading() -> None:
     for path in [ROOT / "cli.py", *MODULES.values()]:
         source = path.read_text()

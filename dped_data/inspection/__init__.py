@@ -1,6 +1,6 @@
 """Judge a dataset: measure it independently of the builder, give a verdict, and show the worst first.
 
-It stands above `work` and knows none of the rooms beside it; only the command line enters.
+It stands above `work` and knows none of the rooms beside it; `align_folders` and the command line enter.
 """
 
 import lazy_loader
