@@ -5,7 +5,9 @@
 --pairs, which may be repeated, names two folders of photos with equal stems, real ones of two cameras; their names the
 other way round plant into the DSLR's photos. DIR is a rig of `dped simulate-rig`. Each pair is aligned once as it is;
 then something is planted into its first photo, inside every second window that was kept, and the pair is aligned again.
-What changes its place by less than LEAST_CHANGE could not be seen and is not planted.
+What changes its place by less than LEAST_CHANGE could not be seen and is not planted. What is planted moves the map a
+little, and with it the whole grid of windows: so kept are what is planted, and the untouched windows, of which kept
+patches hold MOSTLY or more, wherever these patches lie.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ same photo, from beside its place; a round thing of one colour, shaded and as no
 SOFT_SIGMA = 4.0
 LEAST_CHANGE = 8.0
 """Grey levels, root mean square over what is planted, after a smoothing of 1 px."""
+MOSTLY = 0.5
 
 
 def main() -> None:
@@ -95,7 +98,7 @@ def count_kept(
     phone, size = photos[0].copy(), clean.phone.shape[1]
     round_one = kind in ("moved", "occluder")
     side = min(round(size * (area * (4 / np.pi if round_one else 1)) ** 0.5), size)
-    touched, untouched = set(), {tuple(xy) for xy in clean.phone_xy[1::2].tolist()}
+    touched, untouched = [], [(x, y, size) for x, y in clean.phone_xy[1::2].tolist()]
     y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
     shape = np.hypot(x, y) <= side / 2 if round_one else np.ones((side, side), bool)
     edge = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), 0.6)[..., None]
@@ -106,10 +109,13 @@ def count_kept(
         after = piece * edge + before * (1 - edge) if round_one else piece
         if visible_change(before, after, shape) >= LEAST_CHANGE:
             phone[v : v + side, u : u + side] = np.clip(np.floor(after + 0.5), 0, 255).astype(np.uint8)
-            touched.add((left, top))
+            touched.append((int(u), int(v), side))
     found = kept_patches([phone, photos[1]], settings)
-    kept = set() if found is None else {tuple(xy) for xy in found.phone_xy.tolist()}
-    return np.array([len(touched), len(touched & kept), len(untouched), len(untouched & kept)])
+    inside = np.zeros(phone.shape[:2], bool)
+    for left, top in () if found is None else found.phone_xy.tolist():
+        inside[top : top + size, left : left + size] = True
+    kept = [[inside[y : y + s, x : x + s].mean() >= MOSTLY for x, y, s in places] for places in (touched, untouched)]
+    return np.array([len(touched), sum(kept[0]), len(untouched), sum(kept[1])])
 
 
 def piece_of(
