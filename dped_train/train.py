@@ -44,6 +44,7 @@ from dped_train.run.folder import (
     last_checkpoint_text,
     prune_checkpoints_of,
     run_facts,
+    save_model,
     save_run,
 )
 from dped_train.run.health import findings, health_lines
@@ -149,6 +150,8 @@ def train(
         mosaics = settings.input == "raw"
         validation = Validation(source, settings.validation_patches, process.device, mosaics=mosaics)
         facts = run_facts(settings, run.pairs.store)
+        if process.leads and begun.checkpoint is not None and not (folder / MODEL_NAME).exists():
+            save_model(folder, run.state, first_step, settings, facts)  # somebody deleted it; the checkpoint has it
         if first_step == 0:
             run.pretrain_discriminator()
         name = settings.recipe if settings.method == "dped" else settings.method

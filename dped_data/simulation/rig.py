@@ -59,9 +59,11 @@ class SimulationReport:
 
 @dataclass(frozen=True)
 class _Shot:
-    """One capture to render."""
+    """One capture to render: number `place` of its session, from 0, and number `index` of all."""
 
     index: int
+    session: int
+    place: int
     phone_file: str
     dslr_file: str
     phone_time_s: float
@@ -92,6 +94,11 @@ def simulate_rig(
     if settings.min_view > settings.max_view:
         raise UsageError(f"--min-view {settings.min_view:g} is above --max-view {settings.max_view:g}; swap them")
     scene_photos = list_photos(photos)
+    if settings.photos_apart and len(scene_photos) < settings.sessions:
+        raise UsageError(
+            f"--photos-apart: {photos} has {len(scene_photos)} photos, at least {settings.sessions} are needed, one "
+            "for each session; add photos, or ask for fewer --sessions"
+        )
     asked = _asked(cameras, settings, scene_photos)
     phone_wh, dslr_wh = ((round(c.width_px * settings.scale), round(c.height_px * settings.scale)) for c in cameras)
     count = settings.count or len(scene_photos)
@@ -135,18 +142,20 @@ def _plan(count: int, phone: str, dslr: str, settings: SimulationSettings) -> li
     rng = np.random.default_rng([settings.seed, 0])
     digits = max(4, len(str(count)))
     shots = []
-    time_s, session = FIRST_SHOT_S, 0
+    time_s, session, first = FIRST_SHOT_S, 0, 0
     for i in range(count):
         time_s += rng.uniform(*SHOT_INTERVAL_S)
         if i * settings.sessions // count > session:
-            session += 1
+            session, first = session + 1, i
             time_s += SESSION_GAP_S
         dslr_time_s = time_s + settings.clock_offset_s + rng.uniform(-TRIGGER_JITTER_S, TRIGGER_JITTER_S)
         names = (f"{i + 1:0{digits}d}",) * 2
         if settings.file_names == "camera":
             names = (f"IMG_{i + 1:0{digits}d}", f"DSC{i + 3001:0{digits + 1}d}")
         suffix = ".dng" if settings.phone_raw else ".jpg"
-        shots.append(_Shot(i, f"{phone}/{names[0]}{suffix}", f"{dslr}/{names[1]}.jpg", time_s, dslr_time_s))
+        shots.append(
+            _Shot(i, session, i - first, f"{phone}/{names[0]}{suffix}", f"{dslr}/{names[1]}.jpg", time_s, dslr_time_s)
+        )
     return shots
 
 
@@ -160,7 +169,11 @@ def _render_shot(
 ) -> Truth:
     rng = np.random.default_rng([settings.seed, shot.index + 1])
     geometry = draw_geometry(rng, phone_wh, dslr_wh, settings)
-    scene = make_scene(photos, shot.index, geometry, rng)
+    index = shot.index
+    if settings.photos_apart:
+        first, after = (len(photos) * number // settings.sessions for number in (shot.session, shot.session + 1))
+        photos, index = photos[first:after], shot.place
+    scene = make_scene(photos, index, geometry, rng)
     looks = (draw_phone(rng, settings.full_well, settings.exposure), dslr_look())
     for look, is_phone in zip(looks, (True, False), strict=True):
         light = render_light(geometry, scene, phone=is_phone, blur_px=look.blur_px)

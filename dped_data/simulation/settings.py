@@ -43,6 +43,9 @@ class SimulationSettings:
         maximum=2,
     )
     sessions: int = setting(3, "shooting sessions that the captures are spread over, two hours apart", minimum=1)
+    photos_apart: bool = setting(
+        False, "give each session photos of its own, so that no scene is in two splits of a dataset; by turns otherwise"
+    )
     clock_offset_s: float = setting(3637.0, "lead of the DSLR's clock over the phone's, seconds")
     file_names: Literal["equal", "camera"] = setting(
         "equal", "equal: one name for both photos of a capture; camera: each camera counts its own, only clocks pair"
@@ -70,5 +73,5 @@ class SimulationSettings:
             "clock_offset_s": 3637.0,
             "file_names": "equal",
         },
-        added={"phone_raw": False},
+        added={"phone_raw": False, "photos_apart": False},
     )

@@ -250,15 +250,7 @@ def save_run(
     `health` is what the card says of the training.
     """
     facts = run_facts(settings, store)
-    about = {
-        "step": str(step),
-        "method": settings.method,
-        "recipe": settings.recipe,
-        "dataset": facts["dataset"]["digest"],
-    }
-    save_enhancer(state.mean, folder / MODEL_NAME, {**about, "phone": facts["dataset"]["phone"]})
-    if state.best_step == step:
-        save_enhancer(state.mean, folder / BEST_MODEL_NAME, {**about, "phone": facts["dataset"]["phone"]})
+    save_model(folder, state, step, settings, facts)
     write_model_card(
         folder,
         settings,
@@ -275,6 +267,22 @@ def save_run(
     own = {"origin": dataclasses.asdict(origin)} if origin != Origin() else {}
     save_checkpoint(folder / CHECKPOINTS, state.pack(step, {**facts, "dataset": known, **own}))
     prune_checkpoints_of(folder, settings, state)
+
+
+def save_model(
+    folder: Path, state: TrainingState, step: int, settings: TrainSettings, facts: Mapping[str, Any]
+) -> None:
+    """Write the enhancer after `step` steps, also as the best one where it is."""
+    about = {
+        "step": str(step),
+        "method": settings.method,
+        "recipe": settings.recipe,
+        "dataset": facts["dataset"]["digest"],
+        "phone": facts["dataset"]["phone"],
+    }
+    save_enhancer(state.mean, folder / MODEL_NAME, about)
+    if state.best_step == step:
+        save_enhancer(state.mean, folder / BEST_MODEL_NAME, about)
 
 
 def origin_lines(origin: Origin, settings: TrainSettings) -> tuple[str, ...]:

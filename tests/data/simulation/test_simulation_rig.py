@@ -93,6 +93,18 @@ def test_equal_names_by_default(photos: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_each_session_has_photos_of_its_own_when_asked(photos: Path, tmp_path: Path) -> None:
+    """Six captures of three photos in two sessions: by turns each session shows all of them."""
+    names = [path.name for path in list_photos(photos)]
+    settings = SimulationSettings(count=6, sessions=2, scale=0.1, photos_apart=True, parallax=0.0)
+    simulate_rig(photos, tmp_path, RIG, "pocket", settings, jobs=1)
+    shown = [truth.scene_photos for truth in read_truths(tmp_path)]
+    assert {name for scene in shown[:3] for name in scene} == set(names[:1])
+    assert {name for scene in shown[3:] for name in scene} == set(names[1:])
+    with pytest.raises(UsageError, match="one for each session; add photos, or ask for fewer --sessions"):
+        simulate_rig(photos, tmp_path / "more", RIG, "pocket", dataclasses.replace(settings, sessions=60), jobs=1)
+
+
 def test_photos_too_small_for_the_camera_make_a_wall(photos: Path) -> None:
     settings = SimulationSettings()
     geometry = draw_geometry(np.random.default_rng(0), (900, 675), (1260, 840), settings)

@@ -14,7 +14,7 @@ import dped_train.train
 from dped_data.common.typed_settings import load_settings, read_toml, settings_dict
 from dped_data.errors import InputError, UsageError
 from dped_train.networks.dped import Enhancer, initialise
-from dped_train.networks.file import load_enhancer, save_enhancer
+from dped_train.networks.file import enhancer_metadata, load_enhancer, save_enhancer
 from dped_train.run.asked import asked_settings
 from dped_train.settings import TrainSettings
 from dped_train.train import train
@@ -143,3 +143,12 @@ def test_a_run_goes_on_with_a_dataset_that_has_grown_when_asked_to(data: Path, o
     wider = make_dataset(tmp_path / "wider" / "toy", train=6, val=2, test=0, size=40).parent
     with pytest.raises(InputError, match=r"patches of toy, 32 px wide, .* has those of toy, 40 px"):
         train(wider, None, out, replace(settings, steps=5), data_changed=True)
+
+
+def test_a_deleted_enhancer_is_written_again(data: Path, out: Path) -> None:
+    model = out / "toy" / "enhancer.safetensors"
+    before = enhancer_metadata(model)
+    model.unlink()
+    train(data, "toy", out, SMALL)
+    assert enhancer_metadata(model) == before  # with the sha256 of the weights
+    load_enhancer(model)
