@@ -363,7 +363,7 @@ def build_dataset_command(
     **flags: Any,
 ) -> None:
     """Align the photos of a phone and a DSLR and cut matched patches into HDF5 shards."""
-    from dped_data.plan import check_captures, choose_phone, plan_build, review_decisions, work_text
+    from dped_data.plan import check_captures, choose_phone, plan_build, work_text
     from dped_data.settings import load_build_settings, with_cameras
 
     if scheduler is not None and (backend != "dask" or jobs != -1):
@@ -375,6 +375,7 @@ def build_dataset_command(
     phone = phone or choose_phone(photos, settings.rig)
     if dry_run:
         from dped_data.captures.report import pairing_table
+        from dped_data.dataset.review_file import decisions_on
 
         plan = plan_build(photos, out, phone, settings, overwrite, pairs)
         if as_json:
@@ -385,7 +386,7 @@ def build_dataset_command(
         for warning in plan.warnings:
             note(warning)
         check_captures(plan, photos, phone, settings.rig.dslr)
-        review_decisions(plan, review)
+        decisions_on({capture.capture_id for capture in plan.pairing.captures}, review)
         return
     from dped_data.build import build_dataset
     from dped_data.common.remote_folder import is_remote
@@ -806,12 +807,15 @@ def study_report_command(folder: Path, out: Path | None, complete_only: bool, as
 @click.option("--jobs", default=-1, show_default=True, help="Worker processes; -1 is one per core.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset of other settings or origin.")
 @click.option("--retry-failed", is_flag=True, help="Try unreadable patches again.")
-def import_dped_command(folder: Path, phone: str, out: Path, jobs: int, overwrite: bool, retry_failed: bool) -> None:
+@click.option("--review", type=FILE, help="Decisions of inspect-pairs --review to add: rejected patches are left out.")
+def import_dped_command(
+    folder: Path, phone: str, out: Path, jobs: int, overwrite: bool, retry_failed: bool, review: Path | None
+) -> None:
     """Turn the released DPED patch folders (PHONE/training_data, PHONE/test_data) into a dataset."""
     from dped_data.dataset.summary import build_text
     from dped_data.released import import_dped
 
-    report = import_dped(folder, phone, out, jobs, overwrite=overwrite, retry_failed=retry_failed)
+    report = import_dped(folder, phone, out, jobs, overwrite=overwrite, retry_failed=retry_failed, review=review)
     _echo(build_text(str(report.folder), report.manifest, report.reused, report.seconds))
 
 

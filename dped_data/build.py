@@ -26,13 +26,14 @@ from dped_data.common.typed_settings import settings_dict
 from dped_data.dataset.aligned_photos import read_map, write_aligned, write_map, write_overlay
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest, pictures_of, settings_on_disk
+from dped_data.dataset.review_file import decisions_on
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import PhotoError, UsageError
 from dped_data.photos.mosaic import Mosaic, cut_mosaic, decode_mosaic
 from dped_data.photos.raw import decode_linear
 from dped_data.photos.reading import decode_photo
 from dped_data.photos.same_geometry import check_same_geometry
-from dped_data.plan import Plan, check_captures, plan_dataset, review_decisions
+from dped_data.plan import Plan, check_captures, plan_dataset
 from dped_data.settings import PICTURE_SETTINGS, BuildSettings, RawSettings, asked_pictures, deciding, with_pictures
 from dped_data.work.crash_log import CAPTURE_TIMEOUT_S
 from dped_data.work.destination import destination
@@ -308,7 +309,7 @@ def build_dataset(
         for warning in plan.warnings:
             note(warning)
         check_captures(plan, captures if photos.below else headers, phone, settings.rig.dslr)
-    decisions = review_decisions(plan, review)
+    decisions = decisions_on({capture.capture_id for capture in plan.pairing.captures}, review)
     material = Material(
         plan.pairing.captures,
         plan.splits,

@@ -21,7 +21,6 @@ from dped_data.common.typed_settings import changed_settings, digest_of, setting
 from dped_data.dataset.capture_table import read_captures
 from dped_data.dataset.manifest import pictures_of, settings_on_disk
 from dped_data.dataset.places import CAPTURES_NAME, picture_names
-from dped_data.dataset.review_file import Decision, check_ids, read_decisions, rejected_by
 from dped_data.errors import InputError, UsageError
 from dped_data.settings import FORMAT_VERSION, PAPER_RIG, BuildSettings, Rig, asked_pictures, deciding
 from dped_data.work.units import plan_units, recorded_units, splits_on_disk
@@ -222,11 +221,3 @@ def check_captures(plan: Plan, captures: Captures, phone: str, dslr: str) -> Non
         f"{place}: no photo of '{phone}' pairs with one of '{dslr}'{detail}; "
         "run with --dry-run to see all, choose --pairing name or --pairing time, or list the pairs in a file: --pairs"
     )
-
-
-def review_decisions(plan: Plan, review: Path | None) -> list[Decision]:
-    """Return the decisions of a review; InputError if it is none, or rejects captures that do not exist."""
-    decisions = read_decisions(review) if review else []
-    if review:
-        check_ids(review, rejected_by(decisions), {capture.capture_id for capture in plan.pairing.captures})
-    return decisions

@@ -85,6 +85,14 @@ def review_text(decisions: Iterable[Decision]) -> str:
     return csv_line(COLUMNS) + "".join(csv_line((d.time, d.capture_id, d.verdict, d.note)) for d in decisions)
 
 
+def decisions_on(captures: Collection[str], path: Path | None) -> list[Decision]:
+    """Return the decisions of a review, none without one; InputError: it is none, or rejects others than `captures`."""
+    decisions = read_decisions(path) if path else []
+    if path:
+        check_ids(path, rejected_by(decisions), captures)
+    return decisions
+
+
 def check_ids(path: Path, rejected: Collection[str], known: Collection[str]) -> None:
     """Raise InputError for captures that a review rejects and that are not `known`: it would have no effect on them.
 

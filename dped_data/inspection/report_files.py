@@ -11,7 +11,7 @@ import numpy as np
 
 from dped_data.common.files import atomic_path
 from dped_data.common.hints import hint
-from dped_data.dataset.places import MANIFEST_NAME, REVIEW_NAME
+from dped_data.dataset.places import MANIFEST_NAME, REVIEW_NAME, captures_folder
 from dped_data.inspection.page import PAGE_NAME, VERDICT_NAME, write_page
 from dped_data.inspection.records import Dataset
 from dped_data.inspection.report import Check, InspectReport, RankedCapture, Status, Summary
@@ -60,10 +60,13 @@ def write_report(out: Path, report: InspectReport, opened: Dataset, data: Path) 
 
 def _review_hint(out: Path, report: InspectReport, opened: Dataset, data: Path) -> str:
     """The command that applies the decisions made in this report, as a person can paste it into a terminal."""
+    folder, review = data.resolve(), (out / REVIEW_NAME).resolve()
+    if opened.alignment == "imported" and (source := captures_folder(Path(report.dataset))):
+        return hint("import-dped", source.resolve(), "--phone", opened.phone, "--out", folder, "--review", review)
     if opened.captures_folder is None or opened.alignment == "imported":
         return ""
     manifest = Path(report.dataset) / MANIFEST_NAME
-    photos, folder, review = (path.resolve() for path in (opened.captures_folder, data, out / REVIEW_NAME))
+    photos = opened.captures_folder.resolve()
     where = ("--phone", opened.phone, "--captures", photos, "--out", folder)
     return hint("build-dataset", *where, "--rig", manifest.resolve(), "--review", review)
 

@@ -24,6 +24,7 @@ from dped_data.common.parallel import Backend
 from dped_data.common.typed_settings import FrozenDefaults, setting, settings_dict
 from dped_data.dataset.capture_table import CaptureRow
 from dped_data.dataset.manifest import Manifest
+from dped_data.dataset.review_file import decisions_on
 from dped_data.dataset.shards import ShardCapture
 from dped_data.errors import InputError, PhotoError, UsageError
 from dped_data.photos.deep import decode_grey_16
@@ -96,6 +97,7 @@ def import_dped(
     backend: Backend = "loky",
     overwrite: bool = False,
     retry_failed: bool = False,
+    review: Path | None = None,
 ) -> ImportReport:
     """Turn released patches into the dataset OUT/<phone>, or finish the import that is there.
 
@@ -115,8 +117,9 @@ def import_dped(
         jobs: worker processes; -1 means one per core.
         overwrite: replace a dataset of other settings or origin.
         retry_failed: read shards with failed patches again.
+        review: a person's verdicts (review.csv): patches rejected there are left out of this and every later import.
     Raises:
-        InputError: no released patches there, none readable, or OUT/<phone> holds another dataset.
+        InputError: no released patches there, none readable, a review of others, or OUT/<phone> holds another dataset.
     """
     start = time.perf_counter()
     target = Path(out) / plain_name(phone, "--phone", UsageError)
@@ -157,6 +160,7 @@ def import_dped(
         unit="pair",
         overwrite=overwrite,
         retry_failed=retry_failed,
+        decisions=decisions_on({capture.capture_id for capture in captures}, review),
     )
     manifest, rows = finished.manifest, finished.rows
     if not manifest.totals["patches"]:

@@ -416,3 +416,23 @@ def test_an_import_of_before_a_setting_was_added_has_the_same_record_and_digest(
     assert before == {"source": "imported", "phone": "sony", "dslr": "canon", "patch_size": 100}
     assert settings_dict(Grown("imported", "sony", "canon", 100)) == before
     assert settings_dict(Grown("imported", "sony", "canon", 100, skip_flat=True)) == {**before, "skip_flat": True}
+
+
+def test_a_review_leaves_patches_out_until_they_are_cleared(tmp_path: Path) -> None:
+    source, review = write_released(tmp_path / "dped", train=3, test=2), tmp_path / "report/review.csv"
+    first = import_dped(source, "iphone", tmp_path / "data")
+    review.parent.mkdir()
+    lines = "time,capture_id,verdict,note\n2026-01-02T03:04:05Z,train/1,reject,blurred\n"
+    review.write_text(lines)
+    again = import_dped(source, "iphone", tmp_path / "data", review=review)
+    assert (first.manifest.totals["patches"], again.manifest.totals["patches"]) == (5, 4)
+    assert [row.capture_id for row in again.rows if row.stage == "review"] == ["train/1"]
+    assert import_dped(source, "iphone", tmp_path / "data").manifest.totals["patches"] == 4
+    inspect_pairs(tmp_path / "data", "iphone", tmp_path / "report", InspectSettings(), jobs=1)
+    page = (tmp_path / "report/data/report.js").read_text()
+    assert f"dped import-dped {source} --phone iphone --out {tmp_path / 'data'} --review {review}" in page
+    review.write_text(f"{lines}2026-01-02T03:04:06Z,train/1,clear,\n")
+    assert import_dped(source, "iphone", tmp_path / "data", review=review).manifest.totals["patches"] == 5
+    review.write_text(lines.replace("train/1", "train/9"))
+    with pytest.raises(InputError, match="1 of 1 rejected captures do not exist: train/9"):
+        import_dped(source, "iphone", tmp_path / "data", review=review)
