@@ -60,15 +60,16 @@ def write_report(out: Path, report: InspectReport, opened: Dataset, data: Path) 
 
 def _review_hint(out: Path, report: InspectReport, opened: Dataset, data: Path) -> str:
     """The command that applies the decisions made in this report, as a person can paste it into a terminal."""
-    folder, review = data.resolve(), (out / REVIEW_NAME).resolve()
-    if opened.alignment == "imported" and (source := captures_folder(Path(report.dataset))):
-        return hint("import-dped", source.resolve(), "--phone", opened.phone, "--out", folder, "--review", review)
+    folder, review, dataset = data.resolve(), (out / REVIEW_NAME).resolve(), Path(report.dataset).resolve()
+    if opened.alignment == "imported" and (source := captures_folder(dataset)):
+        options = ("--phone", opened.phone, "--out", dataset.parent, "--review", review)
+        return hint("import-dped", source.resolve(), *options)
     if opened.captures_folder is None or opened.alignment == "imported":
         return ""
-    manifest = Path(report.dataset) / MANIFEST_NAME
+    manifest = dataset / MANIFEST_NAME
     photos = opened.captures_folder.resolve()
     where = ("--phone", opened.phone, "--captures", photos, "--out", folder)
-    return hint("build-dataset", *where, "--rig", manifest.resolve(), "--review", review)
+    return hint("build-dataset", *where, "--rig", manifest, "--review", review)
 
 
 def as_json(report: InspectReport) -> dict[str, Any]:

@@ -430,9 +430,9 @@ def test_a_review_leaves_patches_out_until_they_are_cleared(tmp_path: Path) -> N
     assert import_dped(source, "iphone", tmp_path / "data").manifest.totals["patches"] == 4
     inspect_pairs(tmp_path / "data", "iphone", tmp_path / "report", InspectSettings(), jobs=1)
     page = (tmp_path / "report/data/report.js").read_text()
-    assert f"dped import-dped {source} --phone iphone --out {tmp_path / 'data'} --review {review}" in page
+    assert f"dped import-dped {source / 'iphone'} --phone iphone --out {tmp_path / 'data'} --review {review}" in page
     review.write_text(f"{lines}2026-01-02T03:04:06Z,train/1,clear,\n")
     assert import_dped(source, "iphone", tmp_path / "data", review=review).manifest.totals["patches"] == 5
     review.write_text(lines.replace("train/1", "train/9"))
-    with pytest.raises(InputError, match="1 of 1 rejected captures do not exist: train/9"):
+    with pytest.raises(InputError, match="1 of 1 rejected captures do not exist: 'train/9'"):
         import_dped(source, "iphone", tmp_path / "data", review=review)
