@@ -51,7 +51,7 @@ TRAIN = {
     "device": "cpu",
     "precision": "fp32",
 }
-TRAIN_AS_BEFORE = {**TRAIN, "balance": False, "discriminator_rate": 0.0}
+TRAIN_AS_BEFORE = {**TRAIN, "balance": False, "discriminator_rate": 0.0, "halves": False}
 
 
 @dataclass(frozen=True)
