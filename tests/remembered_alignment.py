@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cache, wraps
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align import pipeline
 from dped_data.align.records import AlignedCapture
-from dped_data.settings import BuildSettings
 
-Align = Callable[[NDArray[np.uint8], NDArray[np.uint8], BuildSettings], AlignedCapture]
+Align = Callable[..., AlignedCapture]
 
 
 @cache
@@ -22,11 +22,11 @@ def remembered_align_photos() -> Align:
     align, known = pipeline.align_photos, dict[tuple[str, ...], AlignedCapture]()
 
     @wraps(align)
-    def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], settings: BuildSettings) -> AlignedCapture:
+    def align_photos(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], *how: Any) -> AlignedCapture:
         pixels = (hashlib.sha256(photo.tobytes()).hexdigest() + str(photo.shape) for photo in (phone, dslr))
-        key = (*pixels, repr(settings))
+        key = (*pixels, repr(how))
         if key not in known:
-            known[key] = align(phone, dslr, settings)
+            known[key] = align(phone, dslr, *how)
         return known[key]
 
     return align_photos

@@ -62,14 +62,14 @@ def _review_hint(out: Path, report: InspectReport, opened: Dataset, data: Path) 
     """The command that applies the decisions made in this report, as a person can paste it into a terminal."""
     folder, review, dataset = data.resolve(), (out / REVIEW_NAME).resolve(), Path(report.dataset).resolve()
     if opened.alignment == "imported" and (source := captures_folder(dataset)):
-        options = ("--phone", opened.phone, "--out", dataset.parent, "--review", review)
-        return hint("import-dped", source.resolve(), *options)
+        where = ("--out", dataset.parent)
+        return hint("import-dped", source.resolve(), "--phone", opened.phone, *where, "--review", review)
     if opened.captures_folder is None or opened.alignment == "imported":
         return ""
     manifest = dataset / MANIFEST_NAME
     photos = opened.captures_folder.resolve()
-    where = ("--phone", opened.phone, "--captures", photos, "--out", folder)
-    return hint("build-dataset", *where, "--rig", manifest, "--review", review)
+    photos_and_data = ("--captures", photos, "--out", folder)
+    return hint("build-dataset", "--phone", opened.phone, *photos_and_data, "--rig", manifest, "--review", review)
 
 
 def as_json(report: InspectReport) -> dict[str, Any]:

@@ -98,12 +98,16 @@ def test_rivals_are_distinct_and_contradict() -> None:
     tie_points[0] = windows[0] + (25.0, 0.0)  # just out of reach
     centre, moved = RANDOM.normal(0, 2, (9, 2)), RANDOM.normal(0, 5, (40, 2))
     sd, limit, most = RANDOM.uniform(0, 1, 40), depth_edges.RIVAL_PX, depth_edges.MAX_RIVALS
+    slopes = RANDOM.normal(0, 0.1, (9, 2, 2))
+    slopes[:3] = 0
     found = np.full((9, most, 2), np.nan)
-    _fill_rivals(windows, 25.0, centre, tie_points, moved, sd, found)
+    _fill_rivals(windows, 25.0, centre, slopes, tie_points, moved, sd, found)
     for k in range(9):
         chosen: list[np.ndarray] = []
         for j in np.flatnonzero(np.abs(windows[k] - tie_points).max(axis=1) < 25.0):
-            apart = np.linalg.norm(centre[k] - moved[j]) > limit + 2 * sd[j]
+            led = (tie_points[j] - windows[k]) @ slopes[k]  # where the window's own slope leads
+            rest = np.linalg.norm(centre[k] + led - moved[j]) - depth_edges.BEND * np.linalg.norm(led)
+            apart = min(np.linalg.norm(centre[k] - moved[j]), rest) > limit + 2 * sd[j]
             if apart and all(np.linalg.norm(c - moved[j]) > limit for c in chosen) and len(chosen) < most:
                 chosen.append(moved[j])
         assert np.array_equal(found[k], np.array(chosen + [np.full(2, np.nan)] * (most - len(chosen))), equal_nan=True)
