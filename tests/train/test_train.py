@@ -370,7 +370,8 @@ def _environment() -> dict[str, str]:
 def _start_and_kill(data: Path, out: Path, recipe: str, after_step: int) -> None:
     """Start a run of many steps and kill it, without warning, as soon as the checkpoint of `after_step` is there."""
     script = _script(data, out, replace(SMALL, recipe=recipe, steps=8, flips=True))
-    process = subprocess.Popen([sys.executable, script], env=_environment())
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums of other lengths are rounded otherwise
+    process = subprocess.Popen([sys.executable, script], env=_environment() | threads)
     checkpoint = out / "toy" / "checkpoints" / f"step-{after_step:07d}.safetensors"
     deadline = time.monotonic() + 120
     while not checkpoint.exists():
