@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ from dped_data.work.photo_reader import PhotoReader
 
 if TYPE_CHECKING:
     from dped_data.align.warped_photo import PhotoMap
+
+Decoded = TypeVar("Decoded")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def draw_capture(source: Path | RemoteFolder, capture: Capture, settings: BuildS
     photos, photo_map = PhotoReader(source), None
     try:
         phone, mosaic = _read_phone(photos, capture, settings.raw)
-        dslr = _read(photos, capture.dslr_file, "dslr", settings.raw)
+        dslr = _read(photos, capture.dslr_file, "dslr photo", settings.raw, decode_photo)
     except PhotoError as error:
         note(f"{capture.capture_id}: no pictures; {error}")
         return
@@ -167,37 +169,31 @@ def _read_phone(photos: PhotoReader, capture: Capture, raw: RawSettings) -> tupl
     """Return the phone's photo that is aligned, and the mosaic of its size where that is asked for."""
     file = capture.phone_raw_file
     if file is None:
-        return _read(photos, capture.phone_file, "phone", raw), None
-    try:
-        with refusals_told():
-            photo, mosaic = decode_mosaic(photos.read(file), Path(file).name, raw)
-    except PhotoError as error:
-        raise PhotoError(file, f"phone RAW: {error.fault}") from None
+        return _read(photos, capture.phone_file, "phone photo", raw, decode_photo), None
+    photo, mosaic = _read(photos, file, "phone RAW", raw, decode_mosaic)
     if file == capture.phone_file:
         return photo, mosaic
-    jpeg = _read(photos, capture.phone_file, "phone", raw)
+    jpeg = _read(photos, capture.phone_file, "phone photo", raw, decode_photo)
     check_same_geometry(jpeg, photo)
     return jpeg, mosaic
 
 
-def _read(photos: PhotoReader, file: str, camera: str, raw: RawSettings) -> NDArray[np.uint8]:
-    """Return the decoded photo; PhotoError says which camera's photo is at fault."""
+def _read(
+    photos: PhotoReader, file: str, what: str, raw: RawSettings, decode: Callable[[bytes, str, RawSettings], Decoded]
+) -> Decoded:
+    """Return what `decode` makes of a file; PhotoError says `what` is at fault."""
     try:
         with refusals_told():
-            return decode_photo(photos.read(file), Path(file).name, raw)
+            return decode(photos.read(file), Path(file).name, raw)
     except PhotoError as error:
-        raise PhotoError(file, f"{camera} photo: {error.fault}") from None
+        raise PhotoError(file, f"{what}: {error.fault}") from None
 
 
 def _read_dslr(photos: PhotoReader, file: str, raw: RawSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint16] | None]:
     """Return the DSLR's photo, and its linear light where that is asked for."""
     if not raw.dslr_linear:
-        return _read(photos, file, "dslr", raw), None
-    try:
-        with refusals_told():
-            return decode_linear(photos.read(file), Path(file).name, raw)
-    except PhotoError as error:
-        raise PhotoError(file, f"dslr photo: {error.fault}") from None
+        return _read(photos, file, "dslr photo", raw, decode_photo), None
+    return _read(photos, file, "dslr photo", raw, decode_linear)
 
 
 def _check_mosaic_settings(settings: BuildSettings) -> None:
