@@ -36,7 +36,12 @@ class FaultServer:
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "fault_server.py")],
             env=environment,

@@ -14,7 +14,6 @@ Speaks JSON, one line each way: {"start": {...}} -> {"pid": n}; {"wait": n} -> {
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import os
 import resource
@@ -23,7 +22,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +104,7 @@ def prepare() -> None:
     import torch
     import torch._dynamo
     import torch.utils.tensorboard
+    from remembered_alignment import remembered_align_photos
 
     import cli  # noqa: F401
     import dped_data.align.pipeline
@@ -125,22 +124,10 @@ def prepare() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     dped_data.common.worker_pool._executor = NoPool()  # type: ignore[assignment]
-    dped_data.align.pipeline.align_photos = _remembered(dped_data.align.pipeline.align_photos)
+    dped_data.align.pipeline.align_photos = remembered_align_photos()
     _point_before(dped_data.dataset.shards, "_write_column")
     os.fsync = _fsync
     Path.write_bytes = _torn_write_bytes  # type: ignore[method-assign,assignment]
-
-
-def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[str, Any] = {}
-
-    def remembered(phone: Any, dslr: Any, *how: Any) -> Any:
-        key = hashlib.sha256(phone.tobytes() + dslr.tobytes() + repr(how).encode()).hexdigest()
-        if key not in known:
-            known[key] = function(phone, dslr, *how)
-        return known[key]
-
-    return remembered
 
 
 def _point_before(module: Any, name: str) -> None:
