@@ -236,6 +236,9 @@ def test_two_folders_are_aligned_and_the_commands_that_are_named_next_run(tmp_pa
     assert [line for line in lines if len(line) > 80 and "dped " not in line] == []
     assert "photos: pocket 320x240; my-slr 448x336" in told and "pictures of whole captures: overlays/" in told
     assert {path.name for path in (tmp_path / "the result/dataset/pocket/overlays").iterdir()} == {"000.jpg", "001.jpg"}
+    again = lines_at_terminal(at_terminal([*words, "--overlays"], tmp_path, 120))
+    assert any("(2 from an earlier run)" in line for line in again)
+    assert [line for line in again if len(line) > 120 and "dped " not in line] == []
     named = re.findall(r": dped (build-dataset|train)(.*)", told.replace("\r", ""))
     assert [name for name, _ in named] == ["build-dataset", "train"]
     planned = run("build-dataset", *shlex.split(named[0][1]), "--dry-run", cwd=tmp_path)
