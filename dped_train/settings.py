@@ -16,7 +16,7 @@ RECIPE_WEIGHT = -1.0
 CHOSEN_RATE = -1.0
 """The learning rate of the discriminator that stands for one chosen by its normalisation."""
 INSTANCE_SHARE = 0.2
-"""Ours: of the enhancer's rate, for a discriminator with instance normalisation: at 5e-4 it does not learn."""
+"""Ours: of the enhancer's rate, for a discriminator with instance normalisation: at 5e-4 it learns little."""
 BALANCED_BATCH = 50
 """The batch size at which the released recipe's losses have the balance that its authors chose."""
 
@@ -87,6 +87,11 @@ class TrainSettings:
         "identity",
         "first weights: identity (random but for three channels that hand the photo through), random (as the "
         "authors), or a model to go on from: a file, a run's folder, or a name in models/",
+    )
+    discriminator_start: Literal["edges", "random"] = setting(
+        "edges",
+        "first weights of the discriminator: edges (random but for its first layer, which sees texture alone), or "
+        "random (as the authors)",
     )
     padding: Literal["zeros", "reflect"] = setting(
         "zeros",
@@ -188,6 +193,7 @@ class TrainSettings:
             "input": "rgb",
             "halves": False,
             "figures_every": 0,
+            "discriminator_start": "random",
         },
     )
 
@@ -197,6 +203,7 @@ AUTHORS: dict[str, Any] = {
     "warmup": 0,
     "ema_decay": 0.0,
     "discriminator_rate": 0.0,
+    "discriminator_start": "random",
     "balance": False,
     "halves": False,
 }

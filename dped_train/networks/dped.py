@@ -203,6 +203,13 @@ class Discriminator(nn.Module):
         self.hidden = nn.Linear(channels * size * size, DISCRIMINATOR_UNITS)
         self.output = nn.Linear(DISCRIMINATOR_UNITS, outputs)
 
+    @property
+    def first(self) -> nn.Conv2d:
+        """The layer that sees the patches."""
+        layer = self.convolutions[0]
+        assert isinstance(layer, nn.Conv2d)
+        return layer
+
     def forward(self, patches: Tensor) -> Tensor:
         x = patches if patches.shape[1] == 1 else gray_from_rgb(patches)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):

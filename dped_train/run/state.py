@@ -15,6 +15,7 @@ from dped_data.errors import InputError
 from dped_train.losses import Recipe
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator, initialise
+from dped_train.networks.edge_start import initialise_to_edges
 from dped_train.networks.identity_start import initialise_as_identity
 from dped_train.run.checkpoint import Checkpoint, pack_adam, pack_module, unpack_adam, unpack_module
 from dped_train.run.distributed import Process, share_batch_norms
@@ -116,6 +117,8 @@ def begin(settings: TrainSettings, recipe: Recipe, patch_size: int, process: Pro
     initialise(discriminator, settings.seed + 1)
     if settings.start == "identity":
         initialise_as_identity(enhancer)
+    if settings.discriminator_start == "edges":
+        initialise_to_edges(discriminator)
     mean = copy.deepcopy(enhancer)
     for network in (enhancer, discriminator):
         share_batch_norms(network, process.count)

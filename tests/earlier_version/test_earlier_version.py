@@ -51,7 +51,13 @@ TRAIN = {
     "device": "cpu",
     "precision": "fp32",
 }
-TRAIN_AS_BEFORE = {**TRAIN, "balance": False, "discriminator_rate": 0.0, "halves": False}
+TRAIN_AS_BEFORE = {
+    **TRAIN,
+    "balance": False,
+    "discriminator_rate": 0.0,
+    "halves": False,
+    "discriminator_start": "random",
+}
 
 
 @dataclass(frozen=True)
