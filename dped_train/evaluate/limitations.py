@@ -1,5 +1,7 @@
 """The flaws that section 4.4 of the paper names, as numbers: colours that deviate, too much contrast, amplified noise.
 
+And what enhancing is for beside tones, sharpness.
+
 Every function compares photos pairwise and returns one value for each pair: (N, H, W, 3) uint8 RGB in, (N,) float64
 out. NaN stands where a pair has nothing to measure.
 """
@@ -23,6 +25,8 @@ Values = NDArray[np.float64]
 BLUR_SIGMA_PX = 4.2  # that of the released code's colour loss: it drops texture and small shifts, and keeps colours
 EVERY_PX = 4  # of the blurred photo only every fourth pixel is compared: the blur leaves no finer detail
 LEAST_SPREAD = 1.0  # L*; ours: below, a patch has no contrast to compare
+FINE_SIGMA_PX = 1.0  # ours: what a blur this wide takes from a photo is its fine structure
+LEAST_FINE = 0.5  # L*; ours: below, a patch has no fine structure to compare
 FLAT_SIGMA_PX = 2.0
 FLAT_GRADIENT = 1.0  # grey levels per pixel after smoothing; ours: steeper is texture or an edge
 FLAT_TEXTURE = 4.0  # grey levels, root mean square around the smoothed photo; ours: a DSLR's noise is below
@@ -37,7 +41,7 @@ class LimitationReport:
     """One limitation over all patches that have something to measure.
 
     Attributes:
-        limitation: `colour_deviation` (CIEDE2000), `contrast` or `noise` (both ratios: 1 is unchanged).
+        limitation: `colour_deviation` (CIEDE2000), `contrast`, `sharpness` or `noise` (ratios: 1 is unchanged).
         against_phone, against_dslr: of the enhanced patches. Means; of ratios geometric ones. None without a patch.
         untouched: of the phone patches against the DSLR patches.
         patches: how many were counted.
@@ -61,6 +65,17 @@ def contrast_ratio(photos: Photos, reference: Photos, valid: NDArray[np.bool_] |
     spread, its = (_spread(rgb2lab(p)[..., 0], valid) for p in (photos, reference))
     result: Values = np.full(len(photos), np.nan)
     np.divide(spread, its, out=result, where=np.minimum(spread, its) >= LEAST_SPREAD)
+    return result
+
+
+def sharpness_ratio(photos: Photos, reference: Photos, valid: NDArray[np.bool_] | None = None) -> Values:
+    """Root mean square of the fine structure of L* over that of the reference; NaN where that is below `LEAST_FINE`.
+
+    Noise is fine structure, too: to be read beside the noise's ratio.
+    """
+    fine, its = (_fine_structure(them, valid) for them in (photos, reference))
+    result: Values = np.full(len(photos), np.nan)
+    np.divide(fine, its, out=result, where=its >= LEAST_FINE)
     return result
 
 
@@ -108,6 +123,7 @@ def limitation_columns(
     for against, (first, second) in pairs.items():
         columns[f"colour_deviation_{against}"] = colour_deviation(first, second, valid)
         columns[f"contrast_{against}"] = contrast_ratio(first, second, valid)
+        columns[f"sharpness_{against}"] = sharpness_ratio(first, second, valid)
         columns[f"noise_{against}"] = noise_ratio(first, second, flat)
     return columns
 
@@ -115,7 +131,7 @@ def limitation_columns(
 def limitation_reports(columns: dict[str, Values], group: NDArray[np.int64]) -> tuple[LimitationReport, ...]:
     """Summarise the columns of all patches; `group` (N,) numbers each patch's capture."""
     reports = []
-    for name in ("colour_deviation", "contrast", "noise"):
+    for name in ("colour_deviation", "contrast", "sharpness", "noise"):
         phone, dslr, untouched = (
             _figure(columns[f"{name}_{against}"], group, ratio=name != "colour_deviation")
             for against in ("phone", "dslr", "untouched")
@@ -136,7 +152,9 @@ def limitations_text(reports: tuple[LimitationReport, ...]) -> list[str]:
         lines += [f"{first}{r.patches:>10}", *rest]
     return [
         *lines,
-        *wrapped("colour_deviation in CIEDE2000 after blur; contrast and noise (in flat regions) are ratios"),
+        *wrapped(
+            "colour_deviation in CIEDE2000 after blur; contrast, sharpness and noise (in flat regions) are ratios"
+        ),
     ]
 
 
@@ -185,6 +203,13 @@ def _spread(values: Values, valid: NDArray[np.bool_] | None) -> Values:
         spread: Values = values.std(axis=(1, 2))
         return spread
     return np.sqrt(_mean((values - _mean(values, valid)[:, None, None]) ** 2, valid))
+
+
+def _fine_structure(photos: Photos, valid: NDArray[np.bool_] | None) -> Values:
+    """The root mean square of what a blur takes from L*, over the valid pixels, (N,)."""
+    lightness: Values = rgb2lab(photos)[..., 0]
+    fine = lightness - gaussian_filter(lightness, FINE_SIGMA_PX, axes=(1, 2))
+    return np.sqrt(_mean(fine**2, np.ones(fine.shape, bool) if valid is None else valid))
 
 
 def _gray_levels(photos: Photos) -> Values:

@@ -18,6 +18,7 @@ from dped_train.evaluate.limitations import (
     limitations_text,
     noise_levels,
     noise_ratio,
+    sharpness_ratio,
 )
 
 RNG = np.random.default_rng(4)
@@ -58,6 +59,17 @@ def test_contrast_ratio_is_the_factor_by_which_lightness_was_spread(factor: floa
     assert np.isnan(contrast_ratio(np.full_like(first, 90), np.full_like(first, 90))).all()
 
 
+def test_sharpness_ratio_is_that_of_the_fine_structure_alone() -> None:
+    fine = RNG.uniform(-6, 6, (3, 50, 50))
+    coarse = np.linspace(-20, 20, 50)[:, None]  # what a small blur leaves as it is
+    lab = np.zeros((3, 50, 50, 3))
+    lab[..., 0] = 50 + coarse + fine
+    second = _bytes(lab2rgb(lab))
+    lab[..., 0] = 50 + coarse / 2 + 1.5 * fine
+    np.testing.assert_allclose(sharpness_ratio(_bytes(lab2rgb(lab)), second), 1.5, rtol=0.01)
+    assert np.isnan(sharpness_ratio(second, np.full_like(second, 90))).all()
+
+
 @pytest.mark.parametrize("level", [1.0, 4.0, 12.0])
 def test_the_noise_level_is_found_on_slopes(level: float) -> None:
     flat = np.ones((4, 64, 64), bool)
@@ -88,15 +100,19 @@ def test_an_untouched_photo_has_no_limitation_against_itself() -> None:
     assert columns["colour_deviation_phone"].tolist() == [0] * 4
     np.testing.assert_allclose(columns["contrast_phone"], 1)
     np.testing.assert_allclose(columns["noise_phone"], 1)
-    for name in ("colour_deviation", "contrast", "noise"):
+    for name in ("colour_deviation", "contrast", "sharpness", "noise"):
         np.testing.assert_array_equal(columns[f"{name}_dslr"], columns[f"{name}_untouched"])
 
 
 def test_the_summary_leaves_out_what_cannot_be_measured_and_averages_ratios_as_ratios() -> None:
-    names = [f"{n}_{a}" for n in ("colour_deviation", "contrast", "noise") for a in ("phone", "dslr", "untouched")]
+    names = [
+        f"{n}_{a}"
+        for n in ("colour_deviation", "contrast", "sharpness", "noise")
+        for a in ("phone", "dslr", "untouched")
+    ]
     columns = {name: np.array([0.5, 2.0, np.nan, np.nan]) for name in names}
     columns |= {name: np.full(4, np.nan) for name in names if name.startswith("noise")}
-    deviation, contrast, noise = limitation_reports(columns, np.array([0, 1, 1, 2]))
+    deviation, contrast, _, noise = limitation_reports(columns, np.array([0, 1, 1, 2]))
     assert deviation.against_dslr is not None
     assert contrast.against_dslr is not None
     assert (deviation.against_dslr.mean, deviation.patches) == (1.25, 2)
