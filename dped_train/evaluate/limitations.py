@@ -41,7 +41,7 @@ class LimitationReport:
     """One limitation over all patches that have something to measure.
 
     Attributes:
-        limitation: `colour_deviation` (CIEDE2000), `contrast`, `sharpness` or `noise` (ratios: 1 is unchanged).
+        limitation: `colour_deviation` (CIEDE2000), `contrast`, `noise` or `sharpness` (ratios: 1 is unchanged).
         against_phone, against_dslr: of the enhanced patches. Means; of ratios geometric ones. None without a patch.
         untouched: of the phone patches against the DSLR patches.
         patches: how many were counted.
@@ -123,15 +123,15 @@ def limitation_columns(
     for against, (first, second) in pairs.items():
         columns[f"colour_deviation_{against}"] = colour_deviation(first, second, valid)
         columns[f"contrast_{against}"] = contrast_ratio(first, second, valid)
-        columns[f"sharpness_{against}"] = sharpness_ratio(first, second, valid)
         columns[f"noise_{against}"] = noise_ratio(first, second, flat)
+        columns[f"sharpness_{against}"] = sharpness_ratio(first, second, valid)
     return columns
 
 
 def limitation_reports(columns: dict[str, Values], group: NDArray[np.int64]) -> tuple[LimitationReport, ...]:
     """Summarise the columns of all patches; `group` (N,) numbers each patch's capture."""
     reports = []
-    for name in ("colour_deviation", "contrast", "sharpness", "noise"):
+    for name in ("colour_deviation", "contrast", "noise", "sharpness"):
         phone, dslr, untouched = (
             _figure(columns[f"{name}_{against}"], group, ratio=name != "colour_deviation")
             for against in ("phone", "dslr", "untouched")
@@ -153,7 +153,7 @@ def limitations_text(reports: tuple[LimitationReport, ...]) -> list[str]:
     return [
         *lines,
         *wrapped(
-            "colour_deviation in CIEDE2000 after blur; contrast, sharpness and noise (in flat regions) are ratios"
+            "colour_deviation in CIEDE2000 after blur; contrast, noise (in flat regions) and sharpness are ratios"
         ),
     ]
 

@@ -232,7 +232,7 @@ def test_the_released_enhancers_raise_psnr_on_genuine_patches(shared_data: Path,
 def test_limitations_are_in_report_table_text_and_json(data: Path, tmp_path: Path, store: PatchStore) -> None:
     report = evaluate(data, "toy", csv_file=tmp_path / "scores.csv")
     by_name = {row.limitation: row for row in report.limitations}
-    assert list(by_name) == ["colour_deviation", "contrast", "sharpness", "noise"]
+    assert list(by_name) == ["colour_deviation", "contrast", "noise", "sharpness"]
     deviation = by_name["colour_deviation"]
     assert deviation.against_phone is not None
     assert deviation.against_phone.mean == 0  # untouched patches do not deviate from themselves

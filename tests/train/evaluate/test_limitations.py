@@ -100,19 +100,19 @@ def test_an_untouched_photo_has_no_limitation_against_itself() -> None:
     assert columns["colour_deviation_phone"].tolist() == [0] * 4
     np.testing.assert_allclose(columns["contrast_phone"], 1)
     np.testing.assert_allclose(columns["noise_phone"], 1)
-    for name in ("colour_deviation", "contrast", "sharpness", "noise"):
+    for name in ("colour_deviation", "contrast", "noise", "sharpness"):
         np.testing.assert_array_equal(columns[f"{name}_dslr"], columns[f"{name}_untouched"])
 
 
 def test_the_summary_leaves_out_what_cannot_be_measured_and_averages_ratios_as_ratios() -> None:
     names = [
         f"{n}_{a}"
-        for n in ("colour_deviation", "contrast", "sharpness", "noise")
+        for n in ("colour_deviation", "contrast", "noise", "sharpness")
         for a in ("phone", "dslr", "untouched")
     ]
     columns = {name: np.array([0.5, 2.0, np.nan, np.nan]) for name in names}
     columns |= {name: np.full(4, np.nan) for name in names if name.startswith("noise")}
-    deviation, contrast, _, noise = limitation_reports(columns, np.array([0, 1, 1, 2]))
+    deviation, contrast, noise, _ = limitation_reports(columns, np.array([0, 1, 1, 2]))
     assert deviation.against_dslr is not None
     assert contrast.against_dslr is not None
     assert (deviation.against_dslr.mean, deviation.patches) == (1.25, 2)
