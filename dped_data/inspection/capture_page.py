@@ -131,23 +131,24 @@ def _worst_first(sample: PatchSample) -> NDArray[np.int64]:
 def _overviews(
     stored: StoredCapture, phone: NDArray[np.uint8], dslr: NDArray[np.uint8], previews: Previews
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
-    """Whole-photo pictures: stored patches in place on a dimmed backdrop of the photos, both in the phone's frame."""
+    """Whole-photo pictures in the phone's frame: what is stored stands out from a dimmed backdrop of the photos."""
     if len(phone) == 0:
         return previews.phone, previews.dslr
     factor = shrink_factor(photo_size(stored, phone.shape[1]), OVERVIEW_PX)
-    mask = covered(stored, phone.shape[1], factor)[:, :, None]
-    pictures = []
-    for patches, make_backdrop in ((phone, _phone_backdrop), (dslr, _dslr_backdrop)):
-        picture = mosaic(patches, stored, factor)
-        backdrop = make_backdrop(stored, previews, (picture.shape[1], picture.shape[0]), 1 / factor)
-        pictures.append(picture if backdrop is None else np.where(mask, picture, backdrop))
-    return pictures[0], pictures[1]
+    mask, theirs = covered(stored, phone.shape[1], factor), mosaic(dslr, stored, factor)
+    size = (theirs.shape[1], theirs.shape[0])
+    if previews.phone is None:
+        mine = mosaic(phone, stored, factor)
+    else:  # its pixels are the patches' own
+        whole = cv2.resize(previews.phone, size)
+        mine = _on(_dimmed(whole), whole, mask)
+    backdrop = _dslr_backdrop(stored, previews, size, 1 / factor)
+    return mine, theirs if backdrop is None else _on(backdrop, theirs, mask)
 
 
-def _phone_backdrop(
-    stored: StoredCapture, previews: Previews, size: tuple[int, int], scale: float
-) -> NDArray[np.uint8] | None:
-    return None if previews.phone is None else _dimmed(cv2.resize(previews.phone, size))
+def _on(backdrop: NDArray[np.uint8], picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The backdrop with the picture where the mask (h, w) is True."""
+    return np.asarray(cv2.copyTo(picture, mask.view(np.uint8), backdrop))
 
 
 def _dslr_backdrop(

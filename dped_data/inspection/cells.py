@@ -1,28 +1,28 @@
-"""Look into patches cell by cell: does every part of a pair show the same, in the same place?
+"""Look into patches part by part: does every part of a pair show the same, in the same place?
 
 A patch's one shift says nothing of a window in which a near object, a passer-by or another surface covers a part: the
-larger content decides it. Here each of 4x4 cells is searched for by itself. This is the correlation of `remeasure`,
-not the builder's test, which holds pixels against a fitted tone curve: what the builder lets through is found here by
-another principle.
+larger content decides it. Here cells of a quarter of the side, which overlap by half, are each searched for. This is
+the correlation of `remeasure`, not the builder's test, which holds pixels against a fitted tone curve: what the
+builder lets through is found here by another principle.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.inspection.remeasure import BLUR_PX, LEAST_CORRELATION, Shifts
+from dped_data.inspection.remeasure import BLUR_PX, LEAST_CORRELATION, Half, Shifts, contrast_of
 
 BRIGHT, BLACK = 250, 4
 """A pixel with a channel at 250 or more is burnt out, one with all at 4 or less black."""
-PARTS = 4
-"""Cells on each side of a patch."""
+PARTS = 7
+"""Cells on each side of a patch: a quarter of it wide, half of that apart."""
+_SHARE = 4
 _REACH_PX = 8
-_NEAR_PX = 1
-"""Around the place where the patch's own shift puts a cell."""
 _MARGIN_PX = 3
 """Left around the cells, so that those at the border can be found further out, too."""
 _LEAST_STD, _LEAST_NOISES = 4.0, 4.0
@@ -31,13 +31,18 @@ weak texture away."""
 _MOST_CLIPPED = 0.05
 _LEAST_FINE = 1.0
 """Ours: grey levels of fine detail below which nothing is said of sharpness."""
-_FOREIGN, _ELSEWHERE, _CLEARLY, _MOVED_PX = 0.5, 0.8, 0.05, 2.0
-"""Ours: a cell shows something else where it correlates below 0.5 in its place, or above 0.8 and better by 0.05 at
-least 2 px away. Of 886 patches that the builder kept (City100, two cameras, two rendered rigs, real pairs with truth)
-two have such a cell by these limits; with a half moved by 4 to 8 px, of those that tell, 73 to 87 % have one."""
-_LEAST_CELLS = 6
+_LEAST_SLOPE, _SLOPE_SHARE = 0.5, 0.1
+"""Ours: root mean square slope across a cell's edges, grey levels per pixel, and as a share of its contrast: along an
+edge a cell lies anywhere, and only where both photos have texture both ways does it say where it belongs."""
+_FOREIGN, _ELSEWHERE, _CLEARLY, _MOVED_PX = 0.5, 0.7, 0.3, 2.0
+"""Ours: a cell shows something else where it correlates below 0.5 in its place, or above 0.7 at least 2 px away and
+there better by 0.3 of Fisher's z, in which the noise of correlations is the same near 1 as elsewhere."""
+_WELL = 0.95
+"""A cell that correlates better than this, and best in its place, is not searched for."""
+_MOST_DEVIATION_PX = 2.0
+"""A patch whose own shift is less certain gives its cells no place."""
+_LEAST_CELLS = 12
 """Fewer cells that tell give a patch no answer, and no scale."""
-_SECOND_DIFFERENCE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,111 +60,129 @@ class Cells:
     scale: NDArray[np.float32]
 
 
-def compare_cells(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], shifts: Shifts) -> Cells:
-    """Search every cell of patches (N, S, S, 3) uint8 near where the patch's measured shift puts it."""
-    count = len(phone)
+def compare_cells(phone: Half, dslr: Half, shifts: Shifts) -> Cells:
+    """Search every cell of N patch pairs near where the patch's measured shift puts it."""
+    count = len(phone.grey)
     result = Cells(np.zeros(count, bool), np.zeros(count, np.int32), np.full(count, np.nan, np.float32))
-    for k in range(count):
-        if shifts.edge[k] or shifts.correlation[k] < LEAST_CORRELATION:
-            continue  # another scene or place: `matched` says so
-        x, y = (round(float(v)) for v in shifts.shift_px[k])
-        told, foreign, scale = _compare(phone[k], dslr[k], (x, y))
-        result.told[k], result.foreign[k], result.scale[k] = told >= _LEAST_CELLS, foreign, scale
+    for rows, grid in _alike(shifts, phone.grey.shape[1]):
+        tells = _telling(phone, rows, grid.cuts()) & _telling(dslr, rows, grid.cuts(*grid.shift))
+        result.told[rows] = tells.sum((1, 2)) >= _LEAST_CELLS
+        near = _near(phone.soft[rows], dslr.soft[rows], grid)
+        highest, moves = near.max((0, 1)), np.stack([_steps(near[1]), _steps(near[:, 1])], -1)
+        searched = tells & ((highest <= _WELL) | (near[1, 1] < highest))
+        found = tells & ~searched & (highest > _ELSEWHERE)
+        for n, k in enumerate(rows.tolist()):
+            for row, column in np.argwhere(searched[n]).tolist():
+                foreign, move = _searched(
+                    phone.soft[k], dslr.soft[k], grid, row, column, float(highest[n, row, column])
+                )
+                result.foreign[k] += foreign
+                found[n, row, column], moves[n, row, column] = move is not None, move or (0.0, 0.0)
+            result.scale[k] = _scale(grid, found[n], moves[n])
     return result
 
 
 @dataclass(frozen=True)
-class _Half:
-    """One half of a pair: its grey levels blurred to the band limit, what is clipped in it, and what contrast tells."""
+class _Grid:
+    """The cells of patches of side `size` that share a whole-pixel shift.
 
-    grey: NDArray[np.float32]
-    clipped: NDArray[np.uint8]
-    least_std: float
+    Attributes:
+        x, y: (PARTS,) left and top edges in the phone patches; in the DSLR patches they lie `shift` further.
+        side: of a cell.
+    """
 
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+    shift: tuple[int, int]
+    side: int
+    size: int
 
-def _half(patch: NDArray[np.uint8]) -> _Half:
-    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    noise = noise_level(grey) / (2 * np.sqrt(np.pi) * BLUR_PX)  # what the blur leaves of it
-    top = patch.max(-1)
-    clipped = ((top >= BRIGHT) | (top <= BLACK)).astype(np.uint8)
-    return _Half(cv2.GaussianBlur(grey, (0, 0), BLUR_PX), clipped, max(_LEAST_STD, _LEAST_NOISES * noise))
-
-
-def _compare(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], shift: tuple[int, int]) -> tuple[int, int, float]:
-    """Return cells that tell, cells that are foreign, and the scale minus 1 of one pair."""
-    target, source = _half(phone), _half(dslr)
-    edges = _edges(phone.shape[0], shift)
-    tells, near = _near(target, source, edges, shift)
-    foreign = 0
-    places: list[tuple[float, float]] = []
-    moves: list[tuple[float, float]] = []
-    for row, column in np.argwhere(tells):
-        (left, right), (top, bottom) = edges[0][column : column + 2], edges[1][row : row + 2]
-        around = near[:, :, row, column]
-        best, move = around[1, 1], (_step(around[1]), _step(around[:, 1]))
-        if around.max() <= 1 - _CLEARLY or max(map(abs, move)) > _NEAR_PX:
-            best, move = _find(target.grey[top:bottom, left:right], source.grey, left + shift[0], top + shift[1])
-        elsewhere = best > max(_ELSEWHERE, around.max() + _CLEARLY) and np.hypot(*move) >= _MOVED_PX
-        if around.max() < _FOREIGN or elsewhere:
-            foreign += 1
-        elif best > _ELSEWHERE and max(map(abs, move)) <= _MARGIN_PX:
-            places.append(((left + right) / 2, (top + bottom) / 2))
-            moves.append(move)
-    return int(tells.sum()), foreign, _scale(np.array(places), np.array(moves))
+    def cuts(self, dx: int = 0, dy: int = 0) -> _Cuts:
+        """Matrices that sum over the cells, moved right and down."""
+        at = np.arange(self.size)
+        columns, rows = (
+            ((at >= first[:, None]) & (at < first[:, None] + self.side)).astype(np.float32)
+            for first in (self.x + dx, self.y + dy)
+        )
+        return rows, np.ascontiguousarray(columns.T)
 
 
-def _edges(size: int, shift: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Edges of the cells in x and in y: over what both halves show at this shift, less a margin to search in."""
-    x, y = (
-        np.linspace(_MARGIN_PX + max(0, -s), size - _MARGIN_PX - max(0, s), PARTS + 1).round().astype(np.int64)
-        for s in shift
-    )
-    return x, y
+_Cuts = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""(PARTS, S) to multiply patches (n, S, S) with from the left, (S, PARTS) from the right."""
 
 
-def _near(
-    target: _Half, source: _Half, edges: tuple[NDArray[np.int64], NDArray[np.int64]], shift: tuple[int, int]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return which cells tell (PARTS, PARTS), and all cells' correlations at the 3x3 places around `shift` first."""
-    columns, rows = edges
-    area = (slice(rows[0], rows[-1]), slice(columns[0], columns[-1]))
-    around = (
-        slice(rows[0] + shift[1] - 1, rows[-1] + shift[1] + 1),
-        slice(columns[0] + shift[0] - 1, columns[-1] + shift[0] + 1),
-    )
-    cuts = rows - rows[0], columns - columns[0]
-    pixels = np.outer(np.diff(rows), np.diff(columns))
-    mine = target.grey[area] - target.grey[area].mean()
-    theirs = source.grey[around] - source.grey[around].mean()
-    mine_sum, mine_power = _sums(_integral(mine), cuts), _sums(_integral(mine * mine), cuts)
-    mine_power -= mine_sum**2 / pixels
-    levels, squares = _integral(theirs), _integral(theirs * theirs)
-    near = np.zeros((3, 3, PARTS, PARTS))
-    height, width = mine.shape
+def _alike(shifts: Shifts, size: int) -> Iterator[tuple[NDArray[np.int64], _Grid]]:
+    """Yield which pairs share a whole-pixel shift, of those that match, with cells over what both halves show."""
+    usable = ~shifts.edge & (shifts.correlation >= LEAST_CORRELATION) & (shifts.deviation_px <= _MOST_DEVIATION_PX)
+    whole = np.where(usable[:, None], shifts.shift_px.round(), 0).astype(np.int64)
+    side = (size - 2 * _MARGIN_PX) // _SHARE
+    for shift in np.unique(whole[usable], axis=0).tolist():
+        x, y = (
+            np.linspace(_MARGIN_PX + max(0, -s), size - _MARGIN_PX - max(0, s) - side, PARTS).round().astype(np.int64)
+            for s in shift
+        )
+        yield np.flatnonzero(usable & (whole == shift).all(1)), _Grid(x, y, (shift[0], shift[1]), side, size)
+
+
+def _telling(half: Half, rows: NDArray[np.int64], cuts: _Cuts) -> NDArray[np.bool_]:
+    """Return which cells (n, PARTS, PARTS) of some patches have contrast above the noise, and are not clipped."""
+    noise = half.noise[rows] / (2 * np.sqrt(np.pi) * BLUR_PX)  # what the blur leaves of it
+    least, pixels = np.maximum(_LEAST_STD, _LEAST_NOISES * noise), _pixels(cuts)
+    red, green, blue = np.moveaxis(half.patches[rows], -1, 0)
+    top = np.maximum(np.maximum(red, green), blue)
+    clipped = _sums(((top >= BRIGHT) | (top <= BLACK)).astype(np.float32), cuts) > _MOST_CLIPPED * pixels
+    soft = half.soft[rows]
+    centred = soft - soft.mean((1, 2), keepdims=True)
+    return ~clipped & (_powers(centred, cuts) >= least[:, None, None] ** 2 * pixels)
+
+
+def _near(target: NDArray[np.float32], source: NDArray[np.float32], grid: _Grid) -> NDArray[np.float64]:
+    """Correlations (3, 3, n, PARTS, PARTS) of the cells at the nine places around the pairs' shift, row by row."""
+    target, source = (half - half.mean((1, 2), keepdims=True) for half in (target, source))
+    here, pixels = grid.cuts(), grid.side**2
+    around = [grid.cuts(grid.shift[0] + d, grid.shift[1] + d) for d in (-1, 0, 1)]
+    nine = np.concatenate([rows for rows, _ in around]), np.concatenate([columns for _, columns in around], 1)
+    mine, power = _sums(target, here), _powers(target, here)
+    shape = (len(target), 3, PARTS, 3, PARTS)
+    theirs, their_power = (of(source, nine).reshape(shape).transpose(1, 3, 0, 2, 4) for of in (_sums, _powers))
+    product = np.empty_like(theirs)
     for dy in range(3):
         for dx in range(3):
-            theirs_sum = _sums(levels, cuts, dy, dx)
-            power = _sums(squares, cuts, dy, dx) - theirs_sum**2 / pixels
-            product = _sums(_integral(mine * theirs[dy : dy + height, dx : dx + width]), cuts)
-            near[dy, dx] = (product - mine_sum * theirs_sum / pixels) / np.sqrt(np.maximum(mine_power * power, 1e-6))
-            if dy == dx == 1:
-                tells = power >= source.least_std**2 * pixels
-    tells &= mine_power >= target.least_std**2 * pixels
-    for clipped, dy in ((_integral(target.clipped[area]), 0), (_integral(source.clipped[around]), 1)):
-        tells &= _sums(clipped, cuts, dy, dy) <= _MOST_CLIPPED * pixels
-    return tells, near
+            back = (1 - grid.shift[1] - dy, 1 - grid.shift[0] - dx)
+            product[dy, dx] = _sums(target * np.roll(source, back, (1, 2)), here)  # cells keep off what wraps around
+    covariance = product - mine * theirs / pixels
+    return np.asarray(covariance / np.sqrt(np.maximum(power * their_power, 1e-6)))
 
 
-def _integral(values: NDArray[np.generic]) -> NDArray[np.float64]:
-    return np.asarray(cv2.integral(np.ascontiguousarray(values)), np.float64)
+def _sums(values: NDArray[np.float32], cuts: _Cuts) -> NDArray[np.float64]:
+    """Sums of (n, S, S) over the cells, (n, PARTS, PARTS)."""
+    return np.asarray(cuts[0] @ values @ cuts[1], np.float64)
 
 
-def _sums(
-    integral: NDArray[np.float64], cuts: tuple[NDArray[np.int64], NDArray[np.int64]], dy: int = 0, dx: int = 0
-) -> NDArray[np.float64]:
-    """Sums over the cells, moved down by `dy` and right by `dx`, from the integral of an image."""
-    at = integral[np.ix_(cuts[0] + dy, cuts[1] + dx)]
-    return at[1:, 1:] - at[:-1, 1:] - at[1:, :-1] + at[:-1, :-1]
+def _powers(values: NDArray[np.float32], cuts: _Cuts) -> NDArray[np.float64]:
+    """Sums over the cells of the squared distance to each cell's mean; `values` have means near zero."""
+    return np.maximum(_sums(values * values, cuts) - _sums(values, cuts) ** 2 / _pixels(cuts), 0.0)
+
+
+def _pixels(cuts: _Cuts) -> float:
+    """Of a cell."""
+    return float(cuts[0][0].sum() * cuts[1][:, 0].sum())
+
+
+def _searched(
+    target: NDArray[np.float32], source: NDArray[np.float32], grid: _Grid, row: int, column: int, at: float
+) -> tuple[bool, tuple[float, float] | None]:
+    """Search one cell of a pair (S, S), which correlates by `at` in its place: return whether it is foreign, and how
+    far it has moved if it is found near its place."""
+    x, y = int(grid.x[column]), int(grid.y[row])
+    left, top = x + grid.shift[0], y + grid.shift[1]
+    cell = target[y : y + grid.side, x : x + grid.side]
+    best, move = _find(cell, source, left, top)
+    elsewhere = best > _ELSEWHERE and np.hypot(*move) >= _MOVED_PX and _z(best) > _z(at) + _CLEARLY
+    if at < _FOREIGN or elsewhere:
+        there = source[top : top + grid.side, left : left + grid.side]
+        return _both_ways(cell) and _both_ways(there), None
+    return False, move if best > _ELSEWHERE and max(map(abs, move)) <= _MARGIN_PX else None
 
 
 def _find(cell: NDArray[np.float32], source: NDArray[np.float32], x: int, y: int) -> tuple[float, tuple[float, float]]:
@@ -172,51 +195,64 @@ def _find(cell: NDArray[np.float32], source: NDArray[np.float32], x: int, y: int
     best, move = float(surface[row, column]), (column - (x - left), row - (y - top))
     if 0 < row < surface.shape[0] - 1 and 0 < column < surface.shape[1] - 1:
         around = surface[row - 1 : row + 2, column - 1 : column + 2]
-        return best, (move[0] + _step(around[1]), move[1] + _step(around[:, 1]))
+        return best, (move[0] + float(_steps(around[1])), move[1] + float(_steps(around[:, 1])))
     return best, (float(move[0]), float(move[1]))
 
 
-def _step(values: NDArray[np.floating]) -> float:
-    """Where a parabola through three samples has its top, from the middle one; far away where it has none."""
-    before, at, after = (float(v) for v in values)
+def _z(correlation: float) -> float:
+    """Fisher's z of a correlation, which camera noise and interpolation hold below 0.995 anyway."""
+    return float(np.arctanh(min(correlation, 0.995)))
+
+
+def _both_ways(cell: NDArray[np.float32]) -> bool:
+    """Whether a cell has texture along and across its strongest edges, by the lesser eigenvalue of its slopes."""
+    gradient = [cv2.Sobel(cell, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0)]
+    across, down = gradient
+    xx, yy, xy = (float((a * b).mean()) for a, b in ((across, across), (down, down), (across, down)))
+    least = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
+    return bool(np.sqrt(max(least, 0.0)) >= max(_LEAST_SLOPE, _SLOPE_SHARE * contrast_of(cell)))
+
+
+def _steps(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Where a parabola through three samples (3, ...) has its top, from the middle one; far away where it has none."""
+    before, at, after = values.astype(np.float64)
     bend = before - 2 * at + after
-    return 0.5 * (before - after) / bend if bend < 0 else 10.0
+    return np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1), 10.0)
 
 
-def _scale(places: NDArray[np.float64], moves: NDArray[np.float64]) -> float:
-    """Least squares growth of the moves with the places: the DSLR half's scale minus 1; NaN with too few cells."""
-    if len(places) < _LEAST_CELLS:
+def _scale(grid: _Grid, found: NDArray[np.bool_], moves: NDArray[np.float64]) -> float:
+    """Least squares growth of the found cells' moves with their places: the DSLR half's scale minus 1; NaN with too
+    few of them."""
+    rows, columns = np.nonzero(found)
+    if len(rows) < _LEAST_CELLS:
         return float("nan")
-    offset = places - places.mean(0)
+    places = np.stack([grid.x[columns], grid.y[rows]], -1).astype(np.float64)
+    offset, move = places - places.mean(0), moves[rows, columns]
     spread = float((offset**2).sum())
-    return float((offset * (moves - moves.mean(0))).sum() / spread) if spread > 0 else float("nan")
+    return float((offset * (move - move.mean(0))).sum() / spread) if spread > 0 else float("nan")
 
 
-def noise_level(grey: NDArray[np.float32]) -> float:
-    """Standard deviation of a photo's noise: the median of what a second difference both ways leaves, which is blind
-    to edges (J. Immerkaer, Fast noise variance estimation, 1996)."""
-    left = cv2.filter2D(grey, -1, _SECOND_DIFFERENCE)[1:-1, 1:-1]
-    return float(np.median(np.abs(left))) / (0.6745 * 6)
-
-
-def relative_sharpness(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Fine detail of DSLR patches over that of phone patches (N, S, S, 3); 1: as sharp, below: blurred.
+def relative_sharpness(phone: Half, dslr: Half) -> NDArray[np.float32]:
+    """Fine detail of N DSLR patches over that of the phone patches; 1: as sharp, below: blurred.
 
     Each is taken over the patch's own coarser contrast, so that neither exposure nor tone counts, and less its noise.
     NaN where the phone patch has no fine detail above its noise.
     """
-    result = np.full(len(phone), np.nan, np.float32)
-    for k, pair in enumerate(zip(phone, dslr, strict=True)):
-        (fine, coarse, noise), (theirs, their_coarse, their_noise) = (_detail(patch) for patch in pair)
-        if min(coarse, their_coarse) >= _LEAST_STD and fine >= max(_LEAST_FINE, _LEAST_NOISES * noise):
-            left = [np.sqrt(max(a**2 - b**2, 0.0)) for a, b in ((fine, noise), (theirs, their_noise))]
-            result[k] = (left[1] / their_coarse) / (left[0] / coarse)
+    (fine, coarse, noise), (their_fine, their_coarse, their_noise) = (_details(half) for half in (phone, dslr))
+    told = (np.minimum(coarse, their_coarse) >= _LEAST_STD) & (fine >= np.maximum(_LEAST_FINE, _LEAST_NOISES * noise))
+    mine, theirs = (np.sqrt(np.maximum(a**2 - b**2, 0.0)) for a, b in ((fine, noise), (their_fine, their_noise)))
+    result = np.full(len(told), np.nan, np.float32)
+    result[told] = (theirs[told] / their_coarse[told]) / (mine[told] / coarse[told])
     return result
 
 
-def _detail(patch: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Standard deviations of the bands from 1 to 2 px and from 2.5 to 6 px, and the noise within the first."""
-    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    levels = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (1.0, 2.0, 2.5, 6.0)]
+def _details(half: Half) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Standard deviations (N,) of the bands from 1 to 2 px and from 2.5 to 6 px, and the noise within the first."""
+    fine, coarse = np.zeros(len(half.grey)), np.zeros(len(half.grey))
+    for k, grey in enumerate(half.grey):
+        soft = cv2.GaussianBlur(grey, (0, 0), 2.0)
+        fine[k] = contrast_of(half.soft[k] - soft)
+        softer = cv2.GaussianBlur(soft, (0, 0), np.sqrt(2.5**2 - 2.0**2))[::2, ::2]  # every second pixel says it all
+        coarse[k] = contrast_of(softer - cv2.GaussianBlur(softer, (0, 0), np.sqrt(6.0**2 - 2.5**2) / 2))
     share = np.sqrt((1 / 4 + 1 / 16 - 1 / 5) / np.pi)  # of white noise, by the blurs of 1 and 2 px
-    return float((levels[0] - levels[1]).std()), float((levels[2] - levels[3]).std()), noise_level(grey) * share
+    return fine, coarse, half.noise * share

@@ -11,7 +11,7 @@ from dped_data.common.spread_rows import spread_rows
 from dped_data.inspection.cells import BLACK, BRIGHT, compare_cells, relative_sharpness
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, SceneView, StoredCapture
-from dped_data.inspection.remeasure import LEAST_CORRELATION, remeasure_shifts
+from dped_data.inspection.remeasure import LEAST_CORRELATION, contrast_of, half_of, remeasure_shifts
 from dped_data.inspection.settings import InspectSettings
 
 VIEW_SIDE = 64
@@ -57,17 +57,19 @@ def measure_patches(
     cells: bool = True,
 ) -> PatchSample:
     """Measure the phone and DSLR patches (n, S, S, 3) that lie at `position` among the capture's; `cells`, too."""
-    shifts = remeasure_shifts(mine, theirs, max_deviation_px=settings.max_deviation_px)
-    luminance = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in mine])
+    phone, dslr = half_of(mine), half_of(theirs)
+    shifts = remeasure_shifts(phone, dslr, max_deviation_px=settings.max_deviation_px)
     count = len(position)
     chosen = spread_rows(count, settings.cell_patches) if cells else np.zeros(0, np.int64)
     looked, told, foreign = np.zeros(count, bool), np.zeros(count, bool), np.zeros(count, np.int32)
     scale, sharpness = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
-    compared = compare_cells(mine[chosen], theirs[chosen], shifts.of(chosen))
+    contrast = np.array([contrast_of(grey) for grey in phone.grey], np.float32)
+    phone, dslr = phone.of(chosen), dslr.of(chosen)
+    compared = compare_cells(phone, dslr, shifts.of(chosen))
     looked[chosen], told[chosen], foreign[chosen], scale[chosen] = True, compared.told, compared.foreign, compared.scale
     matched = (shifts.correlation >= LEAST_CORRELATION) & ~shifts.edge
-    alike = chosen[matched[chosen]]  # of another scene the detail says nothing
-    sharpness[alike] = relative_sharpness(mine[alike], theirs[alike])
+    alike = np.flatnonzero(matched[chosen])  # of another scene the detail says nothing
+    sharpness[chosen[alike]] = relative_sharpness(phone.of(alike), dslr.of(alike))
     return PatchSample(
         position=position,
         phone_xy=stored.phone_xy[position],
@@ -78,7 +80,7 @@ def measure_patches(
         correlation=shifts.correlation,
         measured=shifts.measured,
         matched=matched,
-        contrast=luminance.std((1, 2)).astype(np.float32),
+        contrast=contrast,
         looked=looked,
         told=told,
         foreign=foreign,
@@ -135,8 +137,9 @@ def _look(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> Look:
 
 def clipped_share(patches: NDArray[np.uint8]) -> float:
     """Share of the pixels of (..., S, S, 3) that are burnt out or black; every third of each row and column counts."""
-    pixels = patches[..., ::3, ::3, :]
-    return float(((pixels >= BRIGHT).any(-1) | (pixels <= BLACK).all(-1)).mean())
+    red, green, blue = np.moveaxis(patches[..., ::3, ::3, :], -1, 0)
+    top = np.maximum(np.maximum(red, green), blue)
+    return float(((top >= BRIGHT) | (top <= BLACK)).mean())
 
 
 def _affine_colour(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -42,6 +42,8 @@ from dped_data.inspection.verdict import judge
 from dped_data.photos.preview import read_preview
 
 _CAPTURES_PER_TASK = 16
+_MOSTLY = 0.6
+"""Share of the photo: where DSLR patches cover more of it, the photo itself is not decoded for the rest."""
 _MOST_REPORT_BYTES = 2**29
 """Ours: of a verdict.json that is read again; 100,000 captures make some 150 MB."""
 
@@ -159,21 +161,31 @@ def inspect_captures(
     with open_shard(folder / shard) if shard else nullcontext() as file:
         figures = []
         for stored in stored_captures(file, captures) if file else map(nothing_stored, captures):
-            previews, time_s = _read_previews(captures_folder, stored)
             phone, dslr = _read_patches(file, stored)
+            previews, time_s = _read_previews(captures_folder, stored, phone.shape[1])
             measured = measure_capture(stored, phone, dslr, previews.phone, time_s, settings)
             write_capture(out, stored, measured, phone, dslr, previews)
             figures.append(measured)
     return figures
 
 
-def _read_previews(captures_folder: Path | None, stored: StoredCapture) -> tuple[Previews, float | None]:
+def _read_previews(
+    captures_folder: Path | None, stored: StoredCapture, patch_size: int
+) -> tuple[Previews, float | None]:
     row = stored.listed.row
     if captures_folder is None or not row.phone_file:
         return Previews(None, None, (0, 0)), None
     phone, time_s = read_preview(captures_folder / row.phone_file, OVERVIEW_PX)
+    if phone is not None and _covered_share(stored, patch_size) > _MOSTLY:
+        return Previews(phone, None, stored.dslr_size_wh), time_s
     dslr, _ = read_preview(captures_folder / row.dslr_file, OVERVIEW_PX)
     return Previews(phone, dslr, stored.dslr_size_wh), time_s
+
+
+def _covered_share(stored: StoredCapture, patch_size: int) -> float:
+    """Share of the phone photo that its patches cover, where they do not overlap; 0 where its size is unknown."""
+    width, height = stored.phone_size_wh
+    return len(stored.rows) * patch_size**2 / (width * height) if width * height else 0.0
 
 
 def _read_patches(file: h5py.File | None, stored: StoredCapture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

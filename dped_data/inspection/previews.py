@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +38,20 @@ def mosaic(patches: NDArray[np.uint8], stored: StoredCapture, factor: int) -> ND
 
 def covered(stored: StoredCapture, size: int, factor: int) -> NDArray[np.bool_]:
     """Return which pixels of the mosaic the patches cover whole, (h, w)."""
-    whole = np.broadcast_to(np.uint8(255), (len(stored.phone_xy), size, size))
-    return _laid(whole, 0, stored, factor) > 253
+    width, height = (-(-side // factor) for side in photo_size(stored, size))
+    area = np.zeros((height, width), np.int32)
+    for x, y in stored.phone_xy.tolist():
+        columns, rows = _overlap(x, size, factor, width), _overlap(y, size, factor, height)
+        area[y // factor : y // factor + len(rows), x // factor : x // factor + len(columns)] += np.outer(rows, columns)
+    return area >= factor**2
+
+
+@lru_cache(maxsize=4096)
+def _overlap(start: int, size: int, factor: int, most: int) -> NDArray[np.int32]:
+    """How many of a patch's pixels lie in each pixel of the mosaic that it touches, along one side."""
+    first = start // factor
+    edges = np.arange(first, min(-(-(start + size) // factor), most) + 1) * factor
+    return np.diff(edges.clip(start, start + size)).astype(np.int32)
 
 
 def _laid(patches: NDArray[np.uint8], ground: int, stored: StoredCapture, factor: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ the shift too, and a spline through its samples has its peak where the true func
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -34,6 +34,47 @@ LEAST_CORRELATION = 0.6
 _MODEL_SHARE = 1.5
 """Ours: the two cameras' different sharpening and tone make the residual smoother than noise; calibrated on patches
 with planted shifts, where the predicted deviation then equals the real one within a factor of 1.5."""
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of N patch pairs, with what every measurement begins with.
+
+    Attributes:
+        patches: (N, S, S, 3) uint8 RGB.
+        grey: (N, S, S) float32, their luminance, 0 to 255.
+        soft: (N, S, S) float32, `grey` blurred to the band limit.
+    """
+
+    patches: NDArray[np.uint8]
+    grey: NDArray[np.float32]
+    soft: NDArray[np.float32]
+
+    @cached_property
+    def noise(self) -> NDArray[np.float64]:
+        """Standard deviation of the noise (N,): the median of what a second difference both ways leaves, at every
+        second pixel of every second row, which is blind to edges (J. Immerkaer, Fast noise variance estimation, 1996).
+        """
+        down = self.grey[:, :-2:2] - 2 * self.grey[:, 1:-1:2] + self.grey[:, 2::2]
+        left = down[:, :, :-2:2] - 2 * down[:, :, 1:-1:2] + down[:, :, 2::2]
+        flat = np.abs(left).reshape(len(left), left.shape[1] * left.shape[2])
+        return np.median(flat, axis=1).astype(np.float64) / (0.6745 * 6)
+
+    def of(self, rows: NDArray[np.int64]) -> Half:
+        """That half of some pairs."""
+        part = Half(self.patches[rows], self.grey[rows], self.soft[rows])
+        if "noise" in vars(self):
+            vars(part)["noise"] = self.noise[rows]
+        return part
+
+
+def half_of(patches: NDArray[np.uint8]) -> Half:
+    """Prepare patches (N, S, S, 3) uint8 RGB to be measured."""
+    grey, soft = (np.empty(patches.shape[:3], np.float32) for _ in range(2))
+    for k, patch in enumerate(patches):
+        grey[k] = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
+        cv2.GaussianBlur(grey[k], (0, 0), BLUR_PX, dst=soft[k])
+    return Half(patches, grey, soft)
 
 
 @dataclass(frozen=True)
@@ -62,19 +103,19 @@ class Shifts:
         )
 
 
-def remeasure_shifts(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], *, max_deviation_px: float = 0.1) -> Shifts:
+def remeasure_shifts(phone: Half, dslr: Half, *, max_deviation_px: float = 0.1) -> Shifts:
     """Measure how far each DSLR patch lies off its phone patch, to about 0.05 px where there is texture.
 
     Args:
-        phone, dslr: (N, S, S, 3) uint8 RGB.
+        phone, dslr: of N pairs.
         max_deviation_px: a patch whose predicted deviation is above this counts as not measurable (no texture, or
             only edges of one direction).
     """
-    count, size = len(phone), phone.shape[1]
+    count, size = phone.grey.shape[:2]
     reach = min(max(LEAST_REACH_PX, round(REACH_SHARE * size)), size // 3)
     surfaces = np.empty((count, 2 * reach + 1, 2 * reach + 1), np.float32)
     for index in range(count):
-        surfaces[index] = _correlation_surface(phone[index], dslr[index], reach)
+        surfaces[index] = _correlation_surface(phone.soft[index], dslr.soft[index], reach)
     shift, deviation, correlation, edge = _peaks(surfaces, template_pixels=(size - 2 * reach) ** 2)
     measured = ~edge & (deviation <= max_deviation_px) & (correlation >= LEAST_CORRELATION)
     return Shifts(
@@ -82,17 +123,18 @@ def remeasure_shifts(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], *, max_d
     )
 
 
-def _correlation_surface(phone: NDArray[np.uint8], dslr: NDArray[np.uint8], reach: int) -> NDArray[np.float32]:
-    """Correlate the phone patch's middle with the DSLR patch at every whole-pixel shift up to `reach`."""
-    target, source = (
-        cv2.GaussianBlur(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), BLUR_PX)
-        for patch in (phone, dslr)
-    )
+def _correlation_surface(target: NDArray[np.float32], source: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """Correlate the target's middle with the source at every whole-pixel shift up to `reach`."""
     middle = target[reach:-reach, reach:-reach]
-    if middle.std() < 0.5 or source.std() < 0.5:  # grey levels; the correlation of nothing is undefined
+    if contrast_of(middle) < 0.5 or contrast_of(source) < 0.5:  # grey levels; the correlation of nothing is undefined
         return np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     surface: NDArray[np.float32] = cv2.matchTemplate(source, middle, cv2.TM_CCOEFF_NORMED)
     return np.nan_to_num(surface, posinf=0.0, neginf=0.0)
+
+
+def contrast_of(picture: NDArray[np.float32] | NDArray[np.uint8]) -> float:
+    """Standard deviation of a picture (h, w)."""
+    return float(cv2.meanStdDev(picture)[1][0, 0])
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from dped_data.align.records import WINDOW_REASONS
 from dped_data.align_folders import align_folders
 from dped_data.build import BuildReport
 from dped_data.captures.records import SPLITS
-from dped_data.inspection.remeasure import remeasure_shifts
+from dped_data.inspection.remeasure import half_of, remeasure_shifts
 from dped_data.settings import PAPER_RIG, BuildSettings, load_build_settings
 from dped_data.simulation import SimulationSettings, score_dataset, simulate_rig
 
@@ -45,7 +45,7 @@ def test_every_city100_pair_is_aligned_to_a_tenth_of_a_pixel(shared_data: Path, 
     distances, poor = [], 0
     for split in SPLITS:
         store = PatchStore(report.folder, split)
-        shifts = remeasure_shifts(*store.read(np.arange(len(store))))
+        shifts = remeasure_shifts(*map(half_of, store.read(np.arange(len(store)))))
         for entry in store.shards:
             with store.opened(entry) as file:
                 poor += int(np.isin(file["window_reason"][:], POOR_TARGET).sum())
