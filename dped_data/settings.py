@@ -168,7 +168,9 @@ class FeatureSettings:
     """SIFT keypoints and their matches (section 2, "Matching algorithm")."""
 
     detect_megapixels: float = setting(
-        0.25, "photos are shrunk to this size for keypoint detection, megapixels", minimum=0.05
+        0.25,
+        "photos are shrunk to this size for keypoint detection, megapixels; to a quarter of it where that is enough",
+        minimum=0.05,
     )
     keypoints: int = setting(1000, "keypoints kept per photo, strongest first", minimum=50)
     match_ratio: float = setting(

@@ -10,6 +10,7 @@ import pytest
 from planted_scene import distorted, identity, nodes_of, photo
 from threadpoolctl import threadpool_limits
 
+from dped_data.align import pipeline
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.pipeline import align_photos, match_photos
 from dped_data.align.records import WINDOW_REASONS, AlignedCapture
@@ -79,6 +80,37 @@ def test_other_patch_sizes_and_strides(pair: tuple[np.ndarray, np.ndarray], size
     assert len(aligned.patches.ncc) > 4
     assert np.median(errors_px(aligned, size)) < 0.08
     assert ((aligned.patches.window_xy - aligned.patches.window_xy[0]) % (stride or size) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("scene", "looks"),
+    [("one surface", [0.0625]), ("near object", [0.0625, 0.25]), ("few matches", [0.0625, 0.25]), ("paper", [0.25])],
+)
+def test_fewer_pixels_are_enough_for_many_matches_on_one_surface(
+    pair: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch, scene: str, looks: list[float]
+) -> None:
+    def true(xy: np.ndarray) -> np.ndarray:
+        return TRUE(xy + np.where((xy[..., 0] > 500)[..., None], (14.0, 0.0), (0.0, 0.0)))
+
+    phone, dslr = pair
+    if scene == "near object":
+        phone = photo(true, PHONE_WH, noise=3)
+    if scene == "few matches":
+        phone = np.full_like(phone, 120)
+        phone[220:420, 280:520] = pair[0][220:420, 280:520]
+    settings = replace(SETTINGS, alignment="paper" if scene == "paper" else "refined")
+    greys = [cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (phone, dslr)]
+    once, seen = pipeline._match_once, []
+
+    def watched(*args: object) -> object:
+        seen.append(args[-1].features.detect_megapixels)
+        return once(*args)
+
+    monkeypatch.setattr(pipeline, "_match_once", watched)
+    found = match_photos(*greys, settings)
+    assert seen == looks
+    last = once(*greys, pipeline._detecting(settings, looks[-1] / 0.25, settings.features.keypoints))
+    np.testing.assert_array_equal(found.matches.phone_xy, last.matches.phone_xy)
 
 
 def test_a_near_object_is_aligned_by_itself_and_its_edges_are_left_out() -> None:
