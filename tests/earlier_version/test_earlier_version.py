@@ -249,6 +249,6 @@ def test_added_settings_of_other_values_are_kept_with_the_dataset(place: Path, m
     assert report.manifest.digest != DIGEST and report.manifest.settings["retries"] == 1
     monkeypatch.undo()  # as this version, which does not know them
     assert verify_dataset(place / "dataset", "pocket", jobs=1).faults == ()
-    assert len(PatchStore(place / "dataset" / "pocket", "train")) == PATCHES
+    assert len(PatchStore(place / "dataset" / "pocket", "train")) == report.manifest.totals["patches"] > 20
     with pytest.raises(InputError, match=r"other settings \(retries: 1 -> not recorded\)"):
         build(place)
