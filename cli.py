@@ -34,6 +34,7 @@ from dped_data.inspection.settings import InspectSettings, load_inspect_settings
 from dped_data.settings import BuildSettings
 from dped_data.simulation.settings import SimulationSettings
 from dped_train.enhancing.settings import EnhanceSettings
+from dped_train.networks.hub import is_on_hub
 from dped_train.reproduction.settings import QUICK, ReproduceSettings
 from dped_train.settings import TrainSettings
 
@@ -50,6 +51,14 @@ class _Local(click.Path):
         """Look at what was typed: a Path has lost the second slash."""
         check_local(value)
         return super().convert(value, param, ctx)
+
+
+class _Model(_Local):
+    """A model: a file, a run's folder, a name, or an address on the Hub."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leave addresses as they are."""
+        return value if is_on_hub(value) else super().convert(value, param, ctx)
 
 
 FOLDER = _Local(path_type=Path, file_okay=False)
@@ -626,7 +635,7 @@ def models_command(fetch: str | None, as_json: bool) -> None:
 
 
 @dped.command("evaluate")
-@click.option("--model", type=_Local(), help="Enhancer to test: a file, a run's folder, or a name (dped models).")
+@click.option("--model", type=_Model(), help="Enhancer to test: a file, a run's folder, a name, or hf://OWNER/NAME.")
 @click.option("--external", type=FOLDER, help="Folder of photos that something else enhanced, named as the phone's.")
 @click.option("--baseline", is_flag=True, help="Test an automatic adjustment: white balance, contrast, exposure.")
 @click.option("--identity", is_flag=True, help="Test the untouched phone patches.")
@@ -719,13 +728,13 @@ def reproduce_command(
 
 
 @dped.command("enhance")
-@click.argument("model", type=_Local())
+@click.argument("model", type=_Model())
 @click.argument("photos", nargs=-1, required=True, type=ANY_PATH)
 @click.option("--out", type=FOLDER, required=True, help="Folder for the enhanced photos.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @settings_options(EnhanceSettings)
 def enhance_command(model: str, photos: tuple[Path, ...], out: Path, as_json: bool, **flags: Any) -> int:
-    """Enhance whole photos, or all photos in folders, with MODEL: a file, a run's folder, or a name in models/."""
+    """Enhance whole photos, or all photos in folders, with MODEL: a file, a run's folder, a name in models/, or hf://OWNER/NAME."""
     from dped_train.enhancing.photos import enhance
 
     report = enhance(model, photos, out, load_settings(EnhanceSettings(), {}, "settings", flags))
@@ -852,7 +861,7 @@ def import_checkpoint_command(prefix: Path, out: Path) -> None:
 
 
 @dped.command("export-onnx")
-@click.argument("model", type=_Local())
+@click.argument("model", type=_Model())
 @click.option("--out", type=FILE, required=True, help="File to write: ONNX, or torch.export where it ends in .pt2.")
 @click.option("--overwrite", is_flag=True, help="Replace the file of an earlier export.")
 @click.option("--size", help="The only photo size to take, such as 2048x1536.  [default: any size, any number]")

@@ -57,7 +57,7 @@ class ExportReport:
 
 
 class SplitMeanNorm(nn.Module):
-    """Instance normalisation out of means along rows, then of those along columns, for ONNX.
+    """Instance normalisation out of means along rows, then of those along columns, for other runtimes.
 
     onnxruntime's own InstanceNormalization adds up all pixels of a channel one by one in float32: it is off by 3e-3
     for a photo of 12 megapixels and by 2e-2 for 50; this is off by 4e-6 (benchmarks/onnx_norm.py).
@@ -109,11 +109,12 @@ def export_enhancer(
         check_onnx_installed()
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(out) as temporary, _quiet():
+        network = portable_form(enhancer)
         if format_ == "onnx":
-            write_onnx(onnx_form(enhancer), temporary, size_wh, facts_of(Path(model)))
+            write_onnx(network, temporary, size_wh, facts_of(Path(model)))
         else:
             with temporary.open("wb") as file:  # by its name, torch would miss the suffix
-                torch.export.save(_program(enhancer, size_wh), file)
+                torch.export.save(_program(network, size_wh), file)
         difference = _difference(enhancer, temporary, format_, size_wh)
         if difference is not None and not difference <= LIMIT:
             raise InputError(
@@ -152,8 +153,8 @@ def facts_of(model: Path) -> dict[str, str]:
     return facts
 
 
-def onnx_form(enhancer: nn.Module) -> nn.Module:
-    """A copy of the enhancer whose normalisations stay precise in other runtimes."""
+def portable_form(enhancer: nn.Module) -> nn.Module:
+    """A copy of the enhancer whose normalisations stay precise in other runtimes, out of operations that all have."""
     changed = copy.deepcopy(enhancer)
     for part in list(changed.modules()):
         for name, norm in list(part.named_children()):
@@ -182,8 +183,10 @@ def write_onnx(network: nn.Module, path: Path, size_wh: tuple[int, int] | None, 
     program.save(path, external_data=False)
 
 
-def _program(enhancer: nn.Module, size_wh: tuple[int, int] | None) -> torch.export.ExportedProgram:
-    return torch.export.export(enhancer, (_sample(size_wh),), dynamic_shapes=_dynamic_shapes(size_wh))
+def _program(network: nn.Module, size_wh: tuple[int, int] | None) -> torch.export.ExportedProgram:
+    program = torch.export.export(network, (_sample(size_wh),), dynamic_shapes=_dynamic_shapes(size_wh))
+    program.example_inputs = None  # the photo of noise would be stored as well
+    return program
 
 
 def _sample(size_wh: tuple[int, int] | None, count: int | None = None) -> Tensor:

@@ -21,6 +21,7 @@ from dped_data.common.hints import hint
 from dped_data.errors import InputError
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
 from dped_train.networks.dped import Enhancer, Input, Padding
+from dped_train.networks.hub import fetched_from_hub, is_on_hub, pushed_to_hub
 
 ARCHITECTURE = "dped-enhancer"
 SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
@@ -66,9 +67,15 @@ def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str
 def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> PhotoNetwork:
     """Read the enhancer that `save_enhancer` wrote, in evaluation mode, on `device`.
 
+    Args:
+        path: a file, or an address on the Hugging Face Hub, hf://OWNER/NAME or hf://OWNER/NAME@REVISION (with the extra
+            `hub`): see `fetched_from_hub`.
+        device: where to compute.
+
     Raises:
         InputError: the file is missing, truncated, altered, not safetensors, or holds another architecture.
     """
+    path = fetched_from_hub(str(path)) if is_on_hub(path) else path
     metadata, tensors = _read(Path(path))
     enhancer = _network(Path(path), metadata)
     expected = enhancer.state_dict()
@@ -79,6 +86,24 @@ def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> Photo
         raise InputError(f"{path}: the weights do not match the file's own sha256; it was altered, fetch it again")
     enhancer.load_state_dict(tensors)
     return enhancer.to(device).eval()
+
+
+def push_enhancer(model: str | Path, address: str, *, private: bool = True) -> str:
+    """Put an enhancer on the Hugging Face Hub, with the card of its run; return the address of just this state.
+
+    Earlier files of the repository stay in its history. The extra `hub` is needed, and `hf auth login` once.
+
+    Args:
+        model: a model file, the folder of a run, or a name, as `find_model` takes it; only a sound one is put there.
+        address: hf://OWNER/NAME; the repository is made where there is none.
+        private: whether others may not see a repository that is made.
+
+    Raises:
+        InputError: no sound model, huggingface_hub is missing, or the Hub refuses. UsageError: not such an address.
+    """
+    file = find_model(model)
+    load_enhancer(file)
+    return pushed_to_hub(file, address, private)
 
 
 def enhancer_metadata(path: str | Path) -> dict[str, str]:
@@ -183,11 +208,14 @@ def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
 
 
 def find_model(model: Path | str, models: Path = MODELS, runs: Path = RUNS) -> Path:
-    """Return the model file that `model` means: a file, the folder of a run, or a name in `models`, then in `runs`.
+    """Return the model file that `model` means: a file, the folder of a run, or a name in `models`, then in `runs`; or
+    an address on the Hugging Face Hub, which is fetched.
 
     Raises:
         InputError: none of them; the message has the nearest name, or lists those there are.
     """
+    if is_on_hub(model):
+        return fetched_from_hub(str(model))
     path = Path(model)
     places = [models / f"{model}.safetensors", runs / path / MODEL_NAME]
     for file in (path / MODEL_NAME, path, *places):
