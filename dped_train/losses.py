@@ -14,7 +14,7 @@ which one is not valid. No gradient reaches the enhanced pixels there, from any 
 that what is left weighs what it weighed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from math import log
 from typing import Literal
@@ -69,6 +69,10 @@ class Recipe:
     mse_weight: float = 0.0
     content_layer: ContentLayer = "last"
 
+    def weight(self, loss: str) -> float:
+        """The factor of one of `LOSSES` in the total."""
+        return float(getattr(self, f"{loss}_weight"))
+
     @property
     def discriminator_outputs(self) -> Literal[1, 2]:
         """The number of logits that the discriminator needs for this adversary."""
@@ -116,6 +120,11 @@ class GeneratorLosses:
     total: Tensor
 
 
+TOTAL = "total"
+LOSSES = tuple(field.name for field in fields(GeneratorLosses) if field.name != TOTAL)
+"""The losses by name: the weight of each is NAME_weight in recipe and settings, its column in the log NAME."""
+
+
 def generator_losses(
     enhanced: Tensor,
     dslr: Tensor,
@@ -155,14 +164,9 @@ def generator_losses(
     tv = total_variation_loss(enhanced, count, valid)
     if recipe.mse_weight > 0:
         mse = squared_error(enhanced, dslr, recipe.colour_factor, count)
-    total = (
-        recipe.content_weight * content
-        + recipe.texture_weight * texture
-        + recipe.colour_weight * colour
-        + recipe.tv_weight * tv
-        + recipe.mse_weight * mse
-    )
-    return GeneratorLosses(content, texture, colour, tv, mse, total)
+    parts = {"content": content, "texture": texture, "colour": colour, "tv": tv, "mse": mse}
+    total = sum((recipe.weight(name) * parts[name] for name in LOSSES), start=zero)
+    return GeneratorLosses(**parts, total=total)
 
 
 def leave_out(photos: Tensor, dslr: Tensor, valid: Tensor | None) -> Tensor:

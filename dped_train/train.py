@@ -30,7 +30,7 @@ from dped_train.data import (
     read_ahead,
 )
 from dped_train.devices import choose_products, chosen_dtype
-from dped_train.losses import discriminator_accuracy, discriminator_loss, generator_losses, leave_out
+from dped_train.losses import LOSSES, TOTAL, discriminator_accuracy, discriminator_loss, generator_losses, leave_out
 from dped_train.networks.compared import PhotoNetwork
 from dped_train.networks.dped import Discriminator
 from dped_train.networks.file import MODEL_NAME
@@ -59,7 +59,7 @@ PRETRAINING_SHARE = 1 / 20  # ours: of the steps; the paper says that the discri
 EPSILON, BETA2 = 1e-8, 0.999  # Adam's, of torch and TensorFlow alike
 HEALTH_FROM = 1000  # ours: steps from which on the health check speaks up before the end
 TINY = 1e-30
-LOSSES = ("content", "texture", "colour", "tv", "mse", "total")
+LOGGED = (*LOSSES, TOTAL)
 FIGURES_EVERY_ON_GPU = 20  # ours: a GPU waits each time for its next orders; 20 steps take it a second or less
 
 
@@ -69,7 +69,7 @@ class StepFigures:
 
     Attributes:
         step: counted from 0. rates: of its optimisers.
-        enhancer: the losses in the order of `LOSSES` and the norm of the gradient; None where no enhancer moved.
+        enhancer: the losses in the order of `LOGGED` and the norm of the gradient; None where no enhancer moved.
         verdict: the discriminator's loss, its accuracy and the norm of its gradient; None without a discriminator.
         purpose: which batch the discriminator was shown.
     """
@@ -293,8 +293,8 @@ class Run:
         for one in done:
             row = {}
             if one.enhancer is not None:
-                row = {name: next(values) for name in (*LOSSES, "gradient_norm")}
-                checked = {f"the {name} loss": row[name] for name in LOSSES}
+                row = {name: next(values) for name in (*LOGGED, "gradient_norm")}
+                checked = {f"the {name} loss": row[name] for name in LOGGED}
                 self.check_finite(checked, row["gradient_norm"], GENERATOR_BATCH, one.step)
             if one.verdict is not None:
                 row["discriminator"], row["accuracy"], norm = (next(values) for _ in range(3))
@@ -312,7 +312,7 @@ class Run:
 
     def enhancer_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Move the enhancer down its losses; return them, and what it had made of the phone patches (masks filled)."""
-        state, sums, made = self.state, torch.zeros(len(LOSSES), device=self.device), []
+        state, sums, made = self.state, torch.zeros(len(LOGGED), device=self.device), []
         for part in self.parts(batch):
             seen, dslr = self.photos(batch.seen[part]), self.photos(batch.dslr[part])
             valid = self.valid(batch, part)
@@ -331,7 +331,7 @@ class Run:
                 )
             # for the enhancer's parameters only: the discriminator's need no gradient here
             state.scaler.scale(losses.total).backward(inputs=list(state.enhancer.parameters()))
-            sums += torch.stack([getattr(losses, name).detach() for name in LOSSES])
+            sums += torch.stack([getattr(losses, name).detach() for name in LOGGED])
             made.append(leave_out(enhanced.detach(), dslr, valid))
         norm = self.descend(state.enhancer, state.enhancer_adam)
         return torch.cat([summed(sums, self.process.count), norm]), torch.cat(made)
@@ -394,7 +394,7 @@ class Run:
             valid=self.valid(batch, part),
         )
         self.state.discriminator.train()
-        weighted = {name: getattr(self.recipe, f"{name}_weight") * getattr(losses, name) for name in LOSSES[:-1]}
+        weighted = {name: self.recipe.weight(name) * getattr(losses, name) for name in LOSSES}
         lengths = {
             name: torch.autograd.grad(loss, enhanced, retain_graph=True)[0].norm().item() if loss.requires_grad else 0.0
             for name, loss in weighted.items()

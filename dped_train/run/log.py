@@ -21,16 +21,13 @@ from dped_data.common.typed_settings import settings_toml
 from dped_data.common.written_record import note
 from dped_data.errors import InputError
 from dped_data.photos.writing import write_photo
+from dped_train.losses import LOSSES, TOTAL
 from dped_train.settings import TrainSettings
 
 COLUMNS = (
     "step",
-    "content",
-    "texture",
-    "colour",
-    "tv",
-    "mse",
-    "total",
+    *LOSSES,
+    TOTAL,
     "gradient_norm",
     "discriminator",
     "accuracy",
@@ -45,12 +42,10 @@ COLUMNS = (
     "val_cast",
     "val_border",
 )
-"""Columns of metrics.csv. The losses are unweighted but for `total`; those of a validation are empty elsewhere. New
-columns come last: a run of before goes on, its rows filled up with empty cells."""
-_LEAST_COLUMNS = 14
-"""Of the first version that wrote metrics.csv."""
+"""Columns of metrics.csv. The losses are unweighted but for `total`; those of a validation are empty elsewhere. A run
+of a version that had fewer goes on, its rows with empty cells for the new ones."""
 TAGS = {
-    **{name: f"loss/{name}" for name in ("content", "texture", "colour", "tv", "mse", "total", "discriminator")},
+    **{name: f"loss/{name}" for name in (*LOSSES, TOTAL, "discriminator")},
     "seconds": "time/step_s",
     "waited_s": "time/waiting_for_data_s",
     "accuracy": "metric/discriminator_accuracy",
@@ -117,17 +112,17 @@ class RunRecord:
 def _rows_until(path: Path, step: int) -> list[str]:
     """The rows of an earlier metrics.csv up to `step`: what a killed run wrote beyond its checkpoint goes."""
     lines = _lines_of(path)
-    width = _columns(lines)
-    filling = "," * (len(COLUMNS) - width)
-    return [
-        row.strip() + filling for row in lines[1:] if _is_row(row.strip(), width) and int(row.partition(",")[0]) <= step
-    ]
+    columns = _columns(lines)
+    rows = [row.strip().split(",") for row in lines[1:] if _is_row(row.strip(), len(columns))]
+    cells = (dict(zip(columns, row, strict=True)) for row in rows if int(row[0]) <= step)
+    return [",".join(by_name.get(name, "") for name in COLUMNS) for by_name in cells]
 
 
-def _columns(lines: list[str]) -> int:
-    """How many of the columns a table has: all, or, by its head, those of an earlier version."""
-    cells = tuple(lines[0].strip().split(",")) if lines else ()
-    return len(cells) if len(cells) >= _LEAST_COLUMNS and cells == COLUMNS[: len(cells)] else len(COLUMNS)
+def _columns(lines: list[str]) -> tuple[str, ...]:
+    """The columns of a table by its head, where they are some of ours, `step` first; all of ours otherwise."""
+    head = tuple(lines[0].strip().split(",")) if lines else ()
+    ours = head[:1] == COLUMNS[:1] and len({*head}) == len(head) and {*head} <= {*COLUMNS}
+    return head if ours else COLUMNS
 
 
 def _is_row(line: str, columns: int) -> bool:
@@ -138,7 +133,7 @@ def _is_row(line: str, columns: int) -> bool:
 def _has_notes(path: Path) -> bool:
     """Whether metrics.csv has lines that are no rows; the last one, which a kill may have cut off, does not count."""
     lines = _lines_of(path)
-    return any(not _is_row(line.strip(), _columns(lines)) for line in lines[1:] if line.endswith("\n"))
+    return any(not _is_row(line.strip(), len(_columns(lines))) for line in lines[1:] if line.endswith("\n"))
 
 
 def _lines_of(path: Path) -> list[str]:

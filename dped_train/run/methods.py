@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import cos, pi
-from typing import get_args
+from typing import Any, get_args
 
-from dped_train.losses import RECIPES, Recipe
+from dped_train.losses import LOSSES, RECIPES, Recipe
 from dped_train.networks.compared import Johnson, PhotoNetwork, Srcnn
 from dped_train.networks.dped import Enhancer, Input, Normalisation, Padding
 from dped_train.settings import (
@@ -31,7 +31,7 @@ class Rates:
 
 
 METHODS: tuple[Method, ...] = get_args(Method)
-WEIGHTS = ("content_weight", "texture_weight", "colour_weight", "tv_weight", "mse_weight")
+WEIGHTS = tuple(f"{name}_weight" for name in LOSSES)
 
 
 def recipe_of(settings: TrainSettings) -> Recipe:
@@ -43,7 +43,8 @@ def recipe_of(settings: TrainSettings) -> Recipe:
     """
     recipe = RECIPES[settings.recipe]
     if settings.method != "dped":
-        recipe = replace(recipe, content_weight=0.0, texture_weight=0.0, colour_weight=0.0, tv_weight=0.0)
+        none: dict[str, Any] = dict.fromkeys(WEIGHTS, 0.0)
+        recipe = replace(recipe, **none)
     if settings.method == "srcnn":
         recipe = replace(recipe, mse_weight=1.0)
     if settings.method == "johnson":

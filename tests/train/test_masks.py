@@ -20,7 +20,7 @@ from dped_train.evaluate.evaluate import METRICS, evaluate
 from dped_train.evaluate.limitations import limitation_columns
 from dped_train.evaluate.lpips import Lpips
 from dped_train.evaluate.metrics import psnr
-from dped_train.losses import PAPER, RELEASED, GeneratorLosses, Recipe, generator_losses
+from dped_train.losses import LOSSES, PAPER, RELEASED, TOTAL, GeneratorLosses, Recipe, generator_losses
 from dped_train.networks.dped import Discriminator, initialise
 from dped_train.networks.vgg import Vgg
 from dped_train.run.distributed import Process
@@ -30,8 +30,9 @@ from dped_train.train import Run, train
 
 CPU = torch.device("cpu")
 SIZE = 32
-RECIPES = [replace(recipe, mse_weight=1.0) for recipe in (PAPER, RELEASED)]
-LOSSES = ("content", "texture", "colour", "tv", "mse", "total")
+RECIPES = [
+    replace(recipe, **{f"{name}_weight": recipe.weight(name) or 1.0 for name in LOSSES}) for recipe in (PAPER, RELEASED)
+]
 
 
 def photos(seed: int, count: int = 3) -> Tensor:
@@ -58,7 +59,7 @@ def losses_of(enhanced: Tensor, recipe: Recipe, vgg: Vgg, valid: Tensor | None) 
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=["paper", "released"])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", (*LOSSES, TOTAL))
 def test_no_loss_has_a_gradient_at_masked_pixels(recipe: Recipe, name: str, vgg: Vgg) -> None:
     enhanced, valid = photos(1).requires_grad_(), masks()
     loss = getattr(losses_of(enhanced, recipe, vgg, valid), name)
@@ -80,8 +81,8 @@ def test_what_is_masked_changes_no_loss_and_a_mask_of_nothing_no_bit(recipe: Rec
         enhanced = photos(1).to(memory_format=torch.channels_last).requires_grad_()
         losses = losses_of(enhanced, recipe, vgg, mask)
         (gradient,) = torch.autograd.grad(losses.total, enhanced)
-        whole.append(([getattr(losses, name) for name in LOSSES], gradient))
-    for place, name in enumerate(LOSSES):
+        whole.append(([getattr(losses, name) for name in (*LOSSES, TOTAL)], gradient))
+    for place, name in enumerate((*LOSSES, TOTAL)):
         assert torch.equal(getattr(found[0], name), getattr(found[1], name))
         assert torch.equal(whole[0][0][place], whole[1][0][place])
         assert not torch.equal(getattr(found[0], name), whole[0][0][place])

@@ -9,10 +9,10 @@ from frozen_settings import check_frozen
 
 from dped_data.common.typed_settings import load_settings, setting_fields
 from dped_data.errors import UsageError
-from dped_train.losses import PAPER, RELEASED
+from dped_train.losses import LOSSES, PAPER, RELEASED
 from dped_train.run.checkpoint import FORMAT_VERSION
-from dped_train.run.methods import recipe_of
-from dped_train.settings import FREE_ON_RESUME, TrainSettings
+from dped_train.run.methods import WEIGHTS, recipe_of
+from dped_train.settings import FREE_ON_RESUME, RECIPE_WEIGHT, TrainSettings
 
 
 def test_the_defaults_are_the_papers_schedule() -> None:
@@ -47,6 +47,10 @@ def test_flags_are_checked() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             load_settings(TrainSettings(), {}, "settings", {name: value})
+
+
+def test_every_loss_has_a_weight_that_stands_for_the_recipes() -> None:
+    assert [getattr(TrainSettings(), name) for name in WEIGHTS] == [RECIPE_WEIGHT] * len(LOSSES)
 
 
 def test_weights_replace_the_recipes_one_by_one() -> None:

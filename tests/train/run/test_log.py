@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def test_a_table_of_fewer_columns_goes_on(tmp_path: Path) -> None:
     assert {len(row) for row in rows} == {len(COLUMNS)}
     assert rows[1][:14] == before[1].split(",") and not any(rows[1][14:])
     assert dict(zip(COLUMNS, rows[3], strict=True))["learning_rate"] == "0.25"
+
+
+def test_a_table_without_a_loss_in_the_middle_goes_on(tmp_path: Path) -> None:
+    before = [name for name in COLUMNS if name not in ("tv", "val_border")]
+    cells = {name: str(place) for place, name in enumerate(before, start=1)}
+    (tmp_path / "metrics.csv").write_text(",".join(before) + "\n" + ",".join(cells.values()) + "\n")
+    with RunRecord(tmp_path, 2, {}, TrainSettings()) as record:
+        record.add(2, {"tv": 0.25})
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first == cells | {"tv": "", "val_border": ""}
+    assert (second["step"], second["tv"], second["mse"]) == ("2", "0.25", "")
 
 
 def test_tensorboard_has_groups(tmp_path: Path) -> None:
