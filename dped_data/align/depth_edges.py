@@ -22,13 +22,9 @@ RIVAL_PX, RIVAL_SD_PX = 0.75, 0.5
 larger standard deviation is not. Ours: less than a pixel of difference does no harm, and on flat scenes less certain
 windows were mostly wrong tracks."""
 
-BEND = 0.3
-"""A near window that lies where the window's own slope leads, to within RIVAL_PX and this share of the way, is on the
-same bent surface. Ours."""
-
-FAR_RIVAL_PX = 3.0
-"""Only rivals this far off speak of the rim of a window that stands by itself: nearer ones may be its own surface,
-which bends there. Ours."""
+BEND_SDS = 2.0
+"""A near window may be on the same bent surface that lies where this one's slope leads, or where it would lie without
+slope, to within RIVAL_PX and so many times what the photo's real slopes make over the way. Ours."""
 
 RIVAL_REACH = 2.2
 """Rivals are sought this many window sides away, so that an edge between two windows is seen from both."""
@@ -65,14 +61,14 @@ def rival_evidence(
     tie_points: TiePoints,
     displacement: NDArray[np.float64],
     sd: NDArray[np.float64],
-    alone: NDArray[np.bool_],
+    slope_variance: float,
 ) -> NDArray[np.float64]:
     """Return (W,) the evidence that a cell of the window or its rim follows a near window's displacement instead.
 
     Args:
         windows, nodes: the windows to test and the field's displacement at their nodes (W, 5, 5, 2), phone pixels.
         tie_points, displacement, sd: N measurements (N, 2) and their standard deviations (N,), phone pixels.
-        alone: (W,) windows that stand by themselves: on a bent surface their rim follows the neighbours, and may.
+        slope_variance: how bent surfaces are (`own_word.slope_variance`); 0: no window's slope says anything.
     Returns:
         Log likelihood ratios as `foreign_cells` gives them; 0 where no near window disagrees.
     """
@@ -81,25 +77,23 @@ def rival_evidence(
     centre = nodes[:, 2, 2]
     across, down = (nodes[:, 2, 4] - nodes[:, 2, 0]) / 2, (nodes[:, 4, 2] - nodes[:, 0, 2]) / 2
     slopes = np.stack((across, down), axis=1) / windows.half_px
-    rivals = _rivals(windows, centre, slopes, tie_points, displacement, sd)
-    far = _first(rivals, np.hypot(*np.moveaxis(rivals - centre[:, None], -1, 0)) > FAR_RIVAL_PX)
-    motion = np.zeros((len(nodes), 6))
-    motion[:, :2], motion[:, [2, 4]], motion[:, [3, 5]] = centre, across, down
-    for margin, rows, candidates in ((MARGIN_PX, ~alone, rivals), (MARGIN_PX, alone, far), (0, alone, rivals)):
-        busy = np.flatnonzero(rows & ~np.isnan(candidates[:, 0, 0]))
-        tested = windows.select(busy)
-        found = foreign_cells(
-            level.phone,
-            level.dslr,
-            tested.corner_xy,
-            tested.size_px,
-            window_maps(level, smooth, tested),
-            motion[busy] / factor,
-            candidates[busy] / factor,
-            CELL_PX // factor,
-            margin // factor,
-        )
-        evidence[busy] = np.maximum(evidence[busy], found)
+    bend = BEND_SDS * np.sqrt(slope_variance) / windows.half_px
+    rivals = _rivals(windows, centre, slopes if bend else 0 * slopes, bend, tie_points, displacement, sd)
+    busy = np.flatnonzero(~np.isnan(rivals[:, 0, 0]))
+    tested = windows.select(busy)
+    motion = np.zeros((len(busy), 6))
+    motion[:, :2], motion[:, [2, 4]], motion[:, [3, 5]] = centre[busy], across[busy], down[busy]
+    evidence[busy] = foreign_cells(
+        level.phone,
+        level.dslr,
+        tested.corner_xy,
+        tested.size_px,
+        window_maps(level, smooth, tested),
+        motion / factor,
+        rivals[busy] / factor,
+        CELL_PX // factor,
+        MARGIN_PX // factor,
+    )
     return evidence
 
 
@@ -107,6 +101,7 @@ def _rivals(
     windows: TiePoints,
     centre: NDArray[np.float64],
     slopes: NDArray[np.float64],
+    bend: float,
     tie_points: TiePoints,
     displacement: NDArray[np.float64],
     sd: NDArray[np.float64],
@@ -115,24 +110,19 @@ def _rivals(
 
     Args:
         centre, slopes: (W, 2) the window's displacement, and how it changes per pixel to the right and down (W, 2, 2).
+        bend: what a bent surface may add to that, px per px of the way.
     """
     rivals = np.full((len(centre), MAX_RIVALS, 2), np.nan)
     able = np.flatnonzero(sd < RIVAL_SD_PX)
     able = able[np.argsort(sd[able], kind="stable")]  # the best measured speak first
     reach = RIVAL_REACH * 2 * windows.half_px
     xy, found = tie_points.centre_xy[able], displacement[able]
-    _fill_rivals(windows.centre_xy, reach, centre, slopes, xy, found, sd[able], rivals)
+    _fill_rivals(windows.centre_xy, reach, centre, slopes, bend, xy, found, sd[able], rivals)
     return rivals
 
 
-def _first(rivals: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the chosen ones of `rivals` (W, R, 2), before NaN for the others."""
-    order = np.argsort(~chosen, axis=1, kind="stable")[..., None]
-    return np.take_along_axis(np.where(chosen[..., None], rivals, np.nan), order, axis=1)
-
-
 @njit(cache=True, nogil=True)
-def _fill_rivals(window_xy, reach, centre, slopes, tie_point_xy, displacement, sd, rivals):  # type: ignore[no-untyped-def]
+def _fill_rivals(window_xy, reach, centre, slopes, bend, tie_point_xy, displacement, sd, rivals):  # type: ignore[no-untyped-def]
     for k in range(len(window_xy)):
         found = 0
         for j in range(len(tie_point_xy)):
@@ -143,7 +133,7 @@ def _fill_rivals(window_xy, reach, centre, slopes, tie_point_xy, displacement, s
             led_x = slopes[k, 0, 0] * dx + slopes[k, 1, 0] * dy
             led_y = slopes[k, 0, 1] * dx + slopes[k, 1, 1] * dy
             rest = np.hypot(centre[k, 0] + led_x - displacement[j, 0], centre[k, 1] + led_y - displacement[j, 1])
-            new = min(apart, rest - BEND * np.hypot(led_x, led_y)) > RIVAL_PX + 2 * sd[j]
+            new = min(apart, rest) - bend * max(abs(dx), abs(dy)) > RIVAL_PX + 2 * sd[j]
             for i in range(found):
                 other = np.hypot(rivals[k, i, 0] - displacement[j, 0], rivals[k, i, 1] - displacement[j, 1])
                 new = new and other > RIVAL_PX

@@ -71,7 +71,7 @@ def near_pairs(
     Returns:
         Up to MAX_PAIRS pairs, spread evenly over the measurements.
     """
-    first, second = _near_rows(centre_xy, reach_px, -(-len(centre_xy) // MAX_FIRST) or 1)
+    first, second = near_rows(centre_xy, reach_px, -(-len(centre_xy) // MAX_FIRST) or 1)
     every = max(1, -(-len(first) // MAX_PAIRS))
     first, second = first[::every], second[::every]
     lag = ((centre_xy[first] - centre_xy[second]) ** 2).sum(axis=1)
@@ -131,7 +131,7 @@ def _log_likelihood(apart, noise, moved, field, factor, nugget):  # type: ignore
     return total
 
 
-def _near_rows(
+def near_rows(
     centre_xy: NDArray[np.float64], reach_px: float, every: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of all pairs within a distance, in order, the first of each pair among every so many."""

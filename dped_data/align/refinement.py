@@ -18,7 +18,7 @@ from dped_data.align.far_search import NEAR_PX, search_reach, track_far
 from dped_data.align.field_prior import FittedPrior
 from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings
 from dped_data.align.kernels.template_search import search_windows
-from dped_data.align.own_word import NO_WORD, hear_windows, own_motions, surface_variance
+from dped_data.align.own_word import NO_WORD, hear_windows, own_motions, slope_variance, surface_variance
 from dped_data.align.pyramid import Level, make_level
 from dped_data.align.records import CONTRAST_LIMITS, WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
 from dped_data.align.smooth_map import (
@@ -181,12 +181,12 @@ def _refine_windows(
     measured = np.where(field.usable[:count, None, None], field.covariance[:count], NO_WORD * np.eye(2))
     variance = error**2 + surface_variance(tracked, field.displacement, best.fitted, windows, measured)
     own = own_motions(windows, tracks, rough, smooth, node_xy)
-    heard = hear_windows(own, flat_nodes.reshape(count, NODES, NODES, 2), variance)
-    nodes, error = heard.nodes, heard.error
+    slopes = slope_variance(tracked, field.displacement, rough, smooth, noise_factor)
+    nodes, error = hear_windows(own, flat_nodes.reshape(count, NODES, NODES, 2), variance, slopes)
     dslr_xy = smooth(node_xy + nodes)
     mixed = quadrant_moves(level, smooth, windows, nodes, caution)
     rival_sd = np.where(tracks.ncc > RIVAL_NCC, track_error, np.inf)
-    evidence = rival_evidence(level, smooth, windows, nodes, tie_points, field.displacement, rival_sd, heard.alone)
+    evidence = rival_evidence(level, smooth, windows, nodes, tie_points, field.displacement, rival_sd, slopes)
     mixed |= evidence > FOREIGN_EVIDENCE
     uncertain = error > settings.max_error_px
     last = np.array(smooth.dslr_size_wh) - 1.0

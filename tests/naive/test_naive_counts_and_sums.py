@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from dped_data.align import depth_edges, field_prior
 from dped_data.align.depth_edges import _fill_rivals
 from dped_data.align.features import _nearest_two
-from dped_data.align.field_prior import _log_likelihood, _near_rows
+from dped_data.align.field_prior import _log_likelihood, near_rows
 from dped_data.align.ncc import correlate_patches
 from dped_data.align.pyramid import _box_means
 from dped_data.align.tie_points import nearest_rows
@@ -101,13 +101,13 @@ def test_rivals_are_distinct_and_contradict() -> None:
     slopes = RANDOM.normal(0, 0.1, (9, 2, 2))
     slopes[:3] = 0
     found = np.full((9, most, 2), np.nan)
-    _fill_rivals(windows, 25.0, centre, slopes, tie_points, moved, sd, found)
+    _fill_rivals(windows, 25.0, centre, slopes, 0.05, tie_points, moved, sd, found)
     for k in range(9):
         chosen: list[np.ndarray] = []
         for j in np.flatnonzero(np.abs(windows[k] - tie_points).max(axis=1) < 25.0):
             led = (tie_points[j] - windows[k]) @ slopes[k]  # where the window's own slope leads
-            rest = np.linalg.norm(centre[k] + led - moved[j]) - depth_edges.BEND * np.linalg.norm(led)
-            apart = min(np.linalg.norm(centre[k] - moved[j]), rest) > limit + 2 * sd[j]
+            rest, way = np.linalg.norm(centre[k] + led - moved[j]), np.abs(tie_points[j] - windows[k]).max()
+            apart = min(np.linalg.norm(centre[k] - moved[j]), rest) - 0.05 * way > limit + 2 * sd[j]
             if apart and all(np.linalg.norm(c - moved[j]) > limit for c in chosen) and len(chosen) < most:
                 chosen.append(moved[j])
         assert np.array_equal(found[k], np.array(chosen + [np.full(2, np.nan)] * (most - len(chosen))), equal_nan=True)
@@ -125,9 +125,9 @@ def test_the_likelihood_is_scipys_student_t() -> None:
 
 
 @pytest.mark.parametrize("every", [1, 3])
-def test_near_rows_are_all_pairs_within_reach(every: int) -> None:
+def testnear_rows_are_all_pairs_within_reach(every: int) -> None:
     xy = RANDOM.integers(0, 7, (25, 2)) * 1.0  # distances that equal the reach occur
-    first, second = _near_rows(xy, 5.0, every)
+    first, second = near_rows(xy, 5.0, every)
     square = ((xy[:, None] - xy[None]) ** 2).sum(axis=-1)
     wanted = [(i, j) for i in range(0, 25, every) for j in range(i + 1, 25) if square[i, j] < 25.0]
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == wanted

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from planted_scene import texture
 
@@ -13,6 +15,7 @@ from dped_data.align.tie_points import place_tie_points
 WIDTH, HEIGHT = 700, 500
 
 
+@cache
 def scene(edge_x: float, moved: tuple[float, float] = (7.0, 2.0)) -> tuple[Level, SmoothMap]:
     """A phone photo whose part right of `edge_x` the DSLR sees displaced by so many px."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
@@ -34,8 +37,8 @@ def verdicts(edge_x: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     displacement = np.where(right[:, None], (7.0, 2.0), (0.0, 0.0))
     nodes = np.broadcast_to(displacement[:, None, None], (len(window_xy), 5, 5, 2)).copy()
     moves = quadrant_moves(level, smooth, windows, nodes, 1.0)
-    sd, alone = np.full(len(window_xy), 0.05), np.zeros(len(window_xy), bool)
-    evidence = rival_evidence(level, smooth, windows, nodes, windows, displacement, sd, alone)
+    sd = np.full(len(window_xy), 0.05)
+    evidence = rival_evidence(level, smooth, windows, nodes, windows, displacement, sd, 0.0)
     return window_xy[:, 0], moves, evidence
 
 
@@ -55,27 +58,25 @@ def test_an_edge_that_reaches_a_few_pixels_into_a_window_is_found() -> None:
     assert not moves[left == 300].all()  # too narrow for quadrants
 
 
-def test_only_far_rivals_speak_of_the_rim_of_a_window_that_stands_by_itself() -> None:
-    for moved, seen in (((7.0, 2.0), True), ((2.0, 1.0), False)):
-        level, smooth = scene(394.0, moved)
-        window, beside = (place_tie_points(level, np.array([[x, 200]], np.int32), 100) for x in (300, 400))
-        nodes, sd, alone = np.zeros((1, 5, 5, 2)), np.full(1, 0.05), np.ones(1, bool)
-        rival = np.array([moved])
-        among = rival_evidence(level, smooth, window, nodes, beside, rival, sd, ~alone)
-        by_itself = rival_evidence(level, smooth, window, nodes, beside, rival, sd, alone)
-        assert among[0] > 2 and (by_itself[0] > 2) == seen
-
-
-def test_a_neighbour_where_the_slope_of_the_window_leads_is_no_rival() -> None:
-    level, smooth = scene(350.0)
+def edge_evidence(moved: tuple[float, float], nodes: np.ndarray, slopes: float, edge_x: float = 394.0) -> float:
+    """Of a window with an edge at its right end, whose neighbour beyond it moved."""
+    level, smooth = scene(edge_x, moved)
     window, beside = (place_tie_points(level, np.array([[x, 200]], np.int32), 100) for x in (300, 400))
-    slope = np.zeros((1, 5, 5, 2))
-    slope[..., 0] = np.linspace(-3.5, 3.5, 5)
-    slope[..., 1] = np.linspace(-1, 1, 5)
-    for nodes, found in ((slope, False), (0 * slope, True)):
-        alone = np.zeros(1, bool)
-        evidence = rival_evidence(level, smooth, window, nodes, beside, np.array([[7.0, 2.0]]), np.full(1, 0.05), alone)
-        assert (evidence > 2).all() == found
+    return rival_evidence(level, smooth, window, nodes, beside, np.array([moved]), np.full(1, 0.05), slopes)[0]
+
+
+def test_rivals_are_those_beyond_what_slopes_make_of_the_way() -> None:
+    nodes = np.zeros((1, 5, 5, 2))
+    assert edge_evidence((2.0, 1.0), nodes, 0.0) > 2
+    assert edge_evidence((2.0, 1.0), nodes, 0.2) == 0  # 2 sd of 0.45 px, twice half a window away, and 0.75
+    assert edge_evidence((7.0, 2.0), nodes, 0.2) > 2
+
+
+def test_a_neighbour_where_the_slope_of_the_window_leads_is_no_rival_on_a_bent_surface() -> None:
+    slope = np.stack(np.broadcast_arrays(np.linspace(-3.5, 3.5, 5), np.linspace(-1, 1, 5)), axis=-1)
+    nodes = np.broadcast_to(slope, (1, 5, 5, 2))
+    assert edge_evidence((7.0, 2.0), nodes, 0.01, 350.0) == 0
+    assert edge_evidence((7.0, 2.0), nodes, 0.0, 350.0) > 2
 
 
 def test_one_surface_without_rivals_has_no_evidence_at_all() -> None:
