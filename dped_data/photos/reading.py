@@ -31,11 +31,21 @@ from dped_data.photos.bounds import (
     fault_when_opening,
 )
 from dped_data.photos.colour import srgb_from_adobe_rgb, srgb_from_bt601, srgb_from_display_p3, srgb_from_smpte_c
-from dped_data.photos.damage import DEFLATED, JPEG_PARTS, check_deflated, check_heif, check_png, jpegs_of
+from dped_data.photos.damage import (
+    DEFLATED,
+    JPEG_PARTS,
+    PLAIN,
+    RUN_LENGTHS,
+    check_deflated,
+    check_png,
+    check_zeros,
+    jpegs_of,
+)
 from dped_data.photos.decoding import complaints, decoding
 from dped_data.photos.exif import capture_time, orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
 from dped_data.photos.formats import PhotoHeader
+from dped_data.photos.heif import check_heif
 from dped_data.photos.jpeg_breaks import breaks_off
 from dped_data.photos.jpeg_segments import has_zeroed_part, without_harmless_faults
 from dped_data.photos.raw import decode_raw, is_raw, raw_header
@@ -305,6 +315,8 @@ def _check_parts(name: str, image: TiffImagePlugin.TiffImageFile, data: bytes) -
     compression = image.tag_v2.get(TiffImagePlugin.COMPRESSION)
     if compression in DEFLATED:
         check_deflated(name, image, data)
+    elif compression in (PLAIN, RUN_LENGTHS):
+        check_zeros(name, image, data)
     elif compression == JPEG_PARTS:
         for part in jpegs_of(image, data):
             decode_jpeg(part, name, "GRAY" if image.mode == "L" else "CMYK" if image.mode == "CMYK" else "RGB")

@@ -23,9 +23,10 @@ def picture() -> NDArray[np.uint8]:
 
 def file_of(kind: str) -> bytes:
     stored = io.BytesIO()
-    if kind == "heic":
+    if kind in ("heic", "tiles"):
         pillow_heif = pytest.importorskip("pillow_heif")
-        pillow_heif.from_pillow(Image.fromarray(picture())).save(stored, quality=95)
+        tile = 128 if kind == "tiles" else 0
+        pillow_heif.from_pillow(Image.fromarray(picture())).save(stored, quality=95, tile_size=tile)
     elif kind == "png":
         Image.fromarray(picture()).save(stored, "PNG")
     elif kind == "raw":
@@ -35,7 +36,7 @@ def file_of(kind: str) -> bytes:
     return stored.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["png", "lzw", "adobe_deflate", "jpeg", "raw", "heic"])
+@pytest.mark.parametrize("kind", ["png", "lzw", "adobe_deflate", "jpeg", "raw", "heic", "tiles"])
 def test_a_file_that_ends_early_fails(kind: str) -> None:
     data = file_of(kind)
     assert decode_photo(data, "a.jpg").shape == (300, 400, 3)
@@ -43,20 +44,33 @@ def test_a_file_that_ends_early_fails(kind: str) -> None:
         decode_photo(data[: len(data) * 3 // 4], "a.jpg")
 
 
-SUMMED = ("png", "lzw", "adobe_deflate", "jpeg")
+SUMMED = ("png", "lzw", "adobe_deflate", "jpeg", "heic", "tiles")
 
 
-@pytest.mark.parametrize(
-    ("kind", "filling"), [*((k, f) for k in SUMMED for f in ("zeros", "noise")), ("heic", "zeros")]
-)
+@pytest.mark.parametrize("kind", SUMMED)
+@pytest.mark.parametrize("filling", ["zeros", "noise"])
 def test_a_sector_that_is_lost_fails(kind: str, filling: str, capfd: pytest.CaptureFixture[str]) -> None:
     data = file_of(kind)
     rng = np.random.default_rng(3)
     for start in range(len(data) // 4 // 512 * 512, len(data) - 1024, len(data) // 5):
-        sector = bytes(512) if filling == "zeros" else rng.integers(0, 256, 512, np.uint8).tobytes()
+        sector = bytes(512) if filling == "zeros" else rng.integers(1, 256, 512, np.uint8).tobytes()
         with pytest.raises(PhotoError, match="damaged|truncated"):
             decode_photo(data[:start] + sector + data[start + 512 :], "a.jpg")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["raw", "packbits"])
+def test_zeros_that_no_picture_holds_fail_and_black_areas_do_not(kind: str) -> None:
+    dark = picture()
+    dark[100:220, 40:] = 0
+    dark[250:] = 0
+    stored = io.BytesIO()
+    Image.fromarray(dark).save(stored, "TIFF", compression=kind)
+    data = stored.getvalue()
+    assert np.array_equal(decode_photo(data, "a.tif"), dark)
+    for start, stop in ((8192, 16384), (20480, len(data) if kind == "raw" else 28672)):
+        with pytest.raises(PhotoError, match="zeros|damaged"):
+            decode_photo(data[:start] + bytes(stop - start) + data[stop:], "a.tif")
 
 
 def test_sums_behind_the_last_row_count() -> None:
