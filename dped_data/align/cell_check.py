@@ -39,10 +39,11 @@ def cells_disagree(
     if not len(dslr):
         return np.zeros(0, np.bool_)
     size = dslr.shape[1]
-    grey = np.pad(cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY), MARGIN, mode="edge")
+    margins = (MARGIN,) * 4
+    grey = cv2.copyMakeBorder(cv2.cvtColor(phone, cv2.COLOR_RGB2GRAY), *margins, cv2.BORDER_REPLICATE)
     around = np.stack([grey[y : y + size + 2 * MARGIN, x : x + size + 2 * MARGIN] for x, y in corner_xy])
     inner = around[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    dslr_grey = np.stack([cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in dslr])
+    dslr_grey = cv2.cvtColor(dslr.reshape(-1, size, 3), cv2.COLOR_RGB2GRAY).reshape(-1, size, size)
     every = -(-len(dslr) // NOISE_PATCHES)
     unexplained, evidence = displaced_content(
         around, dslr_grey, noise_by_level(inner[::every]), noise_by_level(dslr_grey[::every])

@@ -193,7 +193,8 @@ def _refine_windows(
     reason = np.zeros(count, np.uint8)
     reason[mixed] = WINDOW_REASONS.index("quadrant")
     by_itself = track_error[:count] <= settings.max_error_px
-    reason[uncertain] = _why_uncertain(level, windows, by_itself, tracks.ncc[:count])[uncertain]
+    asked = np.flatnonzero(uncertain)
+    reason[asked] = _why_uncertain(level, windows.select(asked), by_itself[asked], tracks.ncc[asked])
     reason[~((dslr_xy >= 0) & (dslr_xy <= last)).all(axis=(1, 2, 3))] = WINDOW_REASONS.index("outside")
     shift, angle = _beyond_homography(homography.dslr_from_phone, node_xy, dslr_xy)
     return Alignment(smooth, field, window_xy, dslr_xy, shift, angle, error, reason, overlap_share(smooth))

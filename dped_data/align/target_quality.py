@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.kernels.target_quality import CLIPPED, light_change, sharpness
+from dped_data.align.kernels.target_quality import count_clipped, light_change, sharpness
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,8 @@ def measure_quality(
     mask = np.zeros((0, 0, 0), bool) if valid is None else valid
     quality = TargetQuality(*(np.full(count, np.nan) for _ in range(4)))
     if count:
-        quality.phone_clipped[:], quality.dslr_clipped[:] = _clipped(phone, valid), _clipped(dslr, valid)
+        count_clipped(phone, mask, quality.phone_clipped)
+        count_clipped(dslr, mask, quality.dslr_clipped)
         sharpness(phone, dslr, mask, quality.sharpness)
         light_change(phone, dslr, mask, quality.light_ev)
     return quality
-
-
-def _clipped(patches: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-    """Return (N,) the share of the (valid) pixels with a channel at its upper end."""
-    bright = patches >= CLIPPED
-    clipped = bright[..., 0] | bright[..., 1] | bright[..., 2]
-    if valid is None:
-        shares: NDArray[np.float64] = clipped.mean(axis=(1, 2))
-        return shares
-    return (clipped & valid).sum(axis=(1, 2)) / np.maximum(valid.sum(axis=(1, 2)), 1)

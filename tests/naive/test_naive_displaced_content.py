@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, gaussian_filter, maximum_filter
 
-from dped_data.align.kernels.displaced_content import LEVELS, MARGIN, REACH, displaced_content
+from dped_data.align.kernels import displaced_content as kernel
+from dped_data.align.kernels.displaced_content import BLOCK, LANES, LEVELS, MARGIN, REACH, displaced_content
+from dped_data.common.jit import njit
 
 Floats = NDArray[np.float64]
 NOISE = np.linspace(0.5, 2.0, LEVELS)
@@ -101,3 +104,16 @@ def test_a_patch_that_agrees_is_explained_and_not_searched() -> None:
     dslr = (0.7 * phone[MARGIN:-MARGIN, MARGIN:-MARGIN] + 10).astype(np.uint8)
     unexplained, evidence = displaced_content(phone[None], dslr[None], NOISE, NOISE)
     assert unexplained[0] == 0 and evidence[0] == 0
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="the intrinsic is compiled code")
+def test_the_vectors_sum_as_the_loop_does() -> None:
+    random = np.random.default_rng(0)
+    weights, weighted = random.normal(0, 9, (2, BLOCK, BLOCK, 2 * LANES)).astype(np.float32)
+    moved = random.normal(0, 9, 5 * LANES * BLOCK).astype(np.float32)
+    places = random.permutation(len(moved) - 2 * LANES)[: BLOCK * BLOCK]
+    found = np.full((2, 3, 2 * LANES + 5), -1, np.float32)
+    njit()(lambda *given: kernel.block_sums(*given))(weights, weighted, moved, places, found[0])
+    kernel.plain_block_sums(weights, weighted, moved, places, found[1])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0, :, 2 * LANES :] == -1).all() and (found[0, :, : 2 * LANES] != -1).all()

@@ -13,7 +13,14 @@ Delete it when patches with two contents are found otherwise.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from dped_data.common.jit import njit
@@ -74,6 +81,12 @@ CLOSER_LOOKS = 3
 """Every second displacement both ways is tried, and all those beside the best so many. Ours: in half of the time it
 found the same largest evidence as a search of all for about nine in ten of 2,106 patches, and decided alike on all of
 them but one."""
+
+LANES = 16
+"""Values summed at once: one of the widest vectors; processors with narrower ones take it in parts."""
+
+PLAIN = bool(numba.config.DISABLE_JIT)
+_FLOATS, _I64 = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
 
 
 def displaced_content(
@@ -139,13 +152,12 @@ def _fill_weights(phone, dslr, gain, phone_noise, dslr_noise, gradients, other, 
     """
     size = len(weights)
     gain, step = np.float32(gain), np.float32(LEVELS / 256)
-    inner = gradients[1 : size + 1, 1 : size + 1]
-    _square_gradients(dslr, inner)
+    _square_gradients(dslr, weights)
     _square_gradients(phone, other)
     for j in range(size):
-        row, line = inner[j], other[j]
+        row, own, line = gradients[j + 1][1 : size + 1], weights[j], other[j]
         for i in range(size):
-            row[i] = max(row[i], gain * line[i])
+            row[i] = max(own[i], gain * line[i])
     least, of_gradient = np.float32(LEAST_NOISE), np.float32(GRADIENT_SD_PX**2)
     columns, steep = np.empty(size + 2, np.float32), np.empty(size, np.float32)
     for j in range(size):
@@ -157,11 +169,13 @@ def _fill_weights(phone, dslr, gain, phone_noise, dslr_noise, gradients, other, 
             steep[i] = (columns[i] + columns[i + 1] + columns[i + 2]) / (3 * rows)
         for i in (0, size - 1):
             steep[i] *= np.float32(1.5)  # two columns there
-        own, row, line, second = inner[j], weights[j], phone[j], dslr[j]
+        own, row, line, second = gradients[j + 1][1 : size + 1], weights[j], phone[j], dslr[j]
         for i in range(size):
-            row[i] = phone_noise[int(line[i] * step)] + dslr_noise[int(second[i] * step)]
+            level, other_level = np.uint32(line[i] * step), np.uint32(second[i] * step)
+            row[i] = phone_noise[level] + dslr_noise[other_level]
         for i in range(size):
-            row[i] = np.float32(1) / (row[i] + least + of_gradient * (own[i] if own[i] > steep[i] else steep[i]))
+            gradient = own[i] if own[i] > steep[i] else steep[i]
+            row[i] = np.float32(1) / (row[i] + least + of_gradient * gradient)
 
 
 @njit(cache=True, nogil=True)
@@ -194,58 +208,111 @@ def _clipped_pixels(phone, dslr, near, cells):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _deal(values, rows, planes):  # type: ignore[no-untyped-def]
-    """Deal values (h, w) out to planes (BLOCK, BLOCK, rows * wide): every BLOCKth of a row and of a column together.
+def _deal(values, rows, wide, planes):  # type: ignore[no-untyped-def]
+    """Deal values (h, w) out to planes (BLOCK, BLOCK, >= rows * wide): every BLOCKth of a row and of a column together.
 
     A block's pixels then lie at one index of all planes, and whole planes are summed at once, which vectors can do.
     """
-    wide = planes.shape[2] // rows
     planes[:] = 0.0
     height, width = min(values.shape[0], rows * BLOCK), min(values.shape[1], wide * BLOCK)
     for y in range(height):
-        line, part, first = values[y], planes[y % BLOCK], y // BLOCK * wide
-        for u in range(BLOCK):
-            row = part[u, first : first + wide]
-            for column in range((width - u + BLOCK - 1) // BLOCK):
-                row[column] = line[column * BLOCK + u]
+        line, first = values[y], y // BLOCK * wide
+        p0, p1, p2, p3 = (
+            planes[y % BLOCK, 0, first : first + wide],
+            planes[y % BLOCK, 1, first : first + wide],
+            planes[y % BLOCK, 2, first : first + wide],
+            planes[y % BLOCK, 3, first : first + wide],
+        )
+        for column in range(width // BLOCK):
+            at = np.uint64(column) * np.uint64(BLOCK)
+            p0[column] = line[at]
+            p1[column] = line[at + np.uint64(1)]
+            p2[column] = line[at + np.uint64(2)]
+            p3[column] = line[at + np.uint64(3)]
+        for x in range(width // BLOCK * BLOCK, width):
+            planes[y % BLOCK, x % BLOCK, first + x // BLOCK] = line[x]
+
+
+@intrinsic
+def _vector_block_sums(typing_context, weights, weighted, moved, places, blocks):  # type: ignore[no-untyped-def]
+    """Do what `plain_block_sums` does, in the same order, LANES at once: from loops over so many arrays the compiler
+    makes no vectors, and one loop for each sum reads everything three times."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        arrays = [context.make_array(k)(context, builder, x) for k, x in zip(signature.args, arguments, strict=True)]
+        w, wb, a, at, out = (array.data for array in arrays)
+        count = cgutils.unpack_tuple(builder, arrays[0].shape)[2]
+        row_step = cgutils.unpack_tuple(builder, arrays[4].shape)[1]
+        planes = range(BLOCK * BLOCK)
+        starts = [builder.gep(a, [builder.load(builder.gep(at, [_I64(plane)]))]) for plane in planes]
+        with cgutils.for_range(builder, builder.udiv(count, _I64(LANES))) as loop:
+            first = builder.mul(loop.index, _I64(LANES))
+            sums: list[Any] = [None] * 3
+            for v in range(BLOCK):
+                parts: list[Any] = [None] * 3
+                for plane in planes[v * BLOCK : (v + 1) * BLOCK]:
+                    place = builder.add(first, builder.mul(count, _I64(plane)))
+                    weight, product = (_values(builder, planes_of, place) for planes_of in (w, wb))
+                    value = _values(builder, starts[plane], first)
+                    once = builder.fmul(weight, value)
+                    terms = once, builder.fmul(once, value), builder.fmul(product, value)
+                    parts = [_added(builder, part, term) for part, term in zip(parts, terms, strict=True)]
+                sums = [_added(builder, total, part) for total, part in zip(sums, parts, strict=True)]
+            for k, total in enumerate(sums):
+                target = builder.gep(out, [builder.add(first, builder.mul(row_step, _I64(k)))])
+                builder.store(total, builder.bitcast(target, _FLOATS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(weights, weighted, moved, places, blocks), generate
+
+
+def _values(builder, planes, place):  # type: ignore[no-untyped-def]
+    return builder.load(builder.bitcast(builder.gep(planes, [place]), _FLOATS.as_pointer()), align=4)
+
+
+def _added(builder, total, term):  # type: ignore[no-untyped-def]
+    return term if total is None else builder.fadd(total, term)
+
+
+@njit(nogil=True)
+def plain_block_sums(weights, weighted, moved, places, blocks):  # type: ignore[no-untyped-def]
+    """Fill the three rows of blocks with the sums over each block of w a, w a a and w a b.
+
+    Args:
+        weights, weighted: (BLOCK, BLOCK, n) float32 planes of w and of w b, n a multiple of LANES.
+        moved: (m,) float32, the planes of a in a row; places: (BLOCK * BLOCK,) int64 where in it each plane begins.
+        blocks: (3, >= n) float32.
+    """
+    for i in range(weights.shape[2]):
+        sums = np.zeros(3, np.float32)
+        for v in range(BLOCK):
+            parts = np.zeros(3, np.float32)
+            for u in range(BLOCK):
+                value = moved[places[v * BLOCK + u] + i]
+                once = weights[v, u, i] * value
+                parts[0] += once
+                parts[1] += once * value
+                parts[2] += weighted[v, u, i] * value
+            sums += parts
+        for k in range(3):
+            blocks[k, i] = sums[k]
+
+
+block_sums = plain_block_sums if PLAIN else _vector_block_sums
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_products(w0, w1, w2, w3, a0, a1, a2, a3, sums):  # type: ignore[no-untyped-def]
-    """Add w a of four planes to sums: one array is written, lest the compiler fear that they overlap."""
-    for i in range(sums.size):
-        sums[i] += w0[i] * a0[i] + w1[i] * a1[i] + w2[i] * a2[i] + w3[i] * a3[i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add_squares(w0, w1, w2, w3, a0, a1, a2, a3, sums):  # type: ignore[no-untyped-def]
-    """Likewise w a a."""
-    for i in range(sums.size):
-        sums[i] += w0[i] * a0[i] * a0[i] + w1[i] * a1[i] * a1[i] + w2[i] * a2[i] * a2[i] + w3[i] * a3[i] * a3[i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cell_sums(weights, weighted, a, left, top, wide, blocks, cells):  # type: ignore[no-untyped-def]
+def _cell_sums(weights, weighted, moved, left, top, wide, places, blocks, cells):  # type: ignore[no-untyped-def]
     """Fill cells (3, n) with the sums over each cell of w a, w a a and w a b, b weighted; a begins at left, top.
 
-    weights, weighted: (BLOCK, BLOCK, n) planes of w and of w b; a: planes with as many columns.
+    weights, weighted: (BLOCK, BLOCK, n) planes of w and of w b; moved: planes of a with as many columns.
     """
-    count = weights.shape[2]
-    blocks[:] = 0.0
     for v in range(BLOCK):
-        y = top + v
-        first = y // BLOCK * wide + left // BLOCK
-        part = a[y % BLOCK]
-        parts = (
-            part[left % BLOCK, first : first + count],
-            part[(left + 1) % BLOCK, first + (left % BLOCK + 1) // BLOCK :][:count],
-            part[(left + 2) % BLOCK, first + (left % BLOCK + 2) // BLOCK :][:count],
-            part[(left + 3) % BLOCK, first + (left % BLOCK + 3) // BLOCK :][:count],
-        )
-        w, b = weights[v], weighted[v]
-        _add_products(w[0], w[1], w[2], w[3], parts[0], parts[1], parts[2], parts[3], blocks[0, :count])
-        _add_squares(w[0], w[1], w[2], w[3], parts[0], parts[1], parts[2], parts[3], blocks[1, :count])
-        _add_products(b[0], b[1], b[2], b[3], parts[0], parts[1], parts[2], parts[3], blocks[2, :count])
+        for u in range(BLOCK):
+            y, x = top + v, left + u
+            plane = (y % BLOCK) * BLOCK + x % BLOCK
+            places[v * BLOCK + u] = plane * moved.shape[2] + y // BLOCK * wide + x // BLOCK
+    block_sums(weights, weighted, moved.reshape(-1), places, blocks)
     for k in range(3):
         _to_cells(blocks[k], wide, cells[k])
 
@@ -276,7 +343,7 @@ def _fill_residuals(cells, weight, weighted, power, residuals):  # type: ignore[
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _total_evidence(own, other, judged, wide, gains, columns):  # type: ignore[no-untyped-def]
+def _total_evidence(own, other, judged, rows, wide, gains, columns):  # type: ignore[no-untyped-def]
     """Return the sum over the judged cells of what each says for the other displacement beyond CELL_EVIDENCE."""
     zero, one, share = np.float32(0.0), np.float32(1.0), np.float32(1 / CELL_PIXELS)
     factor, margin, most = np.float32(0.5 / NOISE_CORRELATION), np.float32(CELL_EVIDENCE), np.float32(MOST_RESIDUAL)
@@ -287,7 +354,7 @@ def _total_evidence(own, other, judged, wide, gains, columns):  # type: ignore[n
         ratio = ratio if ratio > zero else zero
         gains[i] = ratio * judged[i] if rest <= most else zero
     columns[:] = zero
-    for row in range(gains.size // wide):
+    for row in range(rows):
         line = gains[row * wide : (row + 1) * wide]
         for i in range(wide):
             columns[i] += line[i]
@@ -314,14 +381,16 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
     rows = size // BLOCK
     reach_blocks = (2 * REACH + BLOCK - 1) // BLOCK + 1
     wide = rows + reach_blocks
-    count = rows * wide
+    count = -(-rows * wide // LANES) * LANES
+    places_of = np.empty(BLOCK * BLOCK, np.int64)
     broad = size + 2 * REACH
     a, b = np.empty((broad, broad), np.float32), np.empty((size, size), np.float32)
+    inner = np.empty((size, size), np.float32)  # of a, one row after another: views have no vectors
     weights, other_squares = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
     gradients = np.zeros((size + 2, size + 2), np.float32)
     across_a, across_b = np.empty((broad + 2, broad), np.int32), np.empty((size + 2, size), np.int32)
     padded, near = np.empty((size + 2, size + 2), np.uint8), np.empty((size + 2, size + 2), np.uint8)
-    dealt = np.empty((BLOCK, BLOCK, (rows + reach_blocks) * wide), np.float32)
+    dealt = np.empty((BLOCK, BLOCK, (rows + reach_blocks) * wide + LANES), np.float32)
     planes = (BLOCK, BLOCK, count)
     w, wb, inner_b = np.empty(planes, np.float32), np.empty(planes, np.float32), np.empty(planes, np.float32)
     blocks, cells = np.zeros((3, count + wide + 1), np.float32), np.empty((3, count), np.float32)
@@ -341,7 +410,8 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
                 padded[j, i] = dslr[k, min(max(j - 1, 0), size - 1), min(max(i - 1, 0), size - 1)]
         _smooth(phone[k], across_a, a)
         _smooth(padded, across_b, b)
-        inner = a[REACH : REACH + size, REACH : REACH + size]
+        for j in range(size):
+            inner[j] = a[REACH + j][REACH : REACH + size]
         mean_a, variance_a = _moments(inner)
         mean_b, variance_b = _moments(b)
         gain = min(max(variance_b / max(variance_a, 1e-6), 1 / MOST_GAIN), MOST_GAIN)
@@ -354,9 +424,9 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
         _clipped_pixels(phone[k], dslr[k], near, clipped)
         a -= np.float32(mean_a)  # sums of squares keep their digits
         b -= np.float32(mean_b)
-        _deal(a, rows + reach_blocks, dealt)
-        _deal(weights[:whole, :whole], rows, w)
-        _deal(b[:whole, :whole], rows, inner_b)
+        _deal(a, rows + reach_blocks, wide, dealt)
+        _deal(weights[:whole, :whole], rows, wide, w)
+        _deal(b[:whole, :whole], rows, wide, inner_b)
         for v in range(BLOCK):
             for u in range(BLOCK):
                 for i in range(count):
@@ -375,7 +445,7 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
         for i in range(count):
             weight[i] = weight[i] if weight[i] > 0 else np.float32(1.0)
             power[i] -= weighted[i] * weighted[i] / weight[i]
-        _cell_sums(w, wb, dealt, REACH, REACH, wide, blocks, cells)
+        _cell_sums(w, wb, dealt, REACH, REACH, wide, places_of, blocks, cells)
         _fill_residuals(cells, weight, weighted, power, own)
         bound, found = 0.0, 0
         for row in range(rows - 1):
@@ -395,9 +465,9 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
         for dy in range(-REACH, REACH + 1, 2):
             for dx in range(-REACH, REACH + 1, 2):
                 if dx * dx + dy * dy >= NEAREST_SQUARE:
-                    _cell_sums(w, wb, dealt, REACH + dx, REACH + dy, wide, blocks, cells)
+                    _cell_sums(w, wb, dealt, REACH + dx, REACH + dy, wide, places_of, blocks, cells)
                     _fill_residuals(cells, weight, weighted, power, other)
-                    found_at[REACH + dy, REACH + dx] = _total_evidence(own, other, judged, wide, gains, columns)
+                    found_at[REACH + dy, REACH + dx] = _total_evidence(own, other, judged, rows, wide, gains, columns)
         for n in range(CLOSER_LOOKS):
             strongest[n] = -1.0
             for y in range(0, 2 * REACH + 1, 2):
@@ -413,8 +483,8 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
             for y in range(max(places[n, 0] - 1, 0), min(places[n, 0] + 2, 2 * REACH + 1)):
                 for x in range(max(places[n, 1] - 1, 0), min(places[n, 1] + 2, 2 * REACH + 1)):
                     if found_at[y, x] < 0.0 and (y - REACH) ** 2 + (x - REACH) ** 2 >= NEAREST_SQUARE:
-                        _cell_sums(w, wb, dealt, x, y, wide, blocks, cells)
+                        _cell_sums(w, wb, dealt, x, y, wide, places_of, blocks, cells)
                         _fill_residuals(cells, weight, weighted, power, other)
-                        found_at[y, x] = _total_evidence(own, other, judged, wide, gains, columns)
+                        found_at[y, x] = _total_evidence(own, other, judged, rows, wide, gains, columns)
                         most = max(most, found_at[y, x])
         evidence[k] = most * per_cell

@@ -124,20 +124,18 @@ def _foreign_shares(phone, dslr, cell, shares):  # type: ignore[no-untyped-def]
 def _keep_foreign(phone, dslr, planes, foreign):  # type: ignore[no-untyped-def]
     """Clear the pixels of foreign (S, S) that are not so by the planes together, each weights (3,) of R, G, B."""
     size = foreign.shape[0]
-    rim = BLUR_REACH + REACH
-    grey = np.empty((2, size + 2 * rim, size + 2 * rim), np.int32)
+    inner = np.empty((size, size), np.int32)
     smooth = np.empty((2, size + 2 * REACH, size + 2 * REACH), np.int32)
-    across = np.empty((size + 2 * rim, size + 2 * REACH), np.int32)
+    across = np.empty((size, size + 2 * REACH), np.int32)
     columns = np.empty((5, size + 2 * REACH), np.int32)
     moments = np.zeros((3, size, size))
     noise, contrast = np.full(2, LEAST_NOISE), np.full(2, LEAST_NOISE)
     for plane in range(len(planes)):
         for side in range(2):
-            _pad_plane(phone if side == 0 else dslr, planes[plane], rim, grey[side])
-            inner = grey[side, rim : rim + size, rim : rim + size]
+            grey_plane(phone if side == 0 else dslr, planes[plane], inner)
             noise[side] += noise_variance(inner, ALL_VALID) * NOISE_LEFT / len(planes)
             contrast[side] += _plane_variance(inner)
-            _smooth(grey[side], across, smooth[side])
+            _smooth(inner, across, smooth[side])
         _add_moments(smooth[0], smooth[1], 1.0 / len(planes), columns, moments)
     gain = contrast[0] / contrast[1]
     least_phone = max(LEAST_TEXTURE * min(max(gain, 1.0), MOST_GAIN), TEXTURE_TO_NOISE * noise[0])
@@ -153,33 +151,49 @@ def _keep_foreign(phone, dslr, planes, foreign):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _pad_plane(patch, weights, rim, grey):  # type: ignore[no-untyped-def]
-    """Fill grey with the patch's weighted sum of R, G and B, 0 to 255, mirrored at its edges over a rim."""
-    size = patch.shape[0]
+def grey_plane(patch, weights, grey):  # type: ignore[no-untyped-def]
+    """Fill grey (S, S) with the patch's weighted sum of R, G and B, 0 to 255."""
+    size = grey.shape[0]
+    red, green, blue = np.int32(weights[0]), np.int32(weights[1]), np.int32(weights[2])
     for j in range(size):
+        values, row = patch[j].reshape(-1), grey[j]
         for i in range(size):
-            red, green, blue = np.int32(patch[j, i, 0]), np.int32(patch[j, i, 1]), np.int32(patch[j, i, 2])
-            grey[rim + j, rim + i] = (weights[0] * red + weights[1] * green + weights[2] * blue + 128) >> 8
-        for i in range(rim):
-            grey[rim + j, rim - 1 - i] = grey[rim + j, rim + i]
-            grey[rim + j, rim + size + i] = grey[rim + j, rim + size - 1 - i]
-    for j in range(rim):
-        grey[rim - 1 - j] = grey[rim + j]
-        grey[rim + size + j] = grey[rim + size - 1 - j]
+            at = np.uint64(3) * np.uint64(i)
+            total = red * np.int32(values[at]) + green * np.int32(values[at + np.uint64(1)])
+            row[i] = np.int32(total + blue * np.int32(values[at + np.uint64(2)]) + np.int32(128)) >> np.int32(8)
+
+
+@njit(cache=True, nogil=True)
+def _mirrored(i, size):  # type: ignore[no-untyped-def]
+    return -1 - i if i < 0 else 2 * size - 1 - i if i >= size else i
 
 
 @njit(cache=True, nogil=True)
 def _smooth(grey, across, smooth):  # type: ignore[no-untyped-def]
-    """Fill smooth with the binomial means of grey in units of 1 / UNIT grey level."""
-    for j in range(across.shape[0]):
-        for i in range(across.shape[1]):
-            near = grey[j, i + 1] + grey[j, i + 3]
-            across[j, i] = grey[j, i] + grey[j, i + 4] + 4 * near + 6 * grey[j, i + 2]
+    """Fill smooth (S + 4, S + 4) with the binomial means of grey (S, S), mirrored at its edges, in units of 1 / UNIT.
+
+    across: (S, S + 4) to work in.
+    """
+    size, rim = grey.shape[0], BLUR_REACH + REACH
+    line = np.empty(size + 2 * rim, np.int32)
+    for j in range(size):
+        line[rim : rim + size] = grey[j]
+        for i in range(rim):
+            line[rim - 1 - i], line[rim + size + i] = grey[j, i], grey[j, size - 1 - i]
+        row, second, third, fourth, last = across[j], line[1:], line[2:], line[3:], line[4:]
+        for i in range(row.size):
+            row[i] = np.int32(line[i] + last[i] + np.int32(4) * (second[i] + fourth[i]) + np.int32(6) * third[i])
     for j in range(smooth.shape[0]):
-        for i in range(smooth.shape[1]):
-            near = across[j + 1, i] + across[j + 3, i]
-            total = across[j, i] + across[j + 4, i] + 4 * near + 6 * across[j + 2, i]
-            smooth[j, i] = (total + 32) >> 6  # of 256 parts, UNIT are kept
+        far_above, above = across[_mirrored(j - 4, size)], across[_mirrored(j - 3, size)]
+        here, below, far_below = (
+            across[_mirrored(j - 2, size)],
+            across[_mirrored(j - 1, size)],
+            across[_mirrored(j, size)],
+        )
+        row = smooth[j]
+        for i in range(row.size):
+            total = far_above[i] + far_below[i] + np.int32(4) * (above[i] + below[i]) + np.int32(6) * here[i]
+            row[i] = np.int32(total + np.int32(32)) >> np.int32(6)  # of 256 parts, UNIT are kept
 
 
 @njit(cache=True, nogil=True)
@@ -203,18 +217,27 @@ def noise_variance(grey, valid):  # type: ignore[no-untyped-def]
     blocks = (size - 2) // NOISE_BLOCK
     powers = np.empty(blocks * blocks)
     found = 0
+    bends, squares = np.empty((3, size), np.int32), np.empty(size, np.int32)
     for row in range(blocks):
+        squares[:] = 0
+        for j in range(row * NOISE_BLOCK, (row + 1) * NOISE_BLOCK + 2):
+            line, bend = grey[j], bends[j % 3]
+            second, third = line[1:], line[2:]
+            for i in range(size - 2):
+                bend[i] = np.int32(line[i] - np.int32(2) * second[i] + third[i])
+            if j < row * NOISE_BLOCK + 2:
+                continue
+            above, here = bends[(j - 2) % 3], bends[(j - 1) % 3]
+            for i in range(size - 2):
+                both = np.int32(above[i] - np.int32(2) * here[i] + bend[i])
+                squares[i] += np.int32(both * both)
         for column in range(blocks):
             top, left = row * NOISE_BLOCK, column * NOISE_BLOCK
             if len(valid) and not valid[top : top + NOISE_BLOCK + 2, left : left + NOISE_BLOCK + 2].all():
                 continue
             total = np.int32(0)
-            for j in range(1 + row * NOISE_BLOCK, 1 + (row + 1) * NOISE_BLOCK):
-                for i in range(1 + column * NOISE_BLOCK, 1 + (column + 1) * NOISE_BLOCK):
-                    beside = grey[j, i - 1] + grey[j, i + 1] + grey[j - 1, i] + grey[j + 1, i]
-                    corner = grey[j - 1, i - 1] + grey[j - 1, i + 1] + grey[j + 1, i - 1] + grey[j + 1, i + 1]
-                    bend = 4 * grey[j, i] - 2 * beside + corner
-                    total += bend * bend
+            for i in range(left, left + NOISE_BLOCK):
+                total += squares[i]
             powers[found] = total
             found += 1
     if not found:
@@ -231,42 +254,55 @@ def _add_moments(a, b, weight, columns, moments):  # type: ignore[no-untyped-def
     """
     size = moments.shape[1]
     to_variance = weight / (PIXELS * PIXELS * UNIT * UNIT)
+    sums = np.empty((5, size), np.int32)
     columns[:] = 0
     for j in range(2 * REACH):
-        for i in range(a.shape[1]):
-            p, q = a[j, i], b[j, i]
-            columns[0, i] += p
-            columns[1, i] += q
-            columns[2, i] += p * p
-            columns[3, i] += q * q
-            columns[4, i] += p * q
+        _move_columns(a, b, j, 0, np.int32(0), columns)
     for j in range(size):
-        for i in range(a.shape[1]):
-            p, q = a[j + 2 * REACH, i], b[j + 2 * REACH, i]
-            columns[0, i] += p
-            columns[1, i] += q
-            columns[2, i] += p * p
-            columns[3, i] += q * q
-            columns[4, i] += p * q
-        for i in range(size):
-            sa, sb = np.int32(0), np.int32(0)
-            saa, sbb, sab = np.int32(0), np.int32(0), np.int32(0)
-            for n in range(2 * REACH + 1):
-                sa += columns[0, i + n]
-                sb += columns[1, i + n]
-                saa += columns[2, i + n]
-                sbb += columns[3, i + n]
-                sab += columns[4, i + n]
-            moments[0, j, i] += (PIXELS * saa - sa * sa) * to_variance
-            moments[1, j, i] += (PIXELS * sbb - sb * sb) * to_variance
-            moments[2, j, i] += (PIXELS * sab - sa * sb) * to_variance
-        for i in range(a.shape[1]):
-            p, q = a[j, i], b[j, i]
-            columns[0, i] -= p
-            columns[1, i] -= q
-            columns[2, i] -= p * p
-            columns[3, i] -= q * q
-            columns[4, i] -= p * q
+        _move_columns(a, b, j + 2 * REACH, max(j - 1, 0), np.int32(j > 0), columns)
+        for k in range(5):
+            _across(columns[k], sums[k])
+        _add_row(sums[0], sums[0], sums[2], to_variance, moments[0, j])
+        _add_row(sums[1], sums[1], sums[3], to_variance, moments[1, j])
+        _add_row(sums[0], sums[1], sums[4], to_variance, moments[2, j])
+
+
+@njit(cache=True, nogil=True)
+def _move_columns(a, b, new, old, taken, columns):  # type: ignore[no-untyped-def]
+    """Add row `new` to the columns' sums of a, b, aa, bb and ab, and take `taken` (0 or 1) times row `old` away."""
+    p, q, r, s = a[new], b[new], a[old], b[old]
+    _move(p, r, taken, columns[0])
+    _move(q, s, taken, columns[1])
+    _move_products(p, p, r, r, taken, columns[2])
+    _move_products(q, q, s, s, taken, columns[3])
+    _move_products(p, q, r, s, taken, columns[4])
+
+
+@njit(cache=True, nogil=True)
+def _move(new, old, taken, sums):  # type: ignore[no-untyped-def]
+    for i in range(sums.size):
+        sums[i] += np.int32(new[i] - taken * old[i])
+
+
+@njit(cache=True, nogil=True)
+def _move_products(p, q, r, s, taken, sums):  # type: ignore[no-untyped-def]
+    for i in range(sums.size):
+        sums[i] += np.int32(np.int32(p[i] * q[i]) - taken * np.int32(r[i] * s[i]))
+
+
+@njit(cache=True, nogil=True)
+def _across(columns, sums):  # type: ignore[no-untyped-def]
+    """Fill sums (S) with those of 2 REACH + 1 neighbours of columns (S + 2 REACH)."""
+    second, third, fourth, last = columns[1:], columns[2:], columns[3:], columns[4:]
+    for i in range(sums.size):
+        sums[i] = np.int32(columns[i] + second[i] + third[i] + fourth[i] + last[i])
+
+
+@njit(cache=True, nogil=True)
+def _add_row(a, b, products, to_variance, row):  # type: ignore[no-untyped-def]
+    """Add to each of row the variance or covariance of which the sums of a, of b and of their products are given."""
+    for i in range(row.size):
+        row[i] += np.int32(np.int32(PIXELS) * products[i] - a[i] * b[i]) * to_variance
 
 
 @njit(cache=True, nogil=True)
@@ -282,6 +318,8 @@ def _fullest_cell(foreign, cell):  # type: ignore[no-untyped-def]
             for i in range(size):
                 columns[i] -= foreign[j - cell, i]
         if j < cell - 1:
+            continue
+        if columns.sum() <= most:  # no square can hold more
             continue
         total = np.int32(0)
         for i in range(size):

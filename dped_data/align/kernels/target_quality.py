@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dped_data.align.kernels.foreign_content import ALL_VALID, noise_variance
+from dped_data.align.kernels.foreign_content import ALL_VALID, grey_plane, noise_variance
+from dped_data.align.kernels.foreign_content import LUMINANCE as GREY
 from dped_data.common.jit import njit
 
 SKIRT = 3
@@ -83,7 +84,7 @@ def sharpness(phone, dslr, valid, out):  # type: ignore[no-untyped-def]
         if len(valid):
             _usable(valid[k], usable)
         for which in range(2):
-            _grey(phone[k] if which == 0 else dslr[k], grey)
+            grey_plane(phone[k] if which == 0 else dslr[k], GREY[0], grey)
             noise[which] = noise_variance(grey, valid[k] if len(valid) else ALL_VALID) * NOISE_IN_DETAIL + ROUNDING
             _filter(grey, detail[which], across[which], down[which])
         weights, places = 0.0, 0
@@ -107,14 +108,6 @@ def sharpness(phone, dslr, valid, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _grey(patch, grey):  # type: ignore[no-untyped-def]
-    for j in range(grey.shape[0]):
-        for i in range(grey.shape[1]):
-            red, green, blue = np.int32(patch[j, i, 0]), np.int32(patch[j, i, 1]), np.int32(patch[j, i, 2])
-            grey[j, i] = (77 * red + 150 * green + 29 * blue + 128) >> 8
-
-
-@njit(cache=True, nogil=True)
 def _usable(valid, usable):  # type: ignore[no-untyped-def]
     """Mark the places all of whose pixels, within what the filters reach, are valid."""
     reach = 2 * (SKIRT + 6)
@@ -133,32 +126,41 @@ def _filter(grey, detail, across, down):  # type: ignore[no-untyped-def]
     size = grey.shape[0]
     rows, soft = np.empty((size, size - 2), np.int32), np.empty((size - 2, size - 2), np.int32)
     for j in range(size):
-        for i in range(size - 2):
-            rows[j, i] = grey[j, i] + 2 * grey[j, i + 1] + grey[j, i + 2]
+        row, line, second, third = rows[j], grey[j], grey[j][1:], grey[j][2:]
+        for i in range(row.size):
+            row[i] = np.int32(line[i] + np.int32(2) * second[i] + third[i])
     for j in range(size - 2):
-        for i in range(size - 2):
-            soft[j, i] = rows[j, i] + 2 * rows[j + 1, i] + rows[j + 2, i]  # 16 times the grey
+        row, above, here, below = soft[j], rows[j], rows[j + 1], rows[j + 2]
+        for i in range(row.size):
+            row[i] = np.int32(above[i] + np.int32(2) * here[i] + below[i])  # 16 times the grey
     softer = _blurred(soft)  # 4096 times the grey
     half = detail.shape[0]
     shrunk = np.empty((half, half), np.int32)
+    squares = np.empty((2, 2 * half), np.float32)
     for j in range(half):
+        for v in range(2):
+            values, fine, square = softer[2 * j + v], soft[2 * j + v + 2][2:], squares[v]
+            for i in range(square.size):
+                rest = np.float32(np.int32(np.int32(256) * fine[i] - values[i]))
+                square[i] = rest * rest
+        row, line, above, below = detail[j], shrunk[j], softer[2 * j], softer[2 * j + 1]
+        upper, lower = squares[0], squares[1]
         for i in range(half):
-            v, u = 2 * j, 2 * i
-            square = np.float32(0.0)
-            total = np.int32(0)
-            for dv in range(2):
-                for du in range(2):
-                    value = softer[v + dv, u + du]
-                    rest = np.float32(256 * soft[v + dv + 2, u + du + 2] - value)
-                    square += rest * rest
-                    total += value
-            detail[j, i] = square * np.float32(1 / (4 * 4096.0 * 4096.0))
-            shrunk[j, i] = (total + 512) >> 10  # 16 times the grey
+            at = np.uint64(2) * np.uint64(i)
+            after = at + np.uint64(1)
+            square = ((upper[at] + upper[after]) + lower[at]) + lower[after]
+            row[i] = square * np.float32(1 / (4 * 4096.0 * 4096.0))
+            total = above[at] + above[after] + below[at] + below[after]
+            line[i] = np.int32(total + np.int32(512)) >> np.int32(10)  # 16 times the grey
     smooth = _blurred(shrunk)
+    scale = np.float32(1 / 4096.0)
     for j in range(across.shape[0]):
-        for i in range(across.shape[0]):
-            across[j, i] = np.float32(smooth[j + 1, i + 2] - smooth[j + 1, i]) * np.float32(1 / 4096.0)
-            down[j, i] = np.float32(smooth[j + 2, i + 1] - smooth[j, i + 1]) * np.float32(1 / 4096.0)
+        above, here, below = smooth[j][1:], smooth[j + 1], smooth[j + 2][1:]
+        beside, row, line = smooth[j + 1][2:], across[j], down[j]
+        for i in range(row.size):
+            row[i] = np.float32(np.int32(beside[i] - here[i])) * scale
+        for i in range(row.size):
+            line[i] = np.float32(np.int32(below[i] - above[i])) * scale
 
 
 @njit(cache=True, nogil=True)
@@ -166,15 +168,42 @@ def _blurred(values):  # type: ignore[no-untyped-def]
     """Return 256 times the binomial 1 4 6 4 1 of values both ways, two less on each side."""
     height, width = values.shape
     rows, result = np.empty((height, width - 4), np.int32), np.empty((height - 4, width - 4), np.int32)
+    four, six = np.int32(4), np.int32(6)
     for j in range(height):
-        for i in range(width - 4):
-            near = values[j, i + 1] + values[j, i + 3]
-            rows[j, i] = values[j, i] + values[j, i + 4] + 4 * near + 6 * values[j, i + 2]
+        row, line = rows[j], values[j]
+        second, third, fourth, last = line[1:], line[2:], line[3:], line[4:]
+        for i in range(row.size):
+            row[i] = np.int32(line[i] + last[i] + four * (second[i] + fourth[i]) + six * third[i])
     for j in range(height - 4):
-        for i in range(width - 4):
-            near = rows[j + 1, i] + rows[j + 3, i]
-            result[j, i] = rows[j, i] + rows[j + 4, i] + 4 * near + 6 * rows[j + 2, i]
+        row, far_above, above, here, below, far_below = (
+            result[j],
+            rows[j],
+            rows[j + 1],
+            rows[j + 2],
+            rows[j + 3],
+            rows[j + 4],
+        )
+        for i in range(row.size):
+            row[i] = np.int32(far_above[i] + far_below[i] + four * (above[i] + below[i]) + six * here[i])
     return result
+
+
+@njit(cache=True, nogil=True)
+def count_clipped(patches, valid, out):  # type: ignore[no-untyped-def]
+    """Fill out (N,) with the share of the (valid) pixels of which a channel is at its upper end."""
+    size = patches.shape[1]
+    for k in range(len(patches)):
+        counted, clipped = np.int64(0), np.int64(0)
+        for j in range(size):
+            values = patches[k, j].reshape(-1)
+            for i in range(size):
+                at = np.uint64(3) * np.uint64(i)
+                bright = values[at] >= CLIPPED
+                bright |= (values[at + np.uint64(1)] >= CLIPPED) | (values[at + np.uint64(2)] >= CLIPPED)
+                seen = not len(valid) or valid[k, j, i]
+                counted += seen
+                clipped += seen & bright
+        out[k] = clipped / counted if counted else 0.0
 
 
 @njit(cache=True, nogil=True)
