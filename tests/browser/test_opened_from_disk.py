@@ -220,8 +220,11 @@ def test_loose_patches_have_no_cards_for_what_they_cannot_have(
     report, folder = inspected
     document = as_json(report) | {"kind": "patches"}
     document["summary"] |= {"windows_by_reason": {"kept": 0}, "field": [], "drift_px": None, "gain": None}
-    document["summary"] |= {"reasons": {}, "systematic_px": None, "patches_by_split": {"train": 90_000, "test": 10_000}}
-    document["captures"] = [capture | {"shift_px": None} for capture in document["captures"]]
+    document["summary"] |= {
+        "reasons": {},
+        "systematic_px": [0.1, 0.0],
+        "patches_by_split": {"train": 90_000, "test": 10_000},
+    }
     shutil.copytree(folder / "report", tmp_path / "loose")
     page.open(write_page(tmp_path / "loose", document, open_dataset(folder / "dataset" / PHONE, None)))
     titles = page.js(
@@ -232,6 +235,8 @@ def test_loose_patches_have_no_cards_for_what_they_cannot_have(
     assert "Remaining shift" in names and "Brightness" in names
     assert "Windows" not in names and "Captures not kept" not in names and "Shift of each capture" not in names
     assert "captures" not in page.find("#tiles").text and "windows" not in page.find("#tiles").text
+    assert "shared by all patches" in page.find("#tiles").text and "captures" not in page.find("#number-card").text
+    assert " ".join(page.find("#head").text.split()) == "# ↑ patch what split ncc shift, px review"
     assert page.find("#captures-title").text == "Patches, the worst 13 of 100,000"
     assert page.faults() == []
 

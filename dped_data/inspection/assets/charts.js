@@ -36,7 +36,11 @@ dped.charts = (() => {
           title: (b) => `${number(b.from, 3)} to ${number(b.to, 3)}: ${count(b.n)}`, tip: true,
         }),
         Plot.ruleX(marks, { x: "at", stroke: "var(--fail)", strokeWidth: 1.5, strokeDasharray: "4,3" }),
-        Plot.text(marks, { x: "at", frameAnchor: "top", text: "label", dx: 4, textAnchor: "start", fill: "currentColor" }),
+        // One below the other, and to the left of a line near the right end: two lines may lie side by side.
+        ...marks.map((line, k) => {
+          const left = line.at > h.low + 0.75 * (h.high - h.low);
+          return Plot.text([line], { x: "at", frameAnchor: "top", text: "label", dx: left ? -4 : 4, dy: 12 * k, textAnchor: left ? "end" : "start", fill: "currentColor" });
+        }),
         Plot.ruleY([0]),
       ],
     });

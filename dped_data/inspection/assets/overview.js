@@ -26,7 +26,7 @@ dped.overview = (() => {
       : within === null ? "No patch has the texture to be re-measured." : `Within this radius lie 90 % of ${count(shift.count)} re-measured patches.`;
     const { size, before, after } = dped.charts.field();
     if (!after.length) {
-      byId("field-chart").replaceChildren(el("p", { class: "quiet small" }, "A field that all photos share needs five captures with texture."));
+      byId("field-chart").replaceChildren(dped.isLoose() ? "" : el("p", { class: "quiet small" }, "A field that all photos share needs five captures with texture."));
       byId("number-card").after(byId("tiles")); // where the arrows leave room
     } else redrawField = dped.charts.quivers(byId("field-chart"), size, before, after, { before: "before: median of all photos", after: "after, re-measured" });
   }
@@ -46,7 +46,7 @@ dped.overview = (() => {
       dped.isLoose() ? null : tile("captures kept", `${count(kept)} / ${count(state.captures.length)}`, `${count(s.captures_by_status.rejected ?? 0)} rejected, ${count(s.captures_by_status.failed ?? 0)} failed`, status["kept captures"]),
       tile("patches", count(sum(s.patches_by_split)), splits, status.patches),
       tile("90 % lie within (CE90)", `${number(s.ce90_px)} px`, `median ${number(s.shift_px?.p50)} px, re-measured`, status["remaining shift"]),
-      s.systematic_px ? tile("shared by all captures", `${number(Math.hypot(...s.systematic_px))} px`, `random part ${number(s.random_px)} px`, status["systematic shift"]) : null,
+      s.systematic_px ? tile(`shared by all ${dped.isLoose() ? "patches" : "captures"}`, `${number(Math.hypot(...s.systematic_px))} px`, `random part ${number(s.random_px)} px`, status["systematic shift"]) : null,
       tile("measurable", share(s.measurable), "of the sample has the texture to tell"),
       windows ? tile("windows kept", share(s.windows_by_reason.kept / windows), `of ${count(windows)} windows`, status.coverage) : null,
     ].filter(Boolean));
@@ -85,7 +85,7 @@ dped.overview = (() => {
     draw("shift-chart", (w) => dped.charts.histogram(w, "shift_px", "px", [{ at: s.ce90_px, label: "CE90" }, { at: fail, label: "limit" }]));
     draw("error-chart", (w) => dped.charts.histogram(w, "error_px", "px"));
     draw("ncc-chart", (w) => dped.charts.histogram(w, "ncc", "correlation"));
-    draw("drift-chart", dped.charts.drift);
+    draw("drift-chart", dped.isLoose() ? () => dped.charts.empty("no captures") : dped.charts.drift);
     draw("brightness-chart", dped.charts.brightness);
     draw("windows-chart", () => dped.charts.bars(s.windows_by_reason, dped.charts.MEANING));
     draw("reasons-chart", () => dped.charts.bars(s.reasons));
@@ -99,7 +99,7 @@ dped.overview = (() => {
     byId("title").textContent = `${r.phone} and ${r.dslr}`;
     byId("verdict").replaceWith(Object.assign(badge(r.verdict), { id: "verdict" }));
     byId("weakest").textContent = r.weakest && r.verdict !== "pass" ? `weakest: ${r.weakest}` : "";
-    byId("about").textContent = `alignment ${r.alignment} · patches of ${r.patch_size} px · settings ${r.digest.slice(0, 10)}`;
+    byId("about").textContent = [`alignment ${r.alignment}`, `patches of ${r.patch_size} px`, r.digest && `settings ${r.digest.slice(0, 10)}`].filter(Boolean).join(" · ");
     if (dped.isLoose()) {
       byId("to-captures").textContent = "Patches";
       byId("captures-title").textContent = `Patches, the worst ${count(state.captures.length)} of ${count(sum(r.summary.patches_by_split))}`;

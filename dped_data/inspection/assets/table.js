@@ -8,16 +8,18 @@ dped.table = (() => {
     { name: "", key: null, cell: tick, class: "tick" },
     { name: "#", key: (c) => c.rank, cell: (c) => c.rank, class: "num rank" },
     { name: "", key: null, cell: picture, class: "picture" },
-    { name: "capture", key: (c) => c.capture_id, cell: (c) => el("a", { href: `#c=${c.index}` }, dped.name(c.capture_id)), class: "name" },
+    { name: "capture", loose: "patch", key: (c) => c.capture_id, cell: (c) => el("a", { href: `#c=${c.index}` }, dped.name(c.capture_id)), class: "name" },
     { name: "what", key: (c) => c.flags.join(), cell: what, class: "what" },
     { name: "split", key: (c) => c.split, cell: (c) => c.split, class: "split" },
-    { name: "patches", key: (c) => c.patches, cell: (c) => count(c.patches), class: "num wide" },
-    { name: "kept", key: (c) => c.coverage, cell: (c) => share(c.windows ? c.coverage : null), class: "num least wide" },
+    { name: "patches", ofCaptures: true, key: (c) => c.patches, cell: (c) => count(c.patches), class: "num wide" },
+    { name: "kept", ofCaptures: true, key: (c) => c.coverage, cell: (c) => share(c.windows ? c.coverage : null), class: "num least wide" },
     { name: "ncc", key: (c) => c.ncc_p50, cell: (c) => number(c.ncc_p50), class: "num least wide" },
-    { name: "predicted", key: (c) => c.error_p50_px, cell: (c) => number(c.error_p50_px), class: "num least wide", unit: "px" },
+    { name: "predicted", ofCaptures: true, key: (c) => c.error_p50_px, cell: (c) => number(c.error_p50_px), class: "num least wide", unit: "px" },
     { name: "shift", key: (c) => c.shift_length_px, cell: (c) => number(c.shift_length_px), class: "num", unit: "px" },
     { name: "review", key: (c) => dped.review.verdictOf(c.capture_id) ?? "", cell: decision, class: "mark" },
   ];
+  // What loose patches have: no counts of patches, no windows, no predictions.
+  const columns = () => COLUMNS.filter((column) => !(column.ofCaptures && dped.isLoose()));
   let order = { column: 1, descending: false };
   let only = null; // {ids, label}
   let made = 0;
@@ -76,7 +78,7 @@ dped.table = (() => {
     const open = (event) => { if (!event.target.closest("a, .tick")) location.hash = `c=${c.index}`; };
     const tr = el("tr", { "data-index": c.index, onclick: open, class: c.severity >= 1 ? "bad" : null });
     tr.classList.toggle("here", c === here);
-    tr.append(...COLUMNS.map((column) => el("td", { class: column.class }, column.cell(c))));
+    tr.append(...columns().map((column) => el("td", { class: column.class }, column.cell(c))));
     return tr;
   }
 
@@ -87,9 +89,10 @@ dped.table = (() => {
   }
 
   function head() {
-    byId("head").replaceChildren(...COLUMNS.map((column, k) => {
+    byId("head").replaceChildren(...columns().map((column) => {
+      const k = COLUMNS.indexOf(column);
       const sorted = order.column === k ? (order.descending ? "descending" : "ascending") : null;
-      const label = `${column.name}${column.unit ? `, ${column.unit}` : ""}${sorted ? (order.descending ? " ↓" : " ↑") : ""}`;
+      const label = `${(dped.isLoose() && column.loose) || column.name}${column.unit ? `, ${column.unit}` : ""}${sorted ? (order.descending ? " ↓" : " ↑") : ""}`;
       const sort = () => { order = { column: k, descending: order.column === k ? !order.descending : column.class.includes("num") && !column.class.includes("rank") }; apply(); };
       return el("th", { class: column.class, "aria-sort": sorted, scope: "col" }, column.key ? el("button", { type: "button", onclick: sort }, label) : "");
     }));
