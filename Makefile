@@ -40,9 +40,11 @@ docs: $(INSTALLED)
 	$(BIN)/python docs/generate_settings.py
 	$(BIN)/mkdocs build --strict
 
+# spandrel, for a test, without torchvision, whose build must be of torch's kind; architectures of others need it.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps spandrel einops
 	touch $@
 
 clean:

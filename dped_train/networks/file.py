@@ -2,7 +2,8 @@
 
 The convention, for everyone who stores an enhancer: tensors named as in the network's `state_dict()`, and the metadata
 keys `architecture` ("dped-enhancer", "srcnn-enhancer" or "johnson-enhancer"), `format_version`, `normalisation`
-("instance", "batch" or "none") and `sha256` (of names, shapes and values).
+("instance", "batch" or "none") and `sha256` (of names, shapes and values). A mirrored border stands among the tensors,
+too, as `reflected_px`, for programs that see tensors alone.
 Further metadata (recipe, dataset digest, metrics) may stand beside them.
 """
 
@@ -27,6 +28,7 @@ ARCHITECTURE = "dped-enhancer"
 SRCNN, JOHNSON = "srcnn-enhancer", "johnson-enhancer"
 FORMAT_VERSION, PADDED_VERSION, RAW_VERSION = "1", "2", "3"
 """The second of enhancers that name their padding, without one it is zeros; the third of those that see mosaics."""
+REFLECTED = "reflected_px"
 MODEL_NAME = "enhancer.safetensors"
 """Of the enhancer in the folder of a training run."""
 MODELS, RUNS = Path("models"), Path("runs")
@@ -58,6 +60,7 @@ def save_enhancer(enhancer: PhotoNetwork, path: Path, metadata: Mapping[str, str
     if isinstance(enhancer, Enhancer) and enhancer.padding != "zeros":
         # a version that knows zeros only must not take it for one of its own
         extra |= {"padding": enhancer.padding, "format_version": PADDED_VERSION}
+        tensors[REFLECTED] = torch.tensor(enhancer.margin_px)
     if isinstance(enhancer, Enhancer) and enhancer.input == "raw":
         extra |= {"padding": enhancer.padding, "input": enhancer.input, "format_version": RAW_VERSION}
     extra["sha256"] = digest_of_tensors(tensors)
@@ -79,12 +82,13 @@ def load_enhancer(path: str | Path, device: str | torch.device = "cpu") -> Photo
     metadata, tensors = _read(Path(path))
     enhancer = _network(Path(path), metadata)
     expected = enhancer.state_dict()
-    problem = _first_difference(expected, tensors)
+    weights = {name: value for name, value in tensors.items() if name != REFLECTED}
+    problem = _first_difference(expected, weights)
     if problem is not None:
         raise InputError(f"{path}: not the weights of a {metadata['normalisation']} enhancer: {problem}")
     if digest_of_tensors(tensors) != metadata.get("sha256"):
         raise InputError(f"{path}: the weights do not match the file's own sha256; it was altered, fetch it again")
-    enhancer.load_state_dict(tensors)
+    enhancer.load_state_dict(weights)
     return enhancer.to(device).eval()
 
 
