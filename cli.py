@@ -395,7 +395,7 @@ def build_dataset_command(
         for warning in plan.warnings:
             note(warning)
         check_captures(plan, photos, phone, settings.rig.dslr)
-        decisions_on({capture.capture_id for capture in plan.pairing.captures}, review)
+        decisions_on(plan.pairing.captures, review)
         return
     from dped_data.build import build_dataset
     from dped_data.common.remote_folder import is_remote

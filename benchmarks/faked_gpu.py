@@ -189,6 +189,7 @@ def faked_gpu(capability: tuple[int, int] = (9, 0)) -> Iterator[FakedGpu]:
     cuda.get_device_capability, cuda.is_bf16_supported = lambda device=None: capability, lambda *a: True
     cuda.mem_get_info = lambda device=None: (10**9 * 64, 10**9 * 80)
     cuda.memory_reserved = cuda.memory_allocated = lambda device=None: 0
+    torch.nn.init.trunc_normal_ = lambda tensor, **_: tensor  # nobody sees the values
     torch.Tensor.pin_memory = lambda host, device=None: gpu.pin(host)  # type: ignore[method-assign, assignment]
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=) makes a tensor of the host, then copies it
     with gpu:

@@ -305,7 +305,7 @@ def build_dataset(
         for warning in plan.warnings:
             note(warning)
         check_captures(plan, captures if photos.below else headers, phone, settings.rig.dslr)
-    decisions = decisions_on({capture.capture_id for capture in plan.pairing.captures}, review)
+    decisions = decisions_on(plan.pairing.captures, review)
     material = Material(
         plan.pairing.captures,
         plan.splits,

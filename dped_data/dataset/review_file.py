@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dped_data.captures.records import Capture
 from dped_data.common.csv_tables import MARK, csv_line, is_escaped, read_table, separator_of
 from dped_data.common.files import sync_folder
 from dped_data.common.foreign_files import read_limited
@@ -85,11 +86,11 @@ def review_text(decisions: Iterable[Decision]) -> str:
     return csv_line(COLUMNS) + "".join(csv_line((d.time, d.capture_id, d.verdict, d.note)) for d in decisions)
 
 
-def decisions_on(captures: Collection[str], path: Path | None) -> list[Decision]:
+def decisions_on(captures: Iterable[Capture], path: Path | None) -> list[Decision]:
     """Return the decisions of a review, none without one; InputError: it is none, or rejects others than `captures`."""
     decisions = read_decisions(path) if path else []
     if path:
-        check_ids(path, rejected_by(decisions), captures)
+        check_ids(path, rejected_by(decisions), {capture.capture_id for capture in captures})
     return decisions
 
 

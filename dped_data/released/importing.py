@@ -160,7 +160,7 @@ def import_dped(
         unit="pair",
         overwrite=overwrite,
         retry_failed=retry_failed,
-        decisions=decisions_on({capture.capture_id for capture in captures}, review),
+        decisions=decisions_on(captures, review),
     )
     manifest, rows = finished.manifest, finished.rows
     if not manifest.totals["patches"]:
