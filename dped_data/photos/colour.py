@@ -50,6 +50,11 @@ def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _srgb_from(pixels, (np.arange(256) / 255.0) ** _ADOBE_GAMMA, _XYZ_FROM_ADOBE)
 
 
+def srgb_from_stated(pixels: NDArray[np.uint8], gamma: float, xyz_from_rgb: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Convert (H, W, 3) uint8 of any primaries with sRGB's white, and a power for a curve, to sRGB."""
+    return _srgb_from(pixels, (np.arange(256) / 255.0) ** gamma, xyz_from_rgb)
+
+
 def srgb_from_display_p3(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert (H, W, 3) uint8 Display P3 to sRGB; colours outside sRGB are clipped."""
     return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_P3)

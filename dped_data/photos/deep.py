@@ -15,6 +15,7 @@ from dped_data.photos.colour import srgb_encode
 from dped_data.photos.decoding import decoding
 from dped_data.photos.exif import orientation_of, read_exif
 from dped_data.photos.files import open_photo_file, read_bytes
+from dped_data.photos.png_colour import png_colours
 from dped_data.photos.raw import decode_raw, is_raw
 from dped_data.photos.reading import decode_photo, has_alpha, is_srgb, opened_photo, upright
 
@@ -47,7 +48,7 @@ def read_deep_photo(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return a photo as `read_photo` does, (H, W, 3) in sRGB and upright, but uint16 if it has that many levels.
 
     That is so for RAW photos, and for PNG and TIFF photos of 16 bits whose profile is none, sRGB, or a matrix with
-    curves. Others come in 8 bits.
+    curves; not for PNGs that state other colours by themselves. Others come in 8 bits.
 
     Raises:
         PhotoError: as `read_photo`.
@@ -58,7 +59,7 @@ def read_deep_photo(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         return developed
     coarse = decode_photo(data, name)  # refuses what is damaged
     with opened_photo(data, name) as image:
-        if not _has_16_bits(image, data[: _PNG_DEPTH + 1]):
+        if not _has_16_bits(image, data[: _PNG_DEPTH + 1]) or _states_colours(image, data):
             return coarse
         with decoding(name, "a photo of 16 bits that cannot be read in full"):
             pixels, exif = _decoded(image, data), read_exif(image)
@@ -71,6 +72,10 @@ def read_deep_photo(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return upright(pixels, orientation_of(exif))
+
+
+def _states_colours(image: Image.Image, data: bytes) -> bool:
+    return image.format == "PNG" and png_colours(io.BytesIO(data)) is not None
 
 
 def decode_grey_16(data: bytes, name: str) -> NDArray[np.uint16]:

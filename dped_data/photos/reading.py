@@ -30,7 +30,13 @@ from dped_data.photos.bounds import (
     check_tiles,
     fault_when_opening,
 )
-from dped_data.photos.colour import srgb_from_adobe_rgb, srgb_from_bt601, srgb_from_display_p3, srgb_from_smpte_c
+from dped_data.photos.colour import (
+    srgb_from_adobe_rgb,
+    srgb_from_bt601,
+    srgb_from_display_p3,
+    srgb_from_smpte_c,
+    srgb_from_stated,
+)
 from dped_data.photos.damage import (
     DEFLATED,
     JPEG_PARTS,
@@ -48,6 +54,7 @@ from dped_data.photos.formats import PhotoHeader
 from dped_data.photos.heif import check_heif
 from dped_data.photos.jpeg_breaks import breaks_off
 from dped_data.photos.jpeg_segments import has_zeroed_part, without_harmless_faults
+from dped_data.photos.png_colour import PngColours, png_colours
 from dped_data.photos.raw import decode_raw, is_raw, raw_header
 from dped_data.settings import RawSettings
 
@@ -94,11 +101,23 @@ def read_header(path: Path) -> PhotoHeader:
         return raw_header(path)
     with opened_photo(path) as image:
         exif = read_exif(image)
+        _check_kind_of_colours(path, image)
         width, height = image.size
         # Pillow reports the size of an oriented TIFF upright, that of any other format as stored.
         if not isinstance(image, TiffImagePlugin.TiffImageFile) and orientation_of(exif) >= 5:
             width, height = height, width
         return PhotoHeader(width, height, *capture_time(exif), has_gain_map=_has_gain_map(image))
+
+
+def _check_kind_of_colours(path: Path, image: Image.Image) -> None:
+    """Refuse by the header what `decode_photo` refuses for its colours, so that a plan can say so."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff_kind(path.name, image)
+    elif image.format == "HEIF" and not image.info.get("icc_profile"):
+        _checked_nclx(image.info.get("nclx_profile"), path.name)
+    elif image.format == "PNG":
+        with open_photo_file(path) as file:
+            _checked_png(png_colours(file), path.name)
 
 
 def _has_gain_map(image: Image.Image) -> bool:
@@ -146,9 +165,12 @@ def decode_photo(data: bytes, name: str, raw: RawSettings | None = None) -> NDAr
             pixels = _load(image, name, data)
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 orientation = 1  # Pillow has turned it upright while loading
-        pixels = _to_srgb(pixels, profile, exif)
+        stated = png_colours(io.BytesIO(data)) if image.format == "PNG" else None
+        pixels = _to_srgb(pixels, None if stated else profile, exif)
         if image.format == "HEIF" and not profile:
-            pixels = _by_nclx(pixels, image.info.get("nclx_profile"), name)
+            pixels = _by_nclx(pixels, _checked_nclx(image.info.get("nclx_profile"), name))
+        elif stated:
+            pixels = _by_png_words(pixels, stated, name)
     if orientation in _TRANSPOSES:
         pixels = pixels.transpose(_TRANSPOSES[orientation])
     return np.array(pixels)
@@ -358,19 +380,40 @@ def _to_srgb(image: Image.Image, profile: bytes | None, exif: Image.Exif) -> Ima
     return image.convert("RGB")
 
 
-def _by_nclx(image: Image.Image, nclx: dict[str, Any] | None, name: str) -> Image.Image:
-    """Convert to sRGB by the colour description of a HEIC without a profile; PhotoError for light beyond sRGB's."""
-    if nclx is None:
-        return image
-    primaries, transfer = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
+def _checked_nclx(nclx: dict[str, Any] | None, name: str) -> int:
+    """Return the primaries of a HEIC's colour description; PhotoError for light beyond sRGB's."""
+    return _checked_code(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]), name) if nclx else 1
+
+
+def _checked_code(primaries: int, transfer: int, name: str) -> int:
     if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
         raise PhotoError(
             name,
             f"colours (primaries {primaries}, transfer {transfer}; PQ is 16, HLG 18) that are not converted; "
             "save it in sRGB or Display P3",
         )
+    return primaries
+
+
+def _by_nclx(image: Image.Image, primaries: int) -> Image.Image:
     convert = _PRIMARIES[primaries]
     return Image.fromarray(convert(np.asarray(image))) if convert else image
+
+
+def _checked_png(stated: PngColours | None, name: str) -> None:
+    if stated and stated.code_points:
+        _checked_code(*stated.code_points, name)
+    elif stated and stated.xyz_from_rgb is None:
+        raise PhotoError(name, "colours (cHRM: another white, or no primaries) that are not converted; save it in sRGB")
+
+
+def _by_png_words(image: Image.Image, stated: PngColours, name: str) -> Image.Image:
+    """Convert to sRGB by what a PNG says of its colours outside a profile, which it would overrule."""
+    _checked_png(stated, name)
+    if stated.code_points:
+        return _by_nclx(image, stated.code_points[0])
+    assert stated.xyz_from_rgb is not None
+    return Image.fromarray(srgb_from_stated(np.asarray(image), stated.gamma, stated.xyz_from_rgb))
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
