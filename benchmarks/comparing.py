@@ -25,7 +25,16 @@ SLOWER_BY = 0.1
 """Ours: what is slower by more than this is said to be; repeated runs on a machine that does other things differ so."""
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve", "sme")
 _PACKAGES = ("numpy", "opencv-contrib-python", "numba", "h5py", "torch")
-_LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_CBWR", "NUMBA_CPU_NAME", "DPED_PLAIN_TORCH")
+_LIMITS = (
+    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "MKL_CBWR",
+    "NUMBA_CPU_NAME",
+    "OPENCV_CPU_DISABLE",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+    "DPED_PLAIN_TORCH",
+)
 """Variables that make one processor work as another one."""
 
 

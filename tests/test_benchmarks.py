@@ -19,6 +19,7 @@ sys.path.insert(0, str(BENCHMARKS))
 from comparing import Machine, Run, add_options, finish, this_machine  # noqa: E402
 from naive_builder import REACH, SIZE, _turn, crop_to_intersection  # noqa: E402
 from naive_score import naive_nodes  # noqa: E402
+from stages import STAGES, Clock  # noqa: E402
 
 from dped_data.simulation.geometry import draw_geometry  # noqa: E402
 from dped_data.simulation.settings import SimulationSettings  # noqa: E402
@@ -54,6 +55,21 @@ def test_naive_patches_are_placed_as_the_naive_builder_cuts_them(angle_deg: floa
         off = nodes[corners] - measured[corners]  # OpenCV rounds places to 1/32 px and areas to less
         assert np.abs(off).max() < 0.15
         assert np.abs(off.mean(axis=0)).max() < 0.06
+
+
+def test_a_stage_within_another_one_counts_for_itself() -> None:
+    clock = Clock()
+
+    def work() -> float:
+        return float(sum(np.sqrt(np.arange(50_000.0)).sum() for _ in range(20)))
+
+    inner = clock.timed("inner", work)
+    outer = clock.timed("outer", lambda: inner() + inner())
+    assert outer() == 2 * work()
+    clock.timed("work", work)()
+    assert 0 < clock.seconds["outer"] < 0.5 * clock.seconds["inner"]
+    assert clock.seconds["inner"] > clock.seconds["work"]
+    assert all(callable(getattr(module, name)) for _, module, names in STAGES for name in names)
 
 
 def test_a_small_run_prints_its_tables(tmp_path: Path) -> None:

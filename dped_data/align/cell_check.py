@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -59,25 +61,36 @@ def noise_by_level(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
     Args:
         patches: (N, S, S) luminance.
     """
-    grey = patches.astype(np.int32)
+    grey = patches.astype(np.int16)
     bend = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]
     bend = bend[:, :, :-2] - 2 * bend[:, :, 1:-1] + bend[:, :, 2:]
-    power = _block_means(bend * bend).ravel() / 36
-    level = _block_means(grey[:, 1:-1, 1:-1]).ravel()
-    step = 256 / LEVELS
+    power = _block_means(np.multiply(bend, bend, dtype=np.int32)).ravel() / 36
+    halves = np.floor(_block_means(grey[:, 1:-1, 1:-1]).ravel() / (128 / LEVELS)).astype(np.uint8)  # steps by halves
+    power = power[np.argsort(halves, kind="stable")]
+    before = np.concatenate(([0], np.cumsum(np.bincount(halves, minlength=2 * LEVELS))))
     known, noise = [], []
-    for k in range(LEVELS):
-        near = power[(level >= (k - 0.5) * step) & (level < (k + 1.5) * step)]
+    for k in range(LEVELS):  # half a step more on either side
+        near = power[before[max(2 * k - 1, 0)] : before[min(2 * k + 3, 2 * LEVELS)]]
         if len(near) >= LEAST_BLOCKS:
             known.append(k)
-            noise.append(float(np.quantile(near, NOISE_QUANTILE)))
+            noise.append(_quantile(near, NOISE_QUANTILE))
     if not known:
-        return np.full(LEVELS, np.quantile(power, NOISE_QUANTILE))
+        return np.full(LEVELS, _quantile(power, NOISE_QUANTILE))
     found: NDArray[np.float64] = np.interp(np.arange(LEVELS), known, noise)
     return found
 
 
-def _block_means(values: NDArray[np.int32]) -> NDArray[np.float64]:
+def _quantile(values: NDArray[np.float64], share: float) -> float:
+    """Return the quantile as numpy's does, to the last digit, without its overhead."""
+    at = share * (len(values) - 1)
+    low = int(at)
+    high = min(low + 1, len(values) - 1)
+    ordered = np.partition(values, (low, high))
+    step, part = ordered[high] - ordered[low], at - low
+    return float(ordered[low] + step * part if part < 0.5 else ordered[high] - step * (1 - part))
+
+
+def _block_means(values: NDArray[Any]) -> NDArray[np.float64]:
     count, size = len(values), values.shape[1] // NOISE_BLOCK
     whole = values[:, : size * NOISE_BLOCK, : size * NOISE_BLOCK]
     rows = whole.reshape(count, size, NOISE_BLOCK, -1).sum(axis=2, dtype=np.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from dped_data.align.cell_check import cells_disagree, noise_by_level
+from dped_data.align.cell_check import _quantile, cells_disagree, noise_by_level
 from dped_data.align.kernels.displaced_content import LEVELS
 
 SIZE, COUNT = 48, 6
@@ -48,3 +48,11 @@ def test_noise_is_measured_at_each_grey_level() -> None:
     noise = noise_by_level((level + random.normal(0, 1, (8, 96, 96)) * sd).clip(0, 255).round().astype(np.uint8))
     expected = np.interp((np.arange(LEVELS) + 0.5) * 256 / LEVELS, level[:, 0, 0], sd[:, 0, 0] ** 2)
     assert np.abs(noise[2:14] / expected[2:14] - 0.75).max() < 0.35  # the smoothest fifth lies below the mean
+
+
+def test_quantiles_are_numpys_to_the_last_digit() -> None:
+    random = np.random.default_rng(0)
+    for count in (1, 2, 3, 30, 37):
+        for share in (0.0, 0.2, 0.37, 0.5, 0.9, 1.0):
+            values = random.random(count)
+            assert _quantile(values, share) == np.quantile(values, share)
