@@ -267,7 +267,7 @@ def test_the_format_is_what_the_bytes_say(tmp_path: Path, name: str) -> None:
         assert read_header(tmp_path / name).width_px == photo.shape[1]
 
 
-def test_a_heics_own_colour_description_counts() -> None:
+def test_a_heics_own_colour_description_counts(tmp_path: Path) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     photo = np.full((64, 64, 3), (200, 90, 60), np.uint8)
     for primaries, transfer, wanted in (
@@ -284,6 +284,9 @@ def test_a_heics_own_colour_description_counts() -> None:
         if wanted is None:
             with pytest.raises(PhotoError, match=rf"transfer {transfer}.*not converted"):
                 decode_photo(heic.getvalue(), "a.heic")
+            (tmp_path / "a.heic").write_bytes(heic.getvalue())
+            with pytest.raises(PhotoError, match="PQ is 16"):  # a plan knows
+                read_header(tmp_path / "a.heic")
         else:
             assert np.abs(decode_photo(heic.getvalue(), "a.heic").astype(int) - wanted).max() <= 3
 
