@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.kernels.displaced_content import LEVELS, MARGIN, WORTH_SEARCHING, displaced_content
+from dped_data.align.kernels.displaced_content import (
+    LEAST_NOISE,
+    LEVELS,
+    MARGIN,
+    SMOOTHED_NOISE,
+    WORTH_SEARCHING,
+    displaced_content,
+)
 
 MOST_UNEXPLAINED_CELLS = 0.05
 """Share of the cells that may be left unexplained beyond what is usual for the two photos. Ours: an eighth of a
@@ -21,6 +28,10 @@ windows; the median let whole scenes with two contents a patch pass as usual."""
 
 NOISE_BLOCK, NOISE_QUANTILE, LEAST_BLOCKS = 6, 0.2, 30
 """Noise at a grey level is that of the smoothest fifth of its blocks of this side, from so many blocks on. Ours."""
+
+LEAST_VARIANCE = LEAST_NOISE / SMOOTHED_NOISE
+"""What each photo's pixels are taken to have at least, grey levels squared: smooth blocks of a dark photo show no
+noise, only steps, and a gain that makes it as bright as the other photo raises their rounding with it. Ours."""
 
 NOISE_PATCHES = 64
 """Patches that the noise is measured on. Ours: thousands of blocks."""
@@ -56,7 +67,9 @@ def cells_disagree(
 
 
 def noise_by_level(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return (LEVELS,) the variance of the pixels' noise by grey level, from second differences both ways.
+    """Return (LEVELS,) the variance of the pixels' noise by grey level, LEAST_VARIANCE at least.
+
+    From second differences both ways.
 
     Args:
         patches: (N, S, S) luminance.
@@ -75,9 +88,8 @@ def noise_by_level(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
             known.append(k)
             noise.append(_quantile(near, NOISE_QUANTILE))
     if not known:
-        return np.full(LEVELS, _quantile(power, NOISE_QUANTILE))
-    found: NDArray[np.float64] = np.interp(np.arange(LEVELS), known, noise)
-    return found
+        return np.full(LEVELS, max(_quantile(power, NOISE_QUANTILE), LEAST_VARIANCE))
+    return np.maximum(np.interp(np.arange(LEVELS), known, noise), LEAST_VARIANCE)
 
 
 def _quantile(values: NDArray[np.float64], share: float) -> float:

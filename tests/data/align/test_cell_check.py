@@ -36,6 +36,15 @@ def test_the_faint_content_that_moved_behind_its_frame_is_seen() -> None:
     assert disagree.tolist() == [False, False, True, False, False, False]
 
 
+def test_the_steps_of_a_dark_photo_are_no_other_content() -> None:
+    y, x = np.mgrid[:SIZE, : COUNT * SIZE]
+    scene = 90 + np.where(x < SIZE, 4, 40) * np.sin(x / 8) * np.cos(y / 9)
+    dark, bright = (np.repeat((scale * scene).round().astype(np.uint8)[..., None], 3, axis=2) for scale in (0.2, 1.0))
+    corners = np.array([[k * SIZE, 0] for k in range(COUNT)], np.int32)
+    halves = [np.stack([photo[:, x : x + SIZE] for x, _ in corners]) for photo in (dark, bright)]
+    assert not cells_disagree(dark, corners, *halves).any()
+
+
 def test_no_patches_are_no_disagreement() -> None:
     nothing = np.zeros((0, SIZE, SIZE, 3), np.uint8)
     assert cells_disagree(np.zeros((99, 99, 3), np.uint8), np.zeros((0, 2), np.int32), nothing, nothing).size == 0
