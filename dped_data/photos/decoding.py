@@ -39,9 +39,10 @@ def decoding(name: str, fault: str) -> Iterator[None]:
 
 
 def _tells_of_memory(text: str) -> bool:
-    """libjpeg, libtiff, libheif and LibRaw have words only; libheif's own limit concerns what the file claims."""
+    """libjpeg, libtiff, libheif and LibRaw have words only; libheif counts its own limits and sizes of zero among them,
+    which are what the file claims."""
     text = text.lower()
-    return ("memory" in text or "bad_alloc" in text) and "limit" not in text
+    return ("memory" in text or "bad_alloc" in text) and not any(word in text for word in ("limit", "invalid"))
 
 
 @contextmanager

@@ -303,3 +303,8 @@ def test_subseconds_never_make_it_the_next_second(text: str) -> None:
     assert datetime.fromtimestamp(time_s, tz=UTC).strftime("%Y:%m:%d %H:%M:%S") == text
     details[ExifTags.Base.SubsecTimeOriginal] = "25"
     assert capture_time(exif)[0] == datetime.fromtimestamp(time_s, tz=UTC).replace(microsecond=250_000).timestamp()
+
+
+def test_a_size_of_zero_is_the_files_fault_whatever_libheif_calls_it() -> None:
+    with pytest.raises(PhotoError), decoding("a.heic", "damaged"):
+        raise RuntimeError("Memory allocation error: Invalid image size: zero width or height")
