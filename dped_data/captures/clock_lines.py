@@ -108,21 +108,23 @@ def _search(centre: Line, a: Times, b: Times, tolerance: float, count: int) -> l
     reach = min(4 * centre.drift_sd, 2 * MAX_DRIFT)
     steps = math.ceil(min(reach * half_span / tolerance, _MOST_STEPS))
     drifts = np.linspace(-reach, reach, 2 * steps + 1) if steps else np.zeros(1)
-    found: list[Line] = []
-    for drift in np.unique(np.clip(centre.drift + drifts, -MAX_DRIFT, MAX_DRIFT)):
-        line = replace(centre, drift=float(drift))
-        differences = np.sort(all_differences(line.map(a), b, 4 * centre.offset_sd + tolerance))
-        found += [
-            replace(line, offset=line.offset + shift, pairs=pairs)
-            for shift, pairs in _peaks(differences, tolerance, count)
-        ]
+    found: list[tuple[int, float, float]] = []  # pairs, drift, offset: of many thousands few become lines
+    for drift in np.unique(np.clip(centre.drift + drifts, -MAX_DRIFT, MAX_DRIFT)).tolist():
+        mapped = replace(centre, drift=drift).map(a)
+        differences = np.sort(all_differences(mapped, b, 4 * centre.offset_sd + tolerance))
+        found += [(pairs, drift, centre.offset + shift) for shift, pairs in _peaks(differences, tolerance, count)]
         if len(found) > _MOST_FOUND:
-            found = _most_pairs(found)[: _MOST_FOUND // 2]
-    return _distinct(_most_pairs(found), a, tolerance, count)
+            found = sorted(found, key=_most_pairs)[: _MOST_FOUND // 2]
+    best = (
+        replace(centre, offset=offset, drift=drift, pairs=pairs)
+        for pairs, drift, offset in sorted(found, key=_most_pairs)
+    )
+    return _distinct(best, a, tolerance, count)
 
 
-def _most_pairs(lines: list[Line]) -> list[Line]:
-    return sorted(lines, key=lambda line: (-line.pairs, abs(line.drift), line.offset))
+def _most_pairs(found: tuple[int, float, float]) -> tuple[int, float, float]:
+    pairs, drift, offset = found
+    return -pairs, abs(drift), offset
 
 
 def _distinct(lines: Iterable[Line], a: Times, tolerance: float, count: int) -> list[Line]:
