@@ -136,7 +136,11 @@ class TrainSettings:
         "alone, else fp32; tf32 is fp32 with factors of 10 bits, on a GPU; VGG stays in fp32 (or tf32)",
     )
     device: str = setting("auto", "cpu, cuda, cuda:1, …; auto takes the first GPU there is")
-    compile: bool = setting(False, "compile the networks with torch.compile: minutes at the start, faster steps")
+    compile: bool = setting(
+        False,
+        "compile the networks with torch.compile, for a GPU, where nobody has timed it: minutes at the start; on a CPU "
+        "it needs a C++ compiler and is no faster",
+    )
     chunk: int = setting(
         0, "patches computed at once, to bound the memory; 0 chooses: 10 on a CPU, the whole batch on a GPU", minimum=0
     )
