@@ -190,8 +190,10 @@ def surface_variance(
         return np.zeros(len(covariance))
     middle_xy = (centre_xy[pairs.first] + centre_xy[pairs.second]) / 2
     reach = PAIRS_REACH * 2 * windows.half_px
-    near = np.abs(windows.centre_xy[:, None] - middle_xy).max(axis=-1) < reach
-    share = (near @ other.astype(float) + PRIOR_PAIRS * other.mean()) / (near.sum(axis=1) + PRIOR_PAIRS)
+    near_x, near_y = (np.abs(windows.centre_xy[:, None, axis] - middle_xy[:, axis]) < reach for axis in (0, 1))
+    near = near_x & near_y
+    count, others = np.count_nonzero(near, axis=1), np.count_nonzero(near & other, axis=1)
+    share = (others + PRIOR_PAIRS * other.mean()) / (count + PRIOR_PAIRS)
     steps = apart[other] * np.minimum(1.0, MOST_APART_PX / np.sqrt(square[other]))[:, None]
     between = np.einsum("pa,pb->ab", steps, steps) / len(steps) + 1e-4 * np.eye(2)  # no BLAS: the same for any threads
     both = np.linalg.inv(np.linalg.inv(between) + np.linalg.inv(covariance + 1e-6 * np.eye(2)))
