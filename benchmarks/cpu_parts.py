@@ -35,7 +35,7 @@ from training import PATCH_PX, Process, Run, make_dataset, write_random_vgg
 
 from dped_data.common.malloc import keep_freed_memory
 from dped_data.dataset.store import PatchStore
-from dped_train.cpu import NORM_EPSILON, RgbConv2d, instance_norm, threads, winograd
+from dped_train.cpu import NORM_EPSILON, RgbConv2d, instance_norm, strip_passes, threads, winograd
 from dped_train.cpu.switch import SWITCH
 from dped_train.enhancing.streaming import WholePhotoEnhancer
 from dped_train.networks import dped
@@ -110,7 +110,7 @@ def freed_memory_returned() -> Iterator[None]:
     keep_freed_memory()
 
 
-ENHANCING = ("Winograd", "threads", "scratch", "freed", "plain")
+ENHANCING = ("Winograd", "threads", "scratch", "strip", "freed", "plain")
 VARIANTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     BASE: nullcontext,
     "without the Winograd convolution": lambda: patch.object(winograd, "fits", lambda x, weight: False),
@@ -123,6 +123,7 @@ VARIANTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "without our instance norm (torch's)": lambda: patch.object(dped, "instance_norm", torchs_instance_norm),
     "without our instance norm (definition)": lambda: patch.object(dped, "instance_norm", norm_by_definition),
     "without the RGB convolution": lambda: patch.object(RgbConv2d, "forward", torch.nn.Conv2d.forward),
+    "without a strip's one pass": lambda: patch.object(strip_passes, "_fits", lambda x: False),
     "without freed memory kept": freed_memory_returned,
     "plain torch (DPED_PLAIN_TORCH=1)": lambda: patch.dict(os.environ, {SWITCH: "1"}),
 }
@@ -159,7 +160,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to measure, by a word of their names")
     comparing.add_options(parser)
     options = parser.parse_args()
-    every = [name for name in VARIANTS if "compiled" not in name]  # ten times as slow: only where it is asked for
+    # compiled passes: ten times as slow without, only where it is asked for; training has no strips
+    every = [name for name in VARIANTS if "compiled" not in name and "strip" not in name]
     words = options.only or (ENHANCING if options.work == "enhancing" else every)
     variants = {name: of for name, of in VARIANTS.items() if name == BASE or any(word in name for word in words)}
     torch.set_num_threads(options.threads)

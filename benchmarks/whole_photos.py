@@ -1,6 +1,7 @@
 """Peak memory of `dped enhance` on large photos, and how close its strips and bfloat16 come to one pass in float32.
 
     python benchmarks/whole_photos.py --memory 4000x3000 8165x6124 [--model FILE] [--precision fp32 bf16]
+                                       [--memory-mb 1500]
     python benchmarks/whole_photos.py --parity PHOTO… --model FILE…
 
 Memory is the largest resident set of a fresh process that runs the command on a JPEG photo. Parity runs each model on
@@ -47,11 +48,12 @@ def large_photo(width: int, height: int) -> Photo:
     return np.clip(photo + noise, 0, 255).astype(np.uint8)
 
 
-def peak_of_enhance(model: Path, photo: Path, out: Path, precision: str) -> tuple[float, float]:
+def peak_of_enhance(model: Path, photo: Path, out: Path, precision: str, memory_mb: int) -> tuple[float, float]:
     """Run `dped enhance` in a fresh process; return its peak memory in megabytes and its seconds."""
     command = [sys.executable, "-m", "cli", "enhance", str(model), str(photo), "--out", str(out)]
     start = perf_counter()
-    process = subprocess.Popen([*command, "--precision", precision], cwd=ROOT)
+    command += ["--precision", precision, "--memory-mb", str(memory_mb)]
+    process = subprocess.Popen(command, cwd=ROOT)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -59,7 +61,7 @@ def peak_of_enhance(model: Path, photo: Path, out: Path, precision: str) -> tupl
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6, perf_counter() - start
 
 
-def measure_memory(sizes: list[str], precisions: list[str], model: str) -> None:
+def measure_memory(sizes: list[str], precisions: list[str], model: str, memory_mb: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = Path(model).resolve() if model else folder / "random.safetensors"
@@ -72,7 +74,7 @@ def measure_memory(sizes: list[str], precisions: list[str], model: str) -> None:
             width, height = map(int, size.split("x"))
             write_photo(folder / f"{size}.jpg", large_photo(width, height))
             for precision in precisions:
-                peak, seconds = peak_of_enhance(file, folder / f"{size}.jpg", folder / precision, precision)
+                peak, seconds = peak_of_enhance(file, folder / f"{size}.jpg", folder / precision, precision, memory_mb)
                 megapixels = width * height / 1e6
                 print(f"{size:12}{megapixels:6.1f}{precision:>11}{peak:9.0f}{seconds:9.1f}", flush=True)
 
@@ -107,6 +109,7 @@ def main() -> None:
     parser.add_argument("--memory", nargs="+", default=[], metavar="WxH", help="sizes of photos to measure memory with")
     parser.add_argument("--parity", nargs="+", default=[], type=Path, metavar="PHOTO", help="photos to compare with")
     parser.add_argument("--model", nargs="+", default=[""], help="enhancers; random weights without, for memory only")
+    parser.add_argument("--memory-mb", type=int, default=0, help="what --memory allows; 0: as the command by itself")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     arguments = parser.parse_args()
     if arguments.parity and not arguments.model[0]:
@@ -114,7 +117,7 @@ def main() -> None:
     if not (arguments.memory or arguments.parity):
         parser.error("nothing to do: give --memory or --parity")
     if arguments.memory:
-        measure_memory(arguments.memory, arguments.precision, arguments.model[0])
+        measure_memory(arguments.memory, arguments.precision, arguments.model[0], arguments.memory_mb)
     if arguments.parity:
         measure_parity(arguments.model, arguments.parity)
 

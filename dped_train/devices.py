@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from dped_data.common.free_memory import free_memory
 from dped_data.errors import UsageError
 
 _DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -59,9 +60,11 @@ def choose_products(precision: str) -> None:
 
 
 def working_memory(device: torch.device) -> int | None:
-    """Bytes of a GPU's memory to work in: four fifths of what is free, or in torch's own hands. None on a CPU."""
+    """Bytes to work in: of a GPU's memory four fifths of what is free or in torch's own hands; on a CPU a half of what
+    is free or this process's, since others live there, too; None where that is unknown."""
     if device.type == "cpu":
-        return None
+        free_here = free_memory()
+        return None if free_here is None else free_here // 2
     free, _ = torch.cuda.mem_get_info(device)
     return int(0.8 * (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)))
 

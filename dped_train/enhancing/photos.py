@@ -39,7 +39,7 @@ from dped_train.networks.file import find_model, load_enhancer
 PhotoEnhancer: TypeAlias = WholePhotoEnhancer | LocalPhotoEnhancer
 
 FORMAT_VERSION = 1
-DEFAULT_MEMORY = {torch.bfloat16: 1_500_000_000, torch.float32: 2_500_000_000}
+LEAST_MEMORY = {torch.bfloat16: 1_500_000_000, torch.float32: 2_500_000_000}  # ours: less is much slower
 
 
 @dataclass(frozen=True)
@@ -314,6 +314,12 @@ def _seen(path: Path, photo: Photo, enhancer: PhotoEnhancer) -> _Seen:
     return _Seen(whole.codes, whole.left, whole.top)
 
 
+def memory_by_itself(dtype: torch.dtype, device: torch.device) -> int:
+    """Bytes that a run takes when it is not told: what the device has to work in, on a CPU `LEAST_MEMORY` at least."""
+    there = working_memory(device) or 0
+    return max(there, LEAST_MEMORY[dtype]) if device.type == "cpu" else there
+
+
 def _pixels(
     photo: Photo, seen: _Seen, enhancer: PhotoEnhancer, settings: EnhanceSettings, moved: _Share
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -328,7 +334,7 @@ def _pixels(
     pixels = np.empty((height, left + width, 3), kind)
     if left:
         np.multiply(photo, top // photo_top, out=pixels[:, :left], dtype=kind)
-    memory = settings.memory_mb * 1_000_000 or working_memory(enhancer.device) or DEFAULT_MEMORY[enhancer.dtype]
+    memory = settings.memory_mb * 1_000_000 or memory_by_itself(enhancer.dtype, enhancer.device)
     besides = photo.nbytes + pixels.nbytes + (seen.pixels.nbytes if seen.pixels is not photo else 0)
     map_bytes = map_bytes_within(memory, besides, enhancer.dtype, settings.at_once, enhancer.device)
     for start, wider in enhancer.enhanced_rows(seen.pixels, map_bytes, moved):

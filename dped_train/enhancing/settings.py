@@ -27,8 +27,8 @@ class EnhanceSettings:
     side_by_side: bool = setting(False, "write the photo and the enhanced photo next to each other")
     memory_mb: int = setting(
         0,
-        "memory to work in, megabytes; less is slower; 0: 1500 in bf16, 2500 in fp32; four fifths of what is free on a "
-        "GPU, of which it counts there",
+        "memory to work in, megabytes; less is slower; 0: half of what is free, at least 1500 in bf16, 2500 in fp32; "
+        "four fifths of what is free on a GPU, of which it counts there",
         minimum=0,
     )
     at_once: int = setting(1, "photos worked on at a time; they share threads and memory", minimum=1)

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dped_train.cpu import NORM_EPSILON, conv3x3
+from dped_train.cpu import NORM_EPSILON, conv3x3, scaled_relu
 from dped_train.networks.dped import OUTPUT_OFFSET, OUTPUT_SCALE
 
 HALO_ROWS = 2
 """Rows of one strip that a 3x3 convolution of the next one needs again."""
+
+SUMMED_ROWS = 16  # ours: float32 sums of 48 rows and more lose digits
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,30 @@ class Affine:
     shift: Tensor
 
     def relu_of(self, strip: Strip) -> Strip:
-        """Normalise in x's type, then ReLU, into a new strip with a buffer. (For bfloat16 float32 is no closer.)"""
-        _, channels, rows, width = strip.x.shape
-        buffer = strip.x.new_empty((1, rows + HALO_ROWS, width, channels)).permute(0, 3, 1, 2)
-        x = buffer[:, :, HALO_ROWS:]
-        torch.addcmul(self.shift.to(x.dtype), strip.x, self.scale.to(x.dtype), out=x).relu_()
-        return Strip(strip.first, x, buffer)
+        """Normalise, then ReLU, into a new strip with a buffer."""
+        made = _buffered(strip)
+        scaled_relu(strip.x, self.scale, self.shift, made.x)
+        return made
+
+    def relu_plus(self, strip: Strip, waiting: deque[Strip]) -> Strip:
+        """The same, plus the same rows of the strips waiting; those wholly above it are done with."""
+        made = _buffered(strip)
+        while waiting[0].end <= strip.first:
+            waiting.popleft()
+        for other in waiting:
+            first, end = max(other.first, strip.first), min(other.end, strip.end)
+            if first < end:
+                rows = slice(first - strip.first, end - strip.first)
+                skip = other.x[:, :, first - other.first : end - other.first]
+                scaled_relu(strip.x[:, :, rows], self.scale, self.shift, made.x[:, :, rows], skip)
+        return made
+
+
+def _buffered(strip: Strip) -> Strip:
+    """An empty strip of the same rows, with a buffer."""
+    _, channels, rows, width = strip.x.shape
+    buffer = strip.x.new_empty((1, rows + HALO_ROWS, width, channels)).permute(0, 3, 1, 2)
+    return Strip(strip.first, buffer[:, :, HALO_ROWS:], buffer)
 
 
 @dataclass(frozen=True)
@@ -85,7 +105,11 @@ class Moments:
         self.squares = torch.zeros(channels, dtype=torch.float64, device=device)
 
     def add(self, x: Tensor) -> None:
-        """Take in (1, C, h, W); the sums within a strip are float32, as batch normalisation takes them."""
+        """Take in (1, C, h, W); the sums within `SUMMED_ROWS` are float32, as batch normalisation takes them."""
+        for rows in x.split(SUMMED_ROWS, dim=2):
+            self._add(rows)
+
+    def _add(self, x: Tensor) -> None:
         like = torch.zeros_like(self.mean, dtype=torch.float32)  # asks for statistics in float32 whatever x is
         mean, variance = torch.batch_norm_update_stats(x, like, torch.ones_like(like), 0.0)
         count = x.shape[2] * x.shape[3]
@@ -138,9 +162,11 @@ def activated(strips: Iterator[Strip], norm: Affine) -> Iterator[Strip]:
 
 
 def rectified(strips: Iterator[Strip], dtype: torch.dtype) -> Iterator[Strip]:
-    """ReLU, in place, then as `dtype`."""
+    """ReLU, then as `dtype`, into strips with a buffer."""
     for strip in strips:
-        yield Strip(strip.first, strip.x.relu_().to(dtype))
+        made = _buffered(strip if strip.x.dtype == dtype else Strip(strip.first, strip.x.to(dtype)))
+        torch.clamp_min(strip.x.to(dtype), 0, out=made.x)
+        yield made
 
 
 def residual_block(
@@ -155,30 +181,17 @@ def residual_block(
             yield strip
 
     inner = activated(convolved(remembered(), kernels[0], height), norms[0])
-    for strip in activated(convolved(inner, kernels[1], height), norms[1]):
-        _add(strip, waiting)
-        yield strip
+    for strip in convolved(inner, kernels[1], height):
+        yield norms[1].relu_plus(strip, waiting)
 
 
-def added(results: Iterator[Strip], before: Iterator[Strip]) -> Iterator[Strip]:
-    """The sum of two flows, however each is cut; written into the strips of `results`."""
+def added(results: Iterator[Strip], norm: Affine, before: Iterator[Strip]) -> Iterator[Strip]:
+    """Normalise, then ReLU, then add the flow of before, however each is cut."""
     waiting: deque[Strip] = deque()
     for strip in results:
         while not waiting or waiting[-1].end < strip.end:
             waiting.append(next(before))
-        _add(strip, waiting)
-        yield strip
-
-
-def _add(strip: Strip, waiting: deque[Strip]) -> None:
-    """Add the same rows of the strips waiting to `strip`; those wholly above it are done with."""
-    while waiting[0].end <= strip.first:
-        waiting.popleft()
-    for other in waiting:
-        first, end = max(other.first, strip.first), min(other.end, strip.end)
-        if first < end:
-            rows = other.x[:, :, first - other.first : end - other.first]
-            strip.x[:, :, first - strip.first : end - strip.first] += rows
+        yield norm.relu_plus(strip, waiting)
 
 
 def finished(strips: Iterator[Strip], taps: Tensor, bias: Tensor, height: int) -> Iterator[Strip]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dped_train.cpu import NORM_EPSILON, instance_norm, winograd
+from dped_train.cpu import NORM_EPSILON, instance_norm, scaled_relu, winograd
 from dped_train.cpu.rgb_convolution import RgbConv2d
 
 RANDOM = np.random.default_rng(2)
@@ -101,3 +101,17 @@ def test_instance_norm_and_its_gradients(relu: bool) -> None:
     of_x = w * inverse * (d - d.mean(axis=(2, 3), keepdims=True) - normal * along)
     for value, wanted in zip(values, (of_x, (d * normal).sum((0, 2, 3)), d.sum((0, 2, 3)), g), strict=True):
         np.testing.assert_allclose(value.grad, wanted, atol=1e-10)
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_scale_shift_relu_and_addition_of_a_strip(added: bool) -> None:
+    """Of bfloat16, too: to half of its last of 8 bits."""
+    x, scale, shift, skip = (RANDOM.normal(size=size) for size in ((1, 3, 4, 5), 3, 3, (1, 3, 4, 5)))
+    for dtype, bound in ((torch.float32, 1e-6), (torch.bfloat16, 2.0**-8)):
+        a, b = (torch.tensor(v).to(dtype).contiguous(memory_format=torch.channels_last) for v in (x, skip))
+        out = torch.empty_like(a)
+        factors, terms = (torch.tensor(v).to(dtype).float().view(1, 3, 1, 1) for v in (scale, shift))
+        scaled_relu(a, factors, terms, out, b if added else None)
+        wanted = np.maximum(a.double().numpy() * factors.numpy() + terms.numpy(), 0)
+        wanted = wanted + b.double().numpy() if added else wanted
+        np.testing.assert_allclose(out.double(), wanted, rtol=bound, atol=1e-6)

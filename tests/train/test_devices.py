@@ -10,8 +10,8 @@ from make_shards import make_dataset
 
 from dped_data.errors import UsageError
 from dped_data.photos.writing import write_photo
-from dped_train.devices import chosen_device, chosen_dtype
-from dped_train.enhancing.photos import enhance
+from dped_train.devices import chosen_device, chosen_dtype, working_memory
+from dped_train.enhancing.photos import LEAST_MEMORY, enhance, memory_by_itself
 from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.evaluate.evaluate import evaluate
 from dped_train.networks.dped import Enhancer, initialise
@@ -98,3 +98,12 @@ def test_auto_is_the_half_precision_that_the_device_multiplies_in(
     on_gpu, on_cpu = chosen_dtype("auto", torch.device("cuda", 0)), chosen_dtype("auto", CPU)
     assert on_gpu is (torch.bfloat16 if capability[0] >= 8 else torch.float16)
     assert on_cpu is (torch.bfloat16 if avx512_bf16 or amx else torch.float32)
+
+
+def test_photos_take_half_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free in (None, 2 * 10**9, 20 * 10**9):
+        monkeypatch.setattr("dped_train.devices.free_memory", lambda found=free: found)
+        assert working_memory(CPU) == (free and free // 2)
+        for dtype in (torch.float32, torch.bfloat16):
+            wanted = 10**10 if free == 20 * 10**9 else LEAST_MEMORY[dtype]
+            assert memory_by_itself(dtype, CPU) == wanted

@@ -111,6 +111,15 @@ def test_reflected_borders_come_in_strips_too(
     np.testing.assert_allclose(prepared.enhance(photo, 10**9), in_one_pass(enhancer, photo), atol=2e-5)
 
 
+def test_strips_are_wider_where_memory_suffices_and_the_photo_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dped_train.enhancing.streaming.STRIP_BYTES", MANY_STRIPS)
+    photo, prepared = photo_of(150, 91), WholePhotoEnhancer(lively_enhancer(), torch.bfloat16)
+    allowed = map_bytes("two maps", photo, torch.bfloat16)
+    narrow, wide = (list(prepared.enhanced_rows(photo, allowed + spare)) for spare in (0, 10**9))
+    assert len(wide[1][1]) == 3 * len(narrow[1][1])
+    np.testing.assert_allclose(*(np.concatenate([rows for _, rows in strips]) for strips in (wide, narrow)), atol=0.01)
+
+
 def test_independent_tiles_would_differ() -> None:
     """The test above can fail: cutting the photo in two changes the result a hundred times more than rounding."""
     photo, enhancer = photo_of(150, 91), lively_enhancer()

@@ -83,7 +83,9 @@ def test_residual_blocks_add_the_right_rows(sizes: list[int]) -> None:
 @pytest.mark.parametrize("sizes", CUTS)
 def test_two_flows_add_up_however_they_are_cut(sizes: list[int]) -> None:
     x, y = randn(1, 4, HEIGHT, 11), randn(1, 4, HEIGHT, 11, seed=1)
-    assert torch.equal(joined(added(cut(x.clone(), sizes), cut(y, [5, 18]))), x + y)
+    norm = Affine(randn(1, 4, 1, 1, seed=2), randn(1, 4, 1, 1, seed=3))
+    found = joined(added(cut(x, sizes), norm, cut(y, [5, 18])))
+    torch.testing.assert_close(found, F.relu(x * norm.scale + norm.shift) + y, rtol=1e-5, atol=1e-5)
 
 
 def test_convolutions_use_the_free_rows_above_activated_strips() -> None:
