@@ -158,7 +158,9 @@ def convolved(strips: Iterator[Strip], kernel: Kernel, height: int) -> Iterator[
 def activated(strips: Iterator[Strip], norm: Affine) -> Iterator[Strip]:
     """Normalise, then ReLU."""
     for strip in strips:
-        yield norm.relu_of(strip)
+        made = norm.relu_of(strip)
+        del strip  # not held while this flow waits: it is as large as what is made of it
+        yield made
 
 
 def rectified(strips: Iterator[Strip], dtype: torch.dtype) -> Iterator[Strip]:
@@ -166,6 +168,7 @@ def rectified(strips: Iterator[Strip], dtype: torch.dtype) -> Iterator[Strip]:
     for strip in strips:
         made = _buffered(strip if strip.x.dtype == dtype else Strip(strip.first, strip.x.to(dtype)))
         torch.clamp_min(strip.x.to(dtype), 0, out=made.x)
+        del strip
         yield made
 
 
@@ -182,7 +185,9 @@ def residual_block(
 
     inner = activated(convolved(remembered(), kernels[0], height), norms[0])
     for strip in convolved(inner, kernels[1], height):
-        yield norms[1].relu_plus(strip, waiting)
+        made = norms[1].relu_plus(strip, waiting)
+        del strip
+        yield made
 
 
 def added(results: Iterator[Strip], norm: Affine, before: Iterator[Strip]) -> Iterator[Strip]:
@@ -191,7 +196,9 @@ def added(results: Iterator[Strip], norm: Affine, before: Iterator[Strip]) -> It
     for strip in results:
         while not waiting or waiting[-1].end < strip.end:
             waiting.append(next(before))
-        yield norm.relu_plus(strip, waiting)
+        made = norm.relu_plus(strip, waiting)
+        del strip
+        yield made
 
 
 def finished(strips: Iterator[Strip], taps: Tensor, bias: Tensor, height: int) -> Iterator[Strip]:
