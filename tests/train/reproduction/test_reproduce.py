@@ -148,7 +148,8 @@ def test_what_is_done_is_not_done_again(report: ReproductionReport, data: Path, 
 def test_the_shape_of_figure_6_holds_on_a_rendered_rig(data: Path) -> None:
     """The paper: nearly insensitive up to 2 px, 5 to 10 times below the squared error at 3 to 5 px."""
     stores = [PatchStore(data / "pocket", split) for split in ("train", "val", "test")]
-    losses = shift_losses(np.concatenate([store.read(np.arange(len(store)))[1] for store in stores]), 6, seed=0)
+    patches = np.concatenate([store.read(np.arange(len(store)))[1] for store in stores])
+    losses = shift_losses(np.tile(patches, (8, 1, 1, 1)), 6, seed=0)  # one direction a patch leaves the ratio to chance
     assert losses.share(2) < 0.05
     assert all(5 < losses.ratio(shift) < 10 for shift in (3, 4, 5)), shift_text(losses)
 
