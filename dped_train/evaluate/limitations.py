@@ -32,6 +32,7 @@ FLAT_GRADIENT = 1.0  # grey levels per pixel after smoothing; ours: steeper is t
 FLAT_TEXTURE = 4.0  # grey levels, root mean square around the smoothed photo; ours: a DSLR's noise is below
 LEAST_FLAT_SHARE = 0.05  # of a patch's pixels; ours: fewer make the noise's estimate uncertain by itself
 ROUNDING_NOISE = 12**-0.5  # grey levels: rounding to 8 bits leaves no less
+ROUNDED_FINE = ROUNDING_NOISE * 100 / 255  # L*, of greys of which 255 levels are about 100
 # Immerkaer, Fast noise variance estimation, 1996: answers to noise, neither to constants nor to slopes
 _LAPLACIAN_DIFFERENCE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 
@@ -71,11 +72,12 @@ def contrast_ratio(photos: Photos, reference: Photos, valid: NDArray[np.bool_] |
 def sharpness_ratio(photos: Photos, reference: Photos, valid: NDArray[np.bool_] | None = None) -> Values:
     """Root mean square of the fine structure of L* over that of the reference; NaN where that is below `LEAST_FINE`.
 
-    Noise is fine structure, too: to be read beside the noise's ratio.
+    Noise is fine structure, too: to be read beside the noise's ratio. Photos that have none, as where they are clipped,
+    count with what rounding leaves.
     """
     fine, its = (_fine_structure(them, valid) for them in (photos, reference))
     result: Values = np.full(len(photos), np.nan)
-    np.divide(fine, its, out=result, where=its >= LEAST_FINE)
+    np.divide(np.maximum(fine, ROUNDED_FINE), its, out=result, where=its >= LEAST_FINE)
     return result
 
 
