@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, gaussian_filter
 
-from dped_data.align.kernels.foreign_content import foreign_shares
+from dped_data.align.kernels.foreign_content import _fullest_cell, foreign_shares
 
 LUMINANCE = ((77, 150, 29),)
 COLOURS = ((256, 0, 0), (0, 256, 0), (0, 0, 256))
@@ -88,3 +88,13 @@ def test_the_kernel_is_its_definition(size: int) -> None:
     assert len(np.unique(wanted)) > COUNT // 4  # not all alike, or nothing is compared
     # One pixel of a cell may fall to the other side of a threshold by the last digit of a sum.
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1.01 / max(size // 4, 8) ** 2)
+
+
+@pytest.mark.parametrize("cell", [1, 2, 3, 6, 7])
+def test_the_fullest_cell_is_the_fullest_of_all_squares(cell: int) -> None:
+    random = np.random.default_rng(cell)
+    for share in (0.1, 0.5, 0.9):  # at the border too: what has left the square is not counted on
+        marked = random.random((7, 7)) < share
+        for foreign in (marked, marked & (np.arange(7) < 2), marked & (np.arange(7) < 2)[:, None]):
+            squares = sliding_window_view(foreign, (cell, cell))
+            assert _fullest_cell(foreign, cell) == squares.sum(axis=(2, 3)).max()
