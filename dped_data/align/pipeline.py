@@ -15,7 +15,7 @@ from dped_data.align.paper_method import extract_paper_patches
 from dped_data.align.patches import extract_patches
 from dped_data.align.records import AlignedCapture, Homography, Matches
 from dped_data.align.refinement import fit_matches, refine_alignment
-from dped_data.align.smooth_map import smooth_map_of_homography
+from dped_data.align.smooth_map import SmoothMap, smooth_map_of_homography
 from dped_data.align.window_grid import overlap_share
 from dped_data.errors import CaptureRejected
 from dped_data.settings import BuildSettings
@@ -32,11 +32,15 @@ map, to within this share of the DSLR's width. Ours: of scenes with depth the se
 
 @dataclass(frozen=True)
 class MatchedPhotos:
-    """What the keypoints of two photos say: the smaller number of keypoints, the matches, and the homography."""
+    """What the keypoints of two photos say: the smaller number of keypoints, the matches, and the homography.
+
+    And the smooth map of the matches where a first look has fitted it.
+    """
 
     keypoints: int
     matches: Matches
     homography: Homography
+    of_matches: SmoothMap | None = None
 
 
 def match_photos(phone_grey: NDArray[np.uint8], dslr_grey: NDArray[np.uint8], settings: BuildSettings) -> MatchedPhotos:
@@ -81,7 +85,8 @@ def _look_first(
         return None
     smooth = fit_matches(found.homography, found.matches, _size_wh(phone_grey), _size_wh(dslr_grey))
     off = np.linalg.norm(smooth(found.matches.phone_xy) - found.matches.dslr_xy, axis=1)
-    return found if np.mean(off < SURFACE_GATE * dslr_grey.shape[1]) >= ONE_SURFACE else None
+    on_one = np.mean(off < SURFACE_GATE * dslr_grey.shape[1]) >= ONE_SURFACE
+    return replace(found, of_matches=smooth) if on_one else None
 
 
 def _detecting(settings: BuildSettings, factor: float, keypoints: int) -> BuildSettings:
@@ -134,7 +139,9 @@ def align_photos(
         smooth = smooth_map_of_homography(homography.dslr_from_phone, phone_wh, dslr_wh)
         overlap = overlap_share(smooth)
     else:
-        alignment = refine_alignment(phone_grey, dslr_grey, homography, matches, settings.patches, even_from_xy)
+        alignment = refine_alignment(
+            phone_grey, dslr_grey, homography, matches, settings.patches, even_from_xy, found.of_matches
+        )
         patches = extract_patches(phone, dslr, alignment, settings.patches)
         smooth, overlap = alignment.dslr_from_phone, alignment.overlap
     return AlignedCapture(

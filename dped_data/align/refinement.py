@@ -98,6 +98,7 @@ def refine_alignment(
     matches: Matches,
     settings: PatchSettings,
     even_from_xy: tuple[int, int] | None = None,
+    of_matches: SmoothMap | None = None,
 ) -> Alignment:
     """Find where every window of the phone photo lies in the DSLR photo, and how sure that is.
 
@@ -106,11 +107,12 @@ def refine_alignment(
         homography, matches: from the earlier stages.
         settings: patch size and stride, largest predicted error.
         even_from_xy: where windows may lie, as in `place_windows`.
+        of_matches: what `fit_matches` gives, where it is known already.
     Raises:
         CaptureRejected: the overlap is smaller than one patch; parallax beyond the search.
     """
     size = settings.patch_size
-    smooth = fit_matches(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
+    smooth = of_matches or fit_matches(homography, matches, _size_wh(phone_grey), _size_wh(dslr_grey))
     reach_px = search_reach(smooth, matches, settings.max_parallax)
     scale = smooth.scale()
     coarse = make_level(phone_grey, dslr_grey, scale, COARSE_FACTOR, LEVEL_SIGMA)

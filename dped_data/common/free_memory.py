@@ -45,10 +45,7 @@ def _left_in_groups(root: Path) -> Iterator[int]:
         else:
             continue
         group = top / name.lstrip("/")
-        for folder in (
-            group,
-            *group.parents,
-        ):  # inside a container the name may be the host's: then only the top is there
+        for folder in (group, *group.parents):  # in a container the name may be the host's: only the top is there then
             if not folder.is_relative_to(top):
                 break
             try:

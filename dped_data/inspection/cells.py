@@ -124,13 +124,18 @@ def _alike(shifts: Shifts, size: int) -> Iterator[tuple[NDArray[np.int64], _Grid
         yield np.flatnonzero(usable & (whole == shift).all(1)), _Grid(x, y, (shift[0], shift[1]), side, size)
 
 
+def is_clipped(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pixels (..., 3) are burnt out or black."""
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    top = np.maximum(np.maximum(red, green), blue)
+    return (top >= BRIGHT) | (top <= BLACK)
+
+
 def _telling(half: Half, rows: NDArray[np.int64], cuts: _Cuts) -> NDArray[np.bool_]:
     """Return which cells (n, PARTS, PARTS) of some patches have contrast above the noise, and are not clipped."""
     noise = half.noise[rows] / (2 * np.sqrt(np.pi) * BLUR_PX)  # what the blur leaves of it
     least, pixels = np.maximum(_LEAST_STD, _LEAST_NOISES * noise), _pixels(cuts)
-    red, green, blue = np.moveaxis(half.patches[rows], -1, 0)
-    top = np.maximum(np.maximum(red, green), blue)
-    clipped = _sums(((top >= BRIGHT) | (top <= BLACK)).astype(np.float32), cuts) > _MOST_CLIPPED * pixels
+    clipped = _sums(is_clipped(half.patches[rows]).astype(np.float32), cuts) > _MOST_CLIPPED * pixels
     soft = half.soft[rows]
     centred = soft - soft.mean((1, 2), keepdims=True)
     return ~clipped & (_powers(centred, cuts) >= least[:, None, None] ** 2 * pixels)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dped_data.align.records import WINDOW_REASONS
 from dped_data.common.spread_rows import spread_rows
-from dped_data.inspection.cells import BLACK, BRIGHT, compare_cells, relative_sharpness
+from dped_data.inspection.cells import compare_cells, is_clipped, relative_sharpness
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, SceneView, StoredCapture
 from dped_data.inspection.remeasure import LEAST_CORRELATION, contrast_of, half_of, remeasure_shifts
@@ -137,9 +137,7 @@ def _look(phone: NDArray[np.uint8], dslr: NDArray[np.uint8]) -> Look:
 
 def clipped_share(patches: NDArray[np.uint8]) -> float:
     """Share of the pixels of (..., S, S, 3) that are burnt out or black; every third of each row and column counts."""
-    red, green, blue = np.moveaxis(patches[..., ::3, ::3, :], -1, 0)
-    top = np.maximum(np.maximum(red, green), blue)
-    return float(((top >= BRIGHT) | (top <= BLACK)).mean())
+    return float(is_clipped(patches[..., ::3, ::3, :]).mean())
 
 
 def _affine_colour(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

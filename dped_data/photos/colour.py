@@ -47,7 +47,7 @@ def linear_light(values: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert (H, W, 3) uint8 Adobe RGB (1998) to sRGB; colours outside sRGB are clipped."""
-    return _srgb_from(pixels, (np.arange(256) / 255.0) ** _ADOBE_GAMMA, _XYZ_FROM_ADOBE)
+    return srgb_from_stated(pixels, _ADOBE_GAMMA, _XYZ_FROM_ADOBE)
 
 
 def srgb_from_stated(pixels: NDArray[np.uint8], gamma: float, xyz_from_rgb: NDArray[np.float64]) -> NDArray[np.uint8]:

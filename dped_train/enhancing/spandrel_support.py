@@ -18,13 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dped_train.devices import working_memory
+from dped_train.enhancing.photos import memory_by_itself
 from dped_train.enhancing.streaming import WholePhotoEnhancer, map_bytes_within
 from dped_train.networks.dped import CHANNELS, Enhancer, Normalisation, Padding
 from dped_train.networks.file import REFLECTED
 
-MEMORY_BYTES = 2_500_000_000
-"""Ours: what one photo may take on a CPU, as in `dped enhance`."""
 OUR_NAMES = ("head.weight", "blocks.3.conv2.weight", "blocks.3.norm2.bias", "body1.weight", "body2.weight")
 
 
@@ -50,7 +48,7 @@ def enhanced(network: Enhancer, photo: Tensor) -> Tensor:
     """
     codes = (photo[0].permute(1, 2, 0).float().clamp(0, 1) * 65535).round().to(torch.int32).cpu().numpy()
     codes = codes.astype("uint16")
-    memory = working_memory(photo.device) or MEMORY_BYTES
+    memory = memory_by_itself(torch.float32, photo.device)
     maps = map_bytes_within(memory, codes.nbytes, torch.float32, device=photo.device)
     made = WholePhotoEnhancer(network, torch.float32, photo.device).enhance(codes, maps)
     return torch.from_numpy(made).permute(2, 0, 1)[None].to(photo)

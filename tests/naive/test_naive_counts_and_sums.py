@@ -125,7 +125,7 @@ def test_the_likelihood_is_scipys_student_t() -> None:
 
 
 @pytest.mark.parametrize("every", [1, 3])
-def testnear_rows_are_all_pairs_within_reach(every: int) -> None:
+def test_near_rows_are_all_pairs_within_reach(every: int) -> None:
     xy = RANDOM.integers(0, 7, (25, 2)) * 1.0  # distances that equal the reach occur
     first, second = near_rows(xy, 5.0, every)
     square = ((xy[:, None] - xy[None]) ** 2).sum(axis=-1)

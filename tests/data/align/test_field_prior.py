@@ -9,7 +9,7 @@ from dped_data.align.field_prior import near_rows
 
 
 @pytest.mark.parametrize(("count", "every"), [(0, 1), (1, 1), (2, 1), (60, 1), (300, 3)])
-def testnear_rows_are_all_pairs_within_reach_in_order(count: int, every: int) -> None:
+def test_near_rows_are_all_pairs_within_reach_in_order(count: int, every: int) -> None:
     across = np.arange(np.ceil(np.sqrt(count))) * 40.1
     grid_xy = np.stack(np.meshgrid(across, across), axis=-1).reshape(-1, 2)
     xy = np.random.default_rng(count).permutation(grid_xy)[:count]
