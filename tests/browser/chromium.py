@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
 
@@ -41,3 +42,13 @@ def start_chromium(profile: Path, downloads: Path | None = None) -> WebDriver:
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options=options, service=Service(driver))
+
+
+def reload(driver: WebDriver) -> None:
+    """Load the page again; once more where ChromeDriver lost its hold on the page while that happened."""
+    try:
+        driver.refresh()
+    except TimeoutException as error:
+        if "aborted by navigation" not in str(error):
+            raise
+        driver.refresh()

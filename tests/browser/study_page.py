@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from chromium import reload
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -33,10 +34,9 @@ class StudyPage:
 
     def open(self, address: str) -> None:
         """Open the study's address and wait for its welcome page, or for the question where a subject left off."""
-        self.driver.get(
-            address
-        )  # by way of an empty page, Chromium would deliver no touch to the second study it opens
-        self.driver.refresh()  # an address that differs in the subject only does not load the page again
+        # By way of an empty page, Chromium would deliver no touch to the second study it opens.
+        self.driver.get(address)
+        reload(self.driver)  # an address that differs in the subject only does not load the page again
         self.until(lambda: self.js("return document.body.dataset.screen !== 'loading'"))
 
     def start(self, address: str) -> str:

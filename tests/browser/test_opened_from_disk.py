@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from boxes import layout_faults, resize
+from chromium import reload
 from planted_dataset import PHONE
 from report_page import ReportPage
 from selenium.webdriver.remote.webelement import WebElement
@@ -35,7 +36,7 @@ def test_planted_faults_are_in_the_first_rows(page: ReportPage) -> None:
 
 def test_nothing_is_asked_of_the_network(page: ReportPage) -> None:
     page.requests()
-    page.driver.refresh()
+    reload(page.driver)
     page.until(lambda: page.js("return document.body.dataset.ready === 'yes'"))
     page.show("c002")
     addresses = page.requests()
@@ -72,7 +73,7 @@ def test_decisions_outlive_the_page_and_are_exported(page: ReportPage) -> None:
     page.find("#note").send_keys('fine, "really"\n')
     page.press("a")
     page.until(lambda: page.shown() != accepted)
-    page.driver.refresh()
+    reload(page.driver)
     page.until(lambda: page.js("return document.body.dataset.ready === 'yes'"))
     page.until(lambda: page.find("#review-state").text == "1 accepted, 1 rejected")
     page.find("#export").click()

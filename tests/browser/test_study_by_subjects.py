@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from chromium import reload
 from PIL import ExifTags, Image
 from running_server import lasting_port, running_server
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -192,7 +193,7 @@ def test_a_subject_goes_back_and_thinks_again(page: StudyPage, server: StudyServ
     assert page.question() == 3
     answers = server.store.answers()
     assert [(a.chosen == a.left, a.given) for a in answers] == [(True, 1), (False, 2), (True, 1)]
-    page.driver.refresh()
+    reload(page.driver)
     page.ready(3)
     for _ in range(3):
         page.choose("left")
