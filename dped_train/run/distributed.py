@@ -6,6 +6,7 @@ one process up to rounding, whatever the shares.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,10 @@ class Process:
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Process]:
-    """Join the processes that `torchrun` started, or stand alone; leave them at the end.
+    """Join the processes that `torchrun` started, or stand alone.
+
+    They stay joined until this process ends: a second training of the same process could not join them anew. A process
+    group that the caller has made is used as it is, and left to the caller.
 
     Args:
         device: "cpu", "cuda", "cuda:1", or "auto" for the first GPU there is. Under torchrun each process takes the
@@ -52,11 +56,10 @@ def joined_processes(device: str) -> Iterator[Process]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    try:
-        yield Process(rank, count, chosen)
-    finally:
-        torch.distributed.destroy_process_group()
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
+    yield Process(rank, count, chosen)
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter], processes: int) -> None:

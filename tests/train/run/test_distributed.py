@@ -44,13 +44,32 @@ dist.destroy_process_group()
 """
 
 
-def test_batch_norm_over_two_processes_is_that_of_the_whole_batch(tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
+def run_twofold(folder: Path, text: str) -> None:
+    """Run a script in two processes of torchrun; both must end well."""
+    script = folder / "worker.py"
+    script.write_text(text)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_batch_norm_over_two_processes_is_that_of_the_whole_batch(tmp_path: Path) -> None:
+    run_twofold(tmp_path, WORKER)
+
+
+AGAIN = """
+import torch
+from dped_train.run.distributed import joined_processes, summed
+
+for _ in range(3):
+    with joined_processes("cpu") as process:
+        assert summed(torch.tensor([process.rank + 1.0]), process.count).item() == 3
+"""
+
+
+def test_one_process_trains_several_times(tmp_path: Path) -> None:
+    run_twofold(tmp_path, AGAIN)
 
 
 TRAINER = """
