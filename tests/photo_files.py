@@ -43,6 +43,26 @@ def adobe_rgb_from_srgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.rint(np.clip(linear, 0, 1) ** (256 / 563) * 255).astype(np.uint8)
 
 
+def lzw_tiff(photo: NDArray[np.uint16], tags: dict[int, int], order: str) -> bytes:
+    """A TIFF of 16 bits in one strip of LZW codes (TIFF 6.0, section 13), all of 9 bits; it has `tags`, too."""
+    height, width, samples = (*photo.shape, 1)[:3]
+    data = photo.astype(order + "u2").tobytes()
+    codes = [code for start in range(0, len(data), 250) for code in (256, *data[start : start + 250])]
+    strip = np.packbits(np.array([*codes, 257])[:, None] >> np.arange(8, -1, -1) & 1).tobytes()
+    known = {256: width, 257: height, 259: 5, 262: 2, 274: 1, 277: samples, 278: height, 279: len(strip)} | tags
+    start = 10 + 12 * (len(known) + 2) + 4
+    bits = struct.pack(f"{order}{samples}H", *[16] * samples)
+    entries = {tag: struct.pack(order + "HIH2x", 3, 1, value) for tag, value in known.items()}
+    entries[279] = struct.pack(order + "HII", 4, 1, len(strip))
+    entries[273] = struct.pack(order + "HII", 4, 1, start + len(bits))
+    entries[258] = struct.pack(order + "HI", 3, samples) + (
+        bits.ljust(4, b"\0") if samples < 3 else struct.pack(order + "I", start)
+    )
+    table = b"".join(struct.pack(order + "H", tag) + entries[tag] for tag in sorted(entries))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(entries))
+    return head + table + bytes(4) + bits + strip
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds almost nothing."""
 

@@ -27,6 +27,7 @@ SRGB_FROM_XYZ = np.array(  # IEC 61966-2-1 (D65)
 _ADOBE_GAMMA = 563 / 256
 
 Float = TypeVar("Float", np.float32, np.float64)
+Codes = TypeVar("Codes", np.uint8, np.uint16)
 
 
 def srgb_encode(linear: NDArray[Float]) -> NDArray[Float]:
@@ -45,39 +46,45 @@ def linear_light(values: NDArray[np.uint8]) -> NDArray[np.float64]:
     return srgb_decode(values / 255.0)
 
 
-def srgb_from_adobe_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert (H, W, 3) uint8 Adobe RGB (1998) to sRGB; colours outside sRGB are clipped."""
+def srgb_from_adobe_rgb(pixels: NDArray[Codes]) -> NDArray[Codes]:
+    """Convert (H, W, 3) uint8 or uint16 Adobe RGB (1998) to sRGB; colours outside sRGB are clipped."""
     return srgb_from_stated(pixels, _ADOBE_GAMMA, _XYZ_FROM_ADOBE)
 
 
-def srgb_from_stated(pixels: NDArray[np.uint8], gamma: float, xyz_from_rgb: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Convert (H, W, 3) uint8 of any primaries with sRGB's white, and a power for a curve, to sRGB."""
-    return _srgb_from(pixels, (np.arange(256) / 255.0) ** gamma, xyz_from_rgb)
+def srgb_from_stated(pixels: NDArray[Codes], gamma: float, xyz_from_rgb: NDArray[np.float64]) -> NDArray[Codes]:
+    """Convert (H, W, 3) uint8 or uint16 of any primaries with sRGB's white, and a power for a curve, to sRGB."""
+    return _srgb_from(pixels, _all_codes(pixels) ** gamma, xyz_from_rgb)
 
 
-def srgb_from_display_p3(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert (H, W, 3) uint8 Display P3 to sRGB; colours outside sRGB are clipped."""
-    return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_P3)
+def srgb_from_display_p3(pixels: NDArray[Codes]) -> NDArray[Codes]:
+    """Convert (H, W, 3) uint8 or uint16 Display P3 to sRGB; colours outside sRGB are clipped."""
+    return _srgb_from(pixels, srgb_decode(_all_codes(pixels)), _XYZ_FROM_P3)
 
 
-def srgb_from_bt601(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert (H, W, 3) uint8 of BT.601's primaries (625 lines) and the sRGB curve to sRGB."""
-    return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_BT601)
+def srgb_from_bt601(pixels: NDArray[Codes]) -> NDArray[Codes]:
+    """Convert (H, W, 3) uint8 or uint16 of BT.601's primaries (625 lines) and the sRGB curve to sRGB."""
+    return _srgb_from(pixels, srgb_decode(_all_codes(pixels)), _XYZ_FROM_BT601)
 
 
-def srgb_from_smpte_c(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert (H, W, 3) uint8 of BT.601's primaries (525 lines) and the sRGB curve to sRGB."""
-    return _srgb_from(pixels, linear_light(np.arange(256, dtype=np.uint8)), _XYZ_FROM_SMPTE_C)
+def srgb_from_smpte_c(pixels: NDArray[Codes]) -> NDArray[Codes]:
+    """Convert (H, W, 3) uint8 or uint16 of BT.601's primaries (525 lines) and the sRGB curve to sRGB."""
+    return _srgb_from(pixels, srgb_decode(_all_codes(pixels)), _XYZ_FROM_SMPTE_C)
+
+
+def _all_codes(pixels: NDArray[Codes]) -> NDArray[np.float64]:
+    """All values that such pixels can have, as 0 to 1."""
+    top = int(np.iinfo(pixels.dtype).max)
+    return np.arange(top + 1) / top
 
 
 def _srgb_from(
-    pixels: NDArray[np.uint8], linear: NDArray[np.float64], xyz_from_rgb: NDArray[np.float64]
-) -> NDArray[np.uint8]:
-    """Convert by the linear light (256,) of the codes and the matrix of the primaries."""
+    pixels: NDArray[Codes], linear: NDArray[np.float64], xyz_from_rgb: NDArray[np.float64]
+) -> NDArray[Codes]:
+    """Convert by the linear light (256,) or (65536,) of the codes and the matrix of the primaries."""
     linear_of_code = linear.astype(np.float32)
     matrix = (SRGB_FROM_XYZ @ xyz_from_rgb).astype(np.float32)
     result = np.empty_like(pixels)
     for start in range(0, len(pixels), 256):  # strips keep the memory small
         light = linear_of_code[pixels[start : start + 256]] @ matrix.T
-        result[start : start + 256] = np.rint(srgb_encode(np.clip(light, 0, 1)) * 255)
+        result[start : start + 256] = np.rint(srgb_encode(np.clip(light, 0, 1)) * (len(linear) - 1))
     return result

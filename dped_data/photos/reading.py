@@ -6,11 +6,11 @@ Everything that leaves `read_photo` is (H, W, 3) uint8, RGB, sRGB, upright.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import simplejpeg
@@ -58,12 +58,24 @@ from dped_data.photos.png_colour import PngColours, png_colours
 from dped_data.photos.raw import decode_raw, is_raw, raw_header
 from dped_data.settings import RawSettings
 
+Conversion: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
+"""Of (H, W, 3) uint8 or uint16 to sRGB."""
+
 _FORMATS = ("JPEG", "PNG", "TIFF")
 """What Pillow may take a file for, whatever its name; HEIC by its suffix only, since it needs an extra."""
 
 SRGB_LEVELS = 3
 """Ours: 8-bit levels by which profiles that cameras and programs call sRGB differ from one another."""
-_PRIMARIES = {1: None, 2: None, 5: srgb_from_bt601, 6: srgb_from_smpte_c, 12: srgb_from_display_p3}
+_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+"""What ICC calls the modes of Pillow."""
+_ADOBE_RGB = 2
+_PRIMARIES: dict[int, Conversion | None] = {
+    1: None,
+    2: None,
+    5: srgb_from_bt601,
+    6: srgb_from_smpte_c,
+    12: srgb_from_display_p3,
+}
 _TRANSFERS = {1, 2, 6, 13}
 """What nclx (ISO/IEC 23091-2) may say of a HEIC's colours: primaries of BT.709 or unspecified, BT.601, P3;
 curves of BT.709 and BT.601, which cameras write for sRGB, unspecified, sRGB. Others (PQ, HLG, BT.2020) are refused."""
@@ -80,6 +92,8 @@ _OTHERS = (  # place, bytes and name of formats that are told by name when they 
     (0, b"GIF8", "GIF"),
     (0, b"BM", "BMP"),
 )
+TiffImagePlugin.OPEN_INFO.setdefault((TiffImagePlugin.MM, 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
+"""Pillow knows grey from white to black in 16 bits, but not with the high byte first."""
 _SIGNED_OR_FLOAT, _CIELAB = (2, 3), (8, 9, 10)
 _PHOTOMETRIC, _MIN_IS_WHITE, _RGB = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0, 2
 _TRANSPOSES = {  # EXIF orientation -> what makes the photo upright
@@ -157,20 +171,16 @@ def decode_photo(data: bytes, name: str, raw: RawSettings | None = None) -> NDAr
         orientation = orientation_of(exif)
         profile = image.info.get("icc_profile")
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-            decoded = decode_jpeg(data, name)
+            is_grey = bool(profile) and image.mode == "L"
+            decoded = decode_jpeg(data, name, "GRAY" if is_grey else "RGB")
             if orientation not in _TRANSPOSES and not profile and not is_adobe_rgb(exif):
                 return decoded  # most photos: nothing to convert, nothing to copy
-            pixels = Image.fromarray(decoded)
+            pixels = Image.fromarray(decoded[..., 0] if is_grey else decoded)
         else:
             pixels = _load(image, name, data)
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 orientation = 1  # Pillow has turned it upright while loading
-        stated = png_colours(io.BytesIO(data)) if image.format == "PNG" else None
-        pixels = _to_srgb(pixels, None if stated else profile, exif)
-        if image.format == "HEIF" and not profile:
-            pixels = _by_nclx(pixels, _checked_nclx(image.info.get("nclx_profile"), name))
-        elif stated:
-            pixels = _by_png_words(pixels, stated, name)
+        pixels = _to_srgb(pixels, stated_colours(image, data, exif, name))
     if orientation in _TRANSPOSES:
         pixels = pixels.transpose(_TRANSPOSES[orientation])
     return np.array(pixels)
@@ -205,9 +215,18 @@ def opened_photo(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
 
 def _unknown(file: BinaryIO) -> str:
     file.seek(0)
-    if file.read(2) in (b"II", b"MM"):
-        return "a TIFF of a kind that is not supported; save it with 8 or 16 bits a colour"
-    return _NO_PHOTO
+    if file.read(2) not in (b"II", b"MM"):
+        return _NO_PHOTO
+    import tifffile
+
+    file.seek(0)
+    kind = "an unknown one"
+    with suppress(PhotoError), decoding("", "no TIFF"), tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[0]
+        assert isinstance(page, tifffile.TiffPage)
+        colours = getattr(page.photometric, "name", page.photometric)
+        kind = f"{colours}, {page.samplesperpixel} x {page.bitspersample} bits a pixel"
+    return f"a TIFF of a kind that is not supported ({kind}); save it as grey or RGB with 8 or 16 bits a colour"
 
 
 def _check_kind(name: str, file: BinaryIO) -> None:
@@ -325,11 +344,11 @@ def _load(image: Image.Image, name: str, data: bytes) -> Image.Image:
         if image.mode.startswith("I"):  # 16-bit grey: keep the upper eight bits
             grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
             return Image.fromarray(255 - grey if is_negative else grey)
-        if image.mode in ("RGB", "CMYK"):
+        if image.mode in ("RGB", "L", "CMYK"):
             return image
         if image.mode == "F":
             raise PhotoError(name, "floating-point photos are not supported; save it with 8 or 16 bits")
-        return image.convert("RGB")
+        return image.convert("L" if image.mode in ("1", "LA") else "RGB")
 
 
 def _check_parts(name: str, image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
@@ -371,12 +390,28 @@ def _load_planes(image: TiffImagePlugin.TiffImageFile, name: str, data: bytes) -
     return pixels.transpose(turn) if turn is not None else pixels
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, exif: Image.Exif) -> Image.Image:
-    """Convert to mode RGB in sRGB by the embedded profile; a profile that is broken or of another kind is ignored."""
-    if profile:
-        return _by_profile(image, profile) or image.convert("RGB")
-    if is_adobe_rgb(exif) and image.mode == "RGB":
-        return Image.fromarray(srgb_from_adobe_rgb(np.asarray(image)))
+def stated_colours(image: Image.Image, data: bytes, exif: Image.Exif, name: str) -> bytes | Conversion | None:
+    """What makes an opened photo sRGB: an ICC profile, or a function of its RGB values; None where they are sRGB.
+
+    That is the first that the photo has of: code points or, without a profile, a gamma and primaries (PNG); a profile;
+    code points (HEIC); a camera's mark of Adobe RGB. PhotoError for colours that are not converted.
+    """
+    words = png_colours(io.BytesIO(data)) if image.format == "PNG" else None
+    if words:
+        return _by_png_words(words, name)
+    if profile := image.info.get("icc_profile"):
+        return bytes(profile)
+    if image.format == "HEIF" and (convert := _PRIMARIES[_checked_nclx(image.info.get("nclx_profile"), name)]):
+        return convert
+    return srgb_from_adobe_rgb if is_adobe_rgb(exif) else None
+
+
+def _to_srgb(image: Image.Image, colours: bytes | Conversion | None) -> Image.Image:
+    """Convert to mode RGB in sRGB; a profile that is broken or of another kind is ignored."""
+    if isinstance(colours, bytes):
+        return _by_profile(image, colours) or image.convert("RGB")
+    if colours and image.mode != "CMYK":
+        return Image.fromarray(colours(np.asarray(image.convert("RGB"))))
     return image.convert("RGB")
 
 
@@ -395,11 +430,6 @@ def _checked_code(primaries: int, transfer: int, name: str) -> int:
     return primaries
 
 
-def _by_nclx(image: Image.Image, primaries: int) -> Image.Image:
-    convert = _PRIMARIES[primaries]
-    return Image.fromarray(convert(np.asarray(image))) if convert else image
-
-
 def _checked_png(stated: PngColours | None, name: str) -> None:
     if stated and stated.code_points:
         _checked_code(*stated.code_points, name)
@@ -407,22 +437,40 @@ def _checked_png(stated: PngColours | None, name: str) -> None:
         raise PhotoError(name, "colours (cHRM: another white, or no primaries) that are not converted; save it in sRGB")
 
 
-def _by_png_words(image: Image.Image, stated: PngColours, name: str) -> Image.Image:
-    """Convert to sRGB by what a PNG says of its colours outside a profile, which it would overrule."""
+def _by_png_words(stated: PngColours, name: str) -> Conversion | None:
+    """What makes sRGB of what a PNG says of its colours outside a profile, which it would overrule."""
     _checked_png(stated, name)
     if stated.code_points:
-        return _by_nclx(image, stated.code_points[0])
+        return _PRIMARIES[stated.code_points[0]]
     assert stated.xyz_from_rgb is not None
-    return Image.fromarray(srgb_from_stated(np.asarray(image), stated.gamma, stated.xyz_from_rgb))
+    return partial(srgb_from_stated, gamma=stated.gamma, xyz_from_rgb=stated.xyz_from_rgb)
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Convert to sRGB; None where there is nothing to convert, or no way to."""
+    if not is_to_convert(profile, image.mode):
+        return None
     with suppress(PhotoError), decoding("", "broken colour profile"):
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if source.profile.xcolor_space.strip() == image.mode and not is_srgb(profile, image.mode):
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return _made_srgb(image, profile)
     return None
+
+
+def _made_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert by littlecms; but for matrices step by step, since its shortcut is up to 20 levels off for tables."""
+    source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+    is_matrix = image.mode == "RGB" and source.profile.is_matrix_shaper
+    how = ImageCms.Flags.NONE if is_matrix else ImageCms.Flags.NOOPTIMIZE
+    made = ImageCms.profileToProfile(image, source, target, outputMode="RGB", flags=how)
+    assert made is not None
+    return made
+
+
+def is_to_convert(profile: bytes, mode: str) -> bool:
+    """Whether a profile is whole, of photos of a mode (RGB, L or CMYK), and not sRGB."""
+    with suppress(PhotoError), decoding("", "broken colour profile"):
+        kind = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+        return kind == _SPACES.get(mode) and not is_srgb(profile, mode)
+    return False
 
 
 @lru_cache(maxsize=16)
@@ -435,14 +483,15 @@ def is_srgb(profile: bytes, mode: str) -> bool:
         colours = np.arange(256, dtype=np.uint8)[None]
     else:
         return False
-    source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-    made = ImageCms.profileToProfile(Image.fromarray(colours), source, target, outputMode="RGB")
+    made = _made_srgb(Image.fromarray(colours), profile)
     before = np.asarray(Image.fromarray(colours).convert("RGB")).astype(np.int16)
     return bool(np.abs(np.asarray(made) - before).max() <= SRGB_LEVELS)
 
 
 def is_adobe_rgb(exif: Image.Exif) -> bool:
-    """Whether the camera says "Adobe RGB" without a profile (DCF 2.0: interoperability index R03)."""
+    """Whether the camera says "Adobe RGB" without a profile: by DCF 2.0's interoperability index R03, or as a colour
+    space of 2, which cameras and editors write although no standard has it."""
     with suppress(PhotoError), decoding("", "damaged EXIF block"):
-        return bool(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03")
+        index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
+        return bool(index == "R03" or exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace) == _ADOBE_RGB)
     return False

@@ -279,7 +279,7 @@ def _enhanced(
     try:
         with refusals_told(), full_disk_told(task.output):
             photo = read_deep_photo(task.source) if deep else read_photo(task.source)
-            note = what_is_lost(task.source)
+            note = what_is_lost(task.source, photo if deep else None)
             pixels = _pixels(photo, _seen(task.source, photo, enhancer), enhancer, settings, moved)
             exif = carried_exif(task.source, (pixels.shape[1], pixels.shape[0]))
             write_enhanced(task.output, pixels, settings.quality, exif)

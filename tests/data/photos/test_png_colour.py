@@ -7,12 +7,15 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from made_profiles import Light, curve, grey_profile
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from dped_data.errors import PhotoError
-from dped_data.photos.colour import srgb_encode, srgb_from_adobe_rgb, srgb_from_display_p3
+from dped_data.photos.colour import srgb_decode, srgb_encode, srgb_from_adobe_rgb, srgb_from_display_p3
 from dped_data.photos.deep import read_deep_photo
 from dped_data.photos.reading import decode_photo, read_header, read_photo
 
@@ -21,10 +24,22 @@ SRGB_XY = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 ADOBE_XY = (31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
 
 
-def png(**words: bytes) -> bytes:
+SRGB_D65 = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+ADOBE_D65 = np.array([[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]])
+P3_D65 = np.array([[0.48657, 0.26567, 0.19822], [0.22897, 0.69174, 0.07929], [0.0, 0.04511, 1.04394]])
+
+
+def encoded(photo: NDArray[np.uint8]) -> bytes:
     stored = io.BytesIO()
-    Image.fromarray(PHOTO).save(stored, "PNG")
-    data = stored.getvalue()
+    Image.fromarray(photo).save(stored, "PNG")
+    return stored.getvalue()
+
+
+def png(**words: bytes) -> bytes:
+    return with_words(encoded(PHOTO), words)
+
+
+def with_words(data: bytes, words: dict[str, bytes]) -> bytes:
     added = b"".join(
         struct.pack(">I", len(value)) + kind.encode() + value + struct.pack(">I", zlib.crc32(kind.encode() + value))
         for kind, value in words.items()
@@ -76,11 +91,38 @@ def test_other_colours_are_refused_and_the_header_knows(tmp_path: Path, words: d
             read(tmp_path / "a.png")
 
 
-def test_sixteen_bits_with_such_words_come_as_they_are_shown(tmp_path: Path) -> None:
-    import cv2
+@pytest.mark.parametrize(
+    ("words", "xyz_from_rgb", "light"),
+    [
+        ({"gAMA": gamma(1.0)}, SRGB_D65, lambda v: v),
+        ({"gAMA": gamma(256 / 563), "cHRM": struct.pack(">8I", *ADOBE_XY)}, ADOBE_D65, lambda v: v ** (563 / 256)),
+        ({"cICP": bytes([12, 13, 0, 1])}, P3_D65, srgb_decode),
+        ({"cICP": bytes([12, 13, 0, 1]), "iCCP": b"p\0\0" + zlib.compress(grey_profile(curve()))}, P3_D65, srgb_decode),
+    ],
+    ids=["linear", "adobe", "display p3", "code points before a profile"],
+)
+@pytest.mark.parametrize("grey", [False, True])
+def test_sixteen_bits_are_converted_in_all_their_levels(
+    tmp_path: Path, words: dict[str, bytes], xyz_from_rgb: NDArray[np.float64], light: Light, grey: bool
+) -> None:
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    photo = ramp if grey else np.stack([ramp, ramp // 2 + 10_000, ramp[::-1]], -1)
+    path = tmp_path / "a.png"
+    path.write_bytes(with_words(cv2.imencode(".png", photo if grey else photo[..., ::-1])[1].tobytes(), words))
+    found = read_deep_photo(path)
+    rgb = np.repeat(photo[..., None], 3, 2) if grey else photo
+    truth = srgb_encode(np.clip(light(rgb / 65535) @ (np.linalg.inv(SRGB_D65) @ xyz_from_rgb).T, 0, 1)) * 65535
+    assert found.dtype == np.uint16 and np.unique(found[..., 0]).size > 30_000
+    assert np.abs(found - truth).max() < 128
+    coarse = (rgb >> 8).astype(np.uint8)
+    eight = decode_photo(with_words(encoded(coarse[..., 0] if grey else coarse), words), "a.png")
+    path.write_bytes(with_words(cv2.imencode(".png", coarse[..., ::-1] * np.uint16(257))[1].tobytes(), words))
+    assert np.abs(read_deep_photo(path) / 257 - eight).max() <= 0.502
 
-    deep = cv2.imencode(".png", PHOTO[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
-    word = gamma(1.0)
-    chunk = struct.pack(">I", 4) + b"gAMA" + word + struct.pack(">I", zlib.crc32(b"gAMA" + word))
-    (tmp_path / "a.png").write_bytes(deep[:33] + chunk + deep[33:])
-    assert np.array_equal(read_deep_photo(tmp_path / "a.png"), read_photo(tmp_path / "a.png"))
+
+def test_a_mark_of_adobe_rgb_beside_such_words_is_not_applied_too() -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = 2
+    words = {"gAMA": gamma(256 / 563), "cHRM": struct.pack(">8I", *ADOBE_XY)}
+    marked = words | {"eXIf": exif.tobytes().removeprefix(b"Exif\0\0")}
+    assert np.array_equal(decode_photo(png(**marked), "a.png"), decode_photo(png(**words), "a.png"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from dped_data.errors import PhotoError
 from dped_data.photos.colour import srgb_decode, srgb_encode, srgb_from_adobe_rgb
+from dped_data.photos.deep import read_deep_photo
 from dped_data.photos.exif import exif_with_time
 from dped_data.photos.reading import decode_photo, read_header, read_photo
 from dped_data.photos.writing import write_photo
@@ -78,17 +81,39 @@ def pale_photo() -> NDArray[np.uint8]:
     return (100 + smooth_photo() // 2).astype(np.uint8)
 
 
-def test_adobe_rgb_mark_of_a_dslr_is_converted(tmp_path: Path) -> None:
-    photo = pale_photo()
+def exif_of_colours(space: int, index: str = "") -> bytes:
     exif = Image.Exif()
     details = exif.get_ifd(ExifTags.IFD.Exif)
-    details[ExifTags.Base.ColorSpace] = 65535
-    details[ExifTags.IFD.Interop] = {ExifTags.Interop.InteropIndex: "R03"}
-    write_photo(
-        tmp_path / "_MG_1.jpg", adobe_rgb_from_srgb(photo), quality=100, subsampling="4:4:4", exif=exif.tobytes()
-    )
+    details[ExifTags.Base.ColorSpace] = space
+    if index:
+        details[ExifTags.IFD.Interop] = {ExifTags.Interop.InteropIndex: index}
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize("said", [(65535, "R03"), (2, "R03"), (2, "")])
+def test_adobe_rgb_mark_of_a_dslr_is_converted(tmp_path: Path, said: tuple[int, str]) -> None:
+    """By the standard's mark, and by a colour space of 2, in any depth; a profile knows better."""
+    photo, exif = pale_photo(), exif_of_colours(*said)
+    stored, how = adobe_rgb_from_srgb(photo), {"quality": 100, "subsampling": "4:4:4"}
+    write_photo(tmp_path / "_MG_1.jpg", stored, exif=exif, **how)
     assert np.abs(read_photo(tmp_path / "_MG_1.jpg").astype(int) - photo).mean() < 1
-    assert np.abs(adobe_rgb_from_srgb(photo).astype(int) - photo).mean() > 2  # the test can fail
+    assert np.abs(stored.astype(int) - photo).mean() > 2  # the test can fail
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write_photo(tmp_path / "_MG_2.jpg", photo, exif=exif, icc_profile=srgb, **how)
+    assert np.abs(read_photo(tmp_path / "_MG_2.jpg").astype(int) - photo).mean() < 1
+    deep = cv2.imencode(".png", stored[..., ::-1] * np.uint16(257))[1].tobytes()
+    word = exif.removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(word)) + b"eXIf" + word + struct.pack(">I", zlib.crc32(b"eXIf" + word))
+    (tmp_path / "_MG_3.png").write_bytes(deep[:33] + chunk + deep[33:])
+    found = read_deep_photo(tmp_path / "_MG_3.png")
+    assert found.dtype == np.uint16 and np.abs(found / 257 - photo).mean() < 0.5
+
+
+@pytest.mark.parametrize("said", [(1, "R98"), (1, ""), (65535, "")])
+def test_other_marks_leave_srgb_as_it_is(tmp_path: Path, said: tuple[int, str]) -> None:
+    photo = pale_photo()
+    write_photo(tmp_path / "a.png", photo, exif=exif_of_colours(*said))
+    assert np.array_equal(read_photo(tmp_path / "a.png"), photo)
 
 
 def test_adobe_rgb_arithmetic_inverts_the_encoding() -> None:
@@ -313,11 +338,12 @@ def test_deep_tiffs_are_neither_garbled_nor_inverted(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "packed.tif", deep.transpose(2, 0, 1), **planar)
     with pytest.raises(PhotoError, match="planar TIFFs are not supported"):
         read_photo(tmp_path / "packed.tif")
-    tifffile.imwrite(tmp_path / "white.tif", 65535 - deep[..., 0], photometric="miniswhite")
-    assert np.array_equal(read_photo(tmp_path / "white.tif"), np.repeat(photo[..., :1], 3, axis=2))
+    for order in "<>":
+        tifffile.imwrite(tmp_path / "white.tif", 65535 - deep[..., 0], photometric="miniswhite", byteorder=order)
+        assert np.array_equal(read_photo(tmp_path / "white.tif"), np.repeat(photo[..., :1], 3, axis=2))
 
 
-@pytest.mark.parametrize("kind", ["u32", "signed", "float", "lab", "avif", "jp2", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("kind", ["u32", "signed", "float", "lab", "grey alpha", "avif", "jp2", "webp", "gif", "bmp"])
 def test_what_is_not_read_is_refused_by_name(kind: str) -> None:
     """None of them comes out as another picture than it is."""
     photo, stored = smooth_photo(), io.BytesIO()
@@ -327,11 +353,16 @@ def test_what_is_not_read_is_refused_by_name(kind: str) -> None:
         tifffile.imwrite(stored, photo[..., 0].astype(np.int16) * 100)
     elif kind == "float":
         tifffile.imwrite(stored, (photo / 255).astype(np.float32), photometric="rgb")
+    elif kind == "grey alpha":
+        two = photo[..., :2] * np.uint16(257)
+        tifffile.imwrite(stored, two, photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig")
+        with pytest.raises(PhotoError, match="MINISBLACK, 2 x 16 bits a pixel"):
+            decode_photo(stored.getvalue(), "a.tif")
     elif kind == "lab":
         tifffile.imwrite(stored, photo, photometric="cielab")
     else:
         Image.fromarray(photo).save(stored, {"jp2": "JPEG2000"}.get(kind, kind.upper()))
-    with pytest.raises(PhotoError, match="not supported; save it|not read; save it as"):
+    with pytest.raises(PhotoError, match=r"not supported(?: \(.*\))?; save it|not read; save it as"):
         decode_photo(stored.getvalue(), "a.jpg")
 
 

@@ -13,6 +13,7 @@ import torch
 from frozen_settings import check_frozen
 from no_waiting import no_waiting
 from numpy.typing import NDArray
+from photo_files import lzw_tiff
 from PIL import ExifTags, Image
 
 import cli
@@ -338,6 +339,17 @@ def test_lost_transparency_is_said_once(model: Path, tmp_path: Path, capsys: pyt
     command = ["enhance", str(model), str(tmp_path / "alpha.png"), "--out", str(tmp_path / "out")]
     assert cli.dped.main(command, standalone_mode=False) == 0
     assert capsys.readouterr().err.strip() == f"dped: {tmp_path / 'alpha.png'}: its transparency is left out"
+
+
+def test_levels_that_cannot_be_read_are_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Inks of 16 bits in LZW, which no library at hand gives in full."""
+    inks = np.random.default_rng(0).integers(0, 65536, (20, 30, 4)).astype(np.uint16)
+    (tmp_path / "inks.tif").write_bytes(lzw_tiff(inks, {262: 5}, "<"))
+    told = {"jpeg": "", "png": f"dped: {tmp_path / 'inks.tif'}: its levels between those of 8 bits are left out"}
+    for form, words in told.items():
+        command = ["enhance", str(model), str(tmp_path / "inks.tif"), "--out", str(tmp_path / form), "--format", form]
+        assert cli.dped.main(command, standalone_mode=False) == 0
+        assert capsys.readouterr().err.strip() == words
 
 
 def test_the_mark_of_adobe_rgb_does_not_stay_on_srgb_pixels(model: Path, tmp_path: Path) -> None:
