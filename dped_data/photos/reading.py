@@ -1,21 +1,21 @@
 """Read photos. The one place that knows orientation, colour space, bit depth and range.
 
-Everything that leaves `read_photo` is (H, W, 3) uint8, RGB, sRGB, upright.
+Everything that leaves `read_photo` is (H, W, 3) uint8, RGB, sRGB, upright. Where colours of more than 8 bits are
+converted, that is done before they become 8: light of 16 bits would be 13 levels off in the dark.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from dped_data.errors import PhotoError
 from dped_data.photos.bounds import (
@@ -29,13 +29,6 @@ from dped_data.photos.bounds import (
     check_strips,
     check_tiles,
     fault_when_opening,
-)
-from dped_data.photos.colour import (
-    srgb_from_adobe_rgb,
-    srgb_from_bt601,
-    srgb_from_display_p3,
-    srgb_from_smpte_c,
-    srgb_from_stated,
 )
 from dped_data.photos.damage import (
     DEFLATED,
@@ -54,31 +47,22 @@ from dped_data.photos.formats import PhotoHeader
 from dped_data.photos.heif import check_heif
 from dped_data.photos.jpeg_breaks import breaks_off
 from dped_data.photos.jpeg_segments import has_zeroed_part, without_harmless_faults
-from dped_data.photos.png_colour import PngColours, png_colours
+from dped_data.photos.png_colour import png_colours
 from dped_data.photos.raw import decode_raw, is_raw, raw_header
+from dped_data.photos.sixteen_bits import has_16_bits, in_16_bits
+from dped_data.photos.stated_colours import (
+    checked_nclx,
+    checked_png,
+    in_srgb,
+    is_adobe_rgb,
+    is_to_convert,
+    stated_colours,
+)
 from dped_data.settings import RawSettings
-
-Conversion: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
-"""Of (H, W, 3) uint8 or uint16 to sRGB."""
 
 _FORMATS = ("JPEG", "PNG", "TIFF")
 """What Pillow may take a file for, whatever its name; HEIC by its suffix only, since it needs an extra."""
 
-SRGB_LEVELS = 3
-"""Ours: 8-bit levels by which profiles that cameras and programs call sRGB differ from one another."""
-_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
-"""What ICC calls the modes of Pillow."""
-_ADOBE_RGB = 2
-_PRIMARIES: dict[int, Conversion | None] = {
-    1: None,
-    2: None,
-    5: srgb_from_bt601,
-    6: srgb_from_smpte_c,
-    12: srgb_from_display_p3,
-}
-_TRANSFERS = {1, 2, 6, 13}
-"""What nclx (ISO/IEC 23091-2) may say of a HEIC's colours: primaries of BT.709 or unspecified, BT.601, P3;
-curves of BT.709 and BT.601, which cameras write for sRGB, unspecified, sRGB. Others (PQ, HLG, BT.2020) are refused."""
 _NO_PHOTO = "not a photo (no known image format)"
 _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/")
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
@@ -128,10 +112,10 @@ def _check_kind_of_colours(path: Path, image: Image.Image) -> None:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff_kind(path.name, image)
     elif image.format == "HEIF" and not image.info.get("icc_profile"):
-        _checked_nclx(image.info.get("nclx_profile"), path.name)
+        checked_nclx(image.info.get("nclx_profile"), path.name)
     elif image.format == "PNG":
         with open_photo_file(path) as file:
-            _checked_png(png_colours(file), path.name)
+            checked_png(png_colours(file), path.name)
 
 
 def _has_gain_map(image: Image.Image) -> bool:
@@ -161,26 +145,38 @@ def read_photo(path: Path, raw: RawSettings | None = None) -> NDArray[np.uint8]:
 
 def decode_photo(data: bytes, name: str, raw: RawSettings | None = None) -> NDArray[np.uint8]:
     """`read_photo` for bytes already in memory; `name` is for messages, and RAW files that do not tell their kind."""
+    photo: NDArray[np.uint8] = decode_either(data, name, raw, deep=False)
+    return photo
+
+
+def decode_either(data: bytes, name: str, raw: RawSettings | None = None, *, deep: bool) -> NDArray[Any]:
+    """As `decode_photo`; with `deep` uint16, where the photo has more than 8 bits a colour and they can be had."""
     if not data:
         raise PhotoError(name, "empty file (0 bytes)")
     if is_raw(io.BytesIO(data), name):
-        return decode_raw(data, name, raw)
+        return decode_raw(data, name, raw, deep=deep)
     with opened_photo(data, name) as image:
         check_expansion(name, image.format, image.width, image.height, len(data))
         exif = read_exif(image)
         orientation = orientation_of(exif)
-        profile = image.info.get("icc_profile")
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+            profile = image.info.get("icc_profile")
             is_grey = bool(profile) and image.mode == "L"
             decoded = decode_jpeg(data, name, "GRAY" if is_grey else "RGB")
             if orientation not in _TRANSPOSES and not profile and not is_adobe_rgb(exif):
                 return decoded  # most photos: nothing to convert, nothing to copy
             pixels = Image.fromarray(decoded[..., 0] if is_grey else decoded)
+            colours = stated_colours(image, data, exif, name)
         else:
+            has_more = has_16_bits(image, data)
             pixels = _load(image, name, data)
+            colours = stated_colours(image, data, exif, name)
+            if has_more and (deep or is_to_convert(colours, pixels.mode)):
+                with suppress(PhotoError), decoding(name, "a kind of file of which the whole depth cannot be had"):
+                    return upright(in_16_bits(image, data, colours, deep=deep), orientation)
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 orientation = 1  # Pillow has turned it upright while loading
-        pixels = _to_srgb(pixels, stated_colours(image, data, exif, name))
+        pixels = in_srgb(pixels, colours)
     if orientation in _TRANSPOSES:
         pixels = pixels.transpose(_TRANSPOSES[orientation])
     return np.array(pixels)
@@ -388,110 +384,3 @@ def _load_planes(image: TiffImagePlugin.TiffImageFile, name: str, data: bytes) -
     pixels = Image.fromarray(np.ascontiguousarray((planes[:3] >> 8).astype(np.uint8).transpose(1, 2, 0)))
     turn = _TRANSPOSES.get(image.tag_v2.get(ExifTags.Base.Orientation, 1))
     return pixels.transpose(turn) if turn is not None else pixels
-
-
-def stated_colours(image: Image.Image, data: bytes, exif: Image.Exif, name: str) -> bytes | Conversion | None:
-    """What makes an opened photo sRGB: an ICC profile, or a function of its RGB values; None where they are sRGB.
-
-    That is the first that the photo has of: code points or, without a profile, a gamma and primaries (PNG); a profile;
-    code points (HEIC); a camera's mark of Adobe RGB. PhotoError for colours that are not converted.
-    """
-    words = png_colours(io.BytesIO(data)) if image.format == "PNG" else None
-    if words:
-        return _by_png_words(words, name)
-    if profile := image.info.get("icc_profile"):
-        return bytes(profile)
-    if image.format == "HEIF" and (convert := _PRIMARIES[_checked_nclx(image.info.get("nclx_profile"), name)]):
-        return convert
-    return srgb_from_adobe_rgb if is_adobe_rgb(exif) else None
-
-
-def _to_srgb(image: Image.Image, colours: bytes | Conversion | None) -> Image.Image:
-    """Convert to mode RGB in sRGB; a profile that is broken or of another kind is ignored."""
-    if isinstance(colours, bytes):
-        return _by_profile(image, colours) or image.convert("RGB")
-    if colours and image.mode != "CMYK":
-        return Image.fromarray(colours(np.asarray(image.convert("RGB"))))
-    return image.convert("RGB")
-
-
-def _checked_nclx(nclx: dict[str, Any] | None, name: str) -> int:
-    """Return the primaries of a HEIC's colour description; PhotoError for light beyond sRGB's."""
-    return _checked_code(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]), name) if nclx else 1
-
-
-def _checked_code(primaries: int, transfer: int, name: str) -> int:
-    if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
-        raise PhotoError(
-            name,
-            f"colours (primaries {primaries}, transfer {transfer}; PQ is 16, HLG 18) that are not converted; "
-            "save it in sRGB or Display P3",
-        )
-    return primaries
-
-
-def _checked_png(stated: PngColours | None, name: str) -> None:
-    if stated and stated.code_points:
-        _checked_code(*stated.code_points, name)
-    elif stated and stated.xyz_from_rgb is None:
-        raise PhotoError(name, "colours (cHRM: another white, or no primaries) that are not converted; save it in sRGB")
-
-
-def _by_png_words(stated: PngColours, name: str) -> Conversion | None:
-    """What makes sRGB of what a PNG says of its colours outside a profile, which it would overrule."""
-    _checked_png(stated, name)
-    if stated.code_points:
-        return _PRIMARIES[stated.code_points[0]]
-    assert stated.xyz_from_rgb is not None
-    return partial(srgb_from_stated, gamma=stated.gamma, xyz_from_rgb=stated.xyz_from_rgb)
-
-
-def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """Convert to sRGB; None where there is nothing to convert, or no way to."""
-    if not is_to_convert(profile, image.mode):
-        return None
-    with suppress(PhotoError), decoding("", "broken colour profile"):
-        return _made_srgb(image, profile)
-    return None
-
-
-def _made_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert by littlecms; but for matrices step by step, since its shortcut is up to 20 levels off for tables."""
-    source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-    is_matrix = image.mode == "RGB" and source.profile.is_matrix_shaper
-    how = ImageCms.Flags.NONE if is_matrix else ImageCms.Flags.NOOPTIMIZE
-    made = ImageCms.profileToProfile(image, source, target, outputMode="RGB", flags=how)
-    assert made is not None
-    return made
-
-
-def is_to_convert(profile: bytes, mode: str) -> bool:
-    """Whether a profile is whole, of photos of a mode (RGB, L or CMYK), and not sRGB."""
-    with suppress(PhotoError), decoding("", "broken colour profile"):
-        kind = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
-        return kind == _SPACES.get(mode) and not is_srgb(profile, mode)
-    return False
-
-
-@lru_cache(maxsize=16)
-def is_srgb(profile: bytes, mode: str) -> bool:
-    """Whether a profile is sRGB by what it makes of colours, within rounding; its name may say anything."""
-    if mode == "RGB":
-        levels = np.linspace(0, 255, 9).astype(np.uint8)
-        colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
-    elif mode == "L":
-        colours = np.arange(256, dtype=np.uint8)[None]
-    else:
-        return False
-    made = _made_srgb(Image.fromarray(colours), profile)
-    before = np.asarray(Image.fromarray(colours).convert("RGB")).astype(np.int16)
-    return bool(np.abs(np.asarray(made) - before).max() <= SRGB_LEVELS)
-
-
-def is_adobe_rgb(exif: Image.Exif) -> bool:
-    """Whether the camera says "Adobe RGB" without a profile: by DCF 2.0's interoperability index R03, or as a colour
-    space of 2, which cameras and editors write although no standard has it."""
-    with suppress(PhotoError), decoding("", "damaged EXIF block"):
-        index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
-        return bool(index == "R03" or exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace) == _ADOBE_RGB)
-    return False

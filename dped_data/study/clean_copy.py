@@ -28,7 +28,8 @@ from dped_data.photos.jpeg_segments import (
     JpegSegment,
     jpeg_segments,
 )
-from dped_data.photos.reading import decode_photo, is_adobe_rgb, opened_photo
+from dped_data.photos.reading import decode_photo, opened_photo
+from dped_data.photos.stated_colours import is_adobe_rgb
 from dped_data.photos.writing import encode_photo
 
 _JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"

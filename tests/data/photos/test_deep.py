@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from photo_files import lzw_tiff, oriented, smooth_photo, write_dng
 from PIL import Image
 
-from dped_data.photos import deep
+from dped_data.photos import sixteen_bits
 from dped_data.photos.colour import srgb_decode, srgb_encode
 from dped_data.photos.deep import is_deep, read_deep_photo
 from dped_data.photos.reading import read_photo
@@ -139,6 +139,17 @@ def test_8_bits_agree_with_16(tmp_path: Path, kind: str) -> None:
     assert kind == "cmyk" or np.abs(coarse.astype(int) - plain).max() > 5  # the test can fail
 
 
+@pytest.mark.parametrize("kind", ["linear", "prophoto", "mft2"])
+def test_16_bits_become_8_after_they_are_converted(tmp_path: Path, kind: str) -> None:
+    """Before, linear light would be 13 levels off in the dark; turned as the file says, too."""
+    stored = oriented(ramps(), 6)  # type: ignore[arg-type]
+    tags = [(274, 3, 1, 6, True)]
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", iccprofile=PROFILES[kind][0], extratags=tags)
+    coarse, deep = read_photo(tmp_path / "a.tif"), read_deep_photo(tmp_path / "a.tif")
+    assert coarse.dtype == np.uint8 and coarse.shape == deep.shape == (512, 256, 3)
+    assert np.abs(coarse - deep / 257).max() <= 0.502
+
+
 def test_grey_profiles_are_converted(tmp_path: Path) -> None:
     """Linear grey, in 8 bits and in 16, as JPEG and as TIFF."""
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -157,7 +168,7 @@ def test_without_littlecms_at_hand_a_profile_costs_the_lower_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", deep_photo(), photometric="rgb", iccprofile=PROFILES["linear"][0])
-    monkeypatch.setattr(deep, "_littlecms", lambda: None)
+    monkeypatch.setattr(sixteen_bits, "_littlecms", lambda: None)
     found = read_deep_photo(tmp_path / "a.tif")
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, read_photo(tmp_path / "a.tif"))
