@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -37,9 +40,8 @@ def chosen_device(name: str, local_rank: int | None = None) -> torch.device:
 
 
 def chosen_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The type in which convolutions compute: `fp32`, `tf32`, `bf16` or `fp16`; `auto` takes bfloat16 where the device
-    has instructions for its products, so that it is faster than float32; float16 on a GPU that has those alone; float32
-    elsewhere. UsageError otherwise."""
+    """The type in which convolutions compute: `fp32`, `tf32`, `bf16` or `fp16`; `auto` takes bfloat16 where its
+    products are faster than float32's; float16 on a GPU that has those alone; float32 elsewhere. UsageError otherwise."""
     if precision == "auto":
         if _multiplies_in_bfloat16(device):
             return torch.bfloat16
@@ -72,8 +74,17 @@ def working_memory(device: torch.device) -> int | None:
 def _multiplies_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    supported: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return supported
+    in_tiles: bool = torch.cpu._is_amx_tile_supported()
+    in_vectors: bool = torch.cpu._is_avx512_bf16_supported()
+    return in_tiles or (in_vectors and _is_by_amd())
+
+
+@cache
+def _is_by_amd() -> bool:
+    """Who made the processor decides how fast its AVX512-BF16 is: a 3x3 convolution of 64 channels makes 228 GFLOP/s
+    on a core of an AMD EPYC, twice those of float32; 83 on a core of an Intel Xeon whose AMX is off, half of them."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return "AuthenticAMD" in (cpuinfo.read_text(errors="replace") if cpuinfo.exists() else platform.processor())
 
 
 def _multiplies_in_float16(device: torch.device) -> bool:

@@ -132,8 +132,8 @@ class TrainSettings:
     )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = setting(
         "auto",
-        "arithmetic of the convolutions; auto takes bf16 where the device multiplies in it, fp16 on GPUs that have it "
-        "alone, else fp32; tf32 is fp32 with factors of 10 bits, on a GPU; VGG stays in fp32 (or tf32)",
+        "arithmetic of the convolutions; auto takes bf16 where the device multiplies faster in it, fp16 on GPUs that "
+        "have it alone, else fp32; tf32 is fp32 with factors of 10 bits, on a GPU; VGG stays in fp32 (or tf32)",
     )
     device: str = setting("auto", "cpu, cuda, cuda:1, …; auto takes the first GPU there is")
     compile: bool = setting(

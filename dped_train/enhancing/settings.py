@@ -17,7 +17,7 @@ class EnhanceSettings:
 
     format: Literal["jpeg", "png", "tiff"] = setting("jpeg", "format of the enhanced photos")
     precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "arithmetic of the convolutions; auto takes bf16 where the device multiplies in it, else fp32"
+        "auto", "arithmetic of the convolutions; auto takes bf16 where the device multiplies faster in it, else fp32"
     )
     quality: int = setting(95, "JPEG quality", minimum=1, maximum=100)
     bit_depth: Literal["8", "16"] = setting(

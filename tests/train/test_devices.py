@@ -10,7 +10,7 @@ from make_shards import make_dataset
 
 from dped_data.errors import UsageError
 from dped_data.photos.writing import write_photo
-from dped_train.devices import chosen_device, chosen_dtype, working_memory
+from dped_train.devices import _is_by_amd, chosen_device, chosen_dtype, working_memory
 from dped_train.enhancing.photos import LEAST_MEMORY, enhance, memory_by_itself
 from dped_train.enhancing.settings import EnhanceSettings
 from dped_train.evaluate.evaluate import evaluate
@@ -88,16 +88,38 @@ def test_a_precision_is_the_one_named() -> None:
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
-@pytest.mark.parametrize(("avx512_bf16", "amx"), [(False, False), (True, False), (False, True)])
-def test_auto_is_the_half_precision_that_the_device_multiplies_in(
-    capability: tuple[int, int], avx512_bf16: bool, amx: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("avx512_bf16", "amx"), [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("by_amd", [False, True])
+def test_auto_is_the_half_precision_whose_products_are_faster(
+    capability: tuple[int, int], avx512_bf16: bool, amx: bool, by_amd: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("dped_train.devices._is_by_amd", lambda: by_amd)
     on_gpu, on_cpu = chosen_dtype("auto", torch.device("cuda", 0)), chosen_dtype("auto", CPU)
     assert on_gpu is (torch.bfloat16 if capability[0] >= 8 else torch.float16)
-    assert on_cpu is (torch.bfloat16 if avx512_bf16 or amx else torch.float32)
+    assert on_cpu is (torch.bfloat16 if amx or (avx512_bf16 and by_amd) else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "elsewhere", "by_amd"),
+    [
+        ("vendor_id\t: AuthenticAMD\n", "", True),
+        ("vendor_id\t: GenuineIntel\n", "AuthenticAMD", False),
+        (None, "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD", True),
+        (None, "Intel64 Family 6 Model 143 Stepping 8, GenuineIntel", False),
+    ],
+)
+def test_the_maker_of_the_processor(
+    cpuinfo: str | None, elsewhere: str, by_amd: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        file.write_text(cpuinfo)
+    monkeypatch.setattr("dped_train.devices.Path", lambda _: file)
+    monkeypatch.setattr("platform.processor", lambda: elsewhere)
+    assert _is_by_amd.__wrapped__() is by_amd
 
 
 def test_photos_take_half_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
