@@ -42,8 +42,8 @@ def read_deep_photo(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return a photo as `read_photo` does, (H, W, 3) in sRGB and upright, but uint16 if it has that many levels.
 
     That is so for RAW photos, for PNG and TIFF photos of 16 bits, and for HEIC photos of 10 and 12. Others come in 8
-    bits; so do those with a profile where Pillow's littlecms, whose ImageCms knows 8 bits only, is out of reach, and
-    CMYK in LZW.
+    bits; so do TIFF photos in a compression that tifffile does not know, and those with a profile where Pillow's
+    littlecms, whose ImageCms knows 8 bits only, is out of reach.
 
     Raises:
         PhotoError: as `read_photo`.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tifffile
 import torch
+from made_profiles import ADOBE_D50, curve, lut_profile, matrix_profile
 from mutate import mutate_bytes, mutate_text
 from numpy.typing import NDArray
 from photo_files import profile_named, write_dng
@@ -36,6 +37,7 @@ from dped_data.dataset.store import PatchStore
 from dped_data.errors import CaptureRejected, InputError
 from dped_data.inspection.dataset_reader import open_dataset, stored_captures
 from dped_data.inspection.verify import verify_dataset
+from dped_data.photos.deep import read_deep_photo
 from dped_data.photos.exif import exif_with_time
 from dped_data.photos.preview import read_preview
 from dped_data.photos.reading import read_header
@@ -141,11 +143,21 @@ def _odd_photos(exif: bytes) -> list[Target]:
             profile = mutate_bytes(image.info["icc_profile"], rng)[:60000]
             return _encoded(str(image.format), icc_profile=profile or b"\0")
 
+    def mutate_deep_profile(data: bytes, rng: Random) -> bytes:
+        with Image.open(io.BytesIO(data)) as image:
+            profile = mutate_bytes(image.info["icc_profile"], rng)
+        return _tiff(deep, photometric="rgb", iccprofile=profile)
+
+    profiled_deep = tuple(
+        _tiff(deep, photometric="rgb", iccprofile=profile)
+        for profile in (matrix_profile(ADOBE_D50, curve(563)), lut_profile("mft2 XYZ", ADOBE_D50, 2.2))
+    )
     return [
         Target("icc", "photo.jpg", tuple(profiled), _read_photo(".jpg"), mutate_profile),
         Target("mpo", "photo.jpg", mpos, _read_photo(".jpg"), mutate_bytes),
         Target("tiled", "photo.tif", tiled, _read_photo(".tif"), mutate_bytes),
         Target("deep", "photo.tif", deeps, _read_photo(".tif"), mutate_bytes),
+        Target("deep icc", "photo.tif", profiled_deep, _read_photo(".tif"), mutate_deep_profile),
     ]
 
 
@@ -175,7 +187,10 @@ def _read_photo(suffix: str) -> Callable[[Path], object]:
         try:
             read_header(path)
         finally:
-            clean_copy(path)
+            try:
+                clean_copy(path)
+            finally:
+                read_deep_photo(path)
         return None
 
     return reader
