@@ -81,6 +81,7 @@ def write_dng(
     grey: bool = False,
     mosaic: NDArray[np.uint16] | None = None,
     black: int = 0,
+    baseline_exposure: int = 0,
 ) -> None:
     """A DNG of red-green-blue-green cells, or grey ones, of white level 65535.
 
@@ -101,6 +102,7 @@ def write_dng(
         (50717, 4, 1, 65535, True),  # WhiteLevel
         (50721, 10, 9, identity, True),  # ColorMatrix1
         (50728, 5, 3, (1, 1, 1, 1, 1, 1), True),  # AsShotNeutral
+        (50730, 10, 1, (baseline_exposure, 1), True),  # BaselineExposure, stops
         (50778, 3, 1, 21, True),  # CalibrationIlluminant1
     ]
     tifffile.imwrite(path, mosaic, photometric=32803, extratags=tags)

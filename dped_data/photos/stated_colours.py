@@ -47,7 +47,8 @@ def stated_colours(image: Image.Image, data: bytes, exif: Image.Exif, name: str)
     """What makes an opened photo sRGB: an ICC profile, or a function of its RGB values; None where they are sRGB.
 
     That is the first that the photo has of: code points or, without a profile, a gamma and primaries (PNG); a profile;
-    code points (HEIC); a camera's mark of Adobe RGB. PhotoError for colours that are not converted.
+    code points (HEIC); a word that it is sRGB (PNG); a camera's mark of Adobe RGB. PhotoError for colours that are not
+    converted.
     """
     words = png_colours(io.BytesIO(data)) if image.format == "PNG" else None
     if words:
@@ -56,7 +57,8 @@ def stated_colours(image: Image.Image, data: bytes, exif: Image.Exif, name: str)
         return bytes(profile)
     if image.format == "HEIF" and (convert := _PRIMARIES[checked_nclx(image.info.get("nclx_profile"), name)]):
         return convert
-    return srgb_from_adobe_rgb if is_adobe_rgb(exif) else None
+    says_srgb = "srgb" in image.info  # PNG's own word
+    return srgb_from_adobe_rgb if is_adobe_rgb(exif) and not says_srgb else None
 
 
 def in_srgb(image: Image.Image, colours: bytes | Conversion | None) -> Image.Image:

@@ -126,3 +126,6 @@ def test_a_mark_of_adobe_rgb_beside_such_words_is_not_applied_too() -> None:
     words = {"gAMA": gamma(256 / 563), "cHRM": struct.pack(">8I", *ADOBE_XY)}
     marked = words | {"eXIf": exif.tobytes().removeprefix(b"Exif\0\0")}
     assert np.array_equal(decode_photo(png(**marked), "a.png"), decode_photo(png(**words), "a.png"))
+    mark = {"eXIf": marked["eXIf"]}
+    assert np.array_equal(decode_photo(png(**mark), "a.png"), srgb_from_adobe_rgb(PHOTO))
+    assert np.array_equal(decode_photo(png(sRGB=b"\0", **mark), "a.png"), PHOTO)

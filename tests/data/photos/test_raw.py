@@ -168,3 +168,13 @@ def test_linear_light_leaves_the_photo_as_it_is(tmp_path: Path) -> None:
     assert photo.shape == (240, 320, 3)
     with pytest.raises(PhotoError, match="is no camera RAW file, which --dslr-linear needs"):
         decode_linear(b"\xff\xd8\xff", "a.jpg", RawSettings())
+
+
+def test_a_makers_wish_for_the_exposure_is_not_applied(tmp_path: Path) -> None:
+    """So that two exposures of one light stay as far apart as they were."""
+    photos = []
+    for stops in (0, -1, 2):
+        write_dng(tmp_path / "a.dng", baseline_exposure=stops)
+        photos.append(read_photo(tmp_path / "a.dng"))
+    assert photos[0].std() > 10
+    assert np.array_equal(photos[0], photos[1]) and np.array_equal(photos[0], photos[2])
