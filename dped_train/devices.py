@@ -41,7 +41,11 @@ def chosen_device(name: str, local_rank: int | None = None) -> torch.device:
 
 def chosen_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The type in which convolutions compute: `fp32`, `tf32`, `bf16` or `fp16`; `auto` takes bfloat16 where its
-    products are faster than float32's; float16 on a GPU that has those alone; float32 elsewhere. UsageError otherwise."""
+    products are faster than those of float32; float16 on a GPU that has those alone; float32 elsewhere.
+
+    Raises:
+        UsageError: another name, or `tf32` on a CPU.
+    """
     if precision == "auto":
         if _multiplies_in_bfloat16(device):
             return torch.bfloat16
