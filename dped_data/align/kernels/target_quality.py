@@ -75,10 +75,14 @@ def sharpness(phone, dslr, valid, out):  # type: ignore[no-untyped-def]
         out[k] = np.nan
     if side < 1:
         return
-    grey = np.empty((size, size), np.int32)
+    grey = np.empty((size, size), np.uint8)
+    lines, soft = np.empty(size * size, np.uint16), np.empty(size * size, np.uint16)
+    softer, squares = np.empty(size * size, np.int32), np.empty((2, size * size), np.float32)
+    shrunk, smooth = np.empty(half * half, np.uint16), np.empty(half * half, np.int32)
+    rooms = lines, soft, softer, squares, shrunk, smooth
     detail = np.empty((2, half, half), np.float32)
-    across, down = np.empty((2, side, side), np.float32), np.empty((2, side, side), np.float32)
-    noise = np.empty(2)
+    across, down = np.zeros((2, side, half), np.float32), np.zeros((2, side, half), np.float32)
+    noise, terms = np.empty(2), np.zeros((5, side * half), np.float32)
     usable = np.ones((side, side), np.bool_)
     for k in range(len(phone)):
         if len(valid):
@@ -86,25 +90,42 @@ def sharpness(phone, dslr, valid, out):  # type: ignore[no-untyped-def]
         for which in range(2):
             grey_plane(phone[k] if which == 0 else dslr[k], GREY[0], grey)
             noise[which] = noise_variance(grey, valid[k] if len(valid) else ALL_VALID) * NOISE_IN_DETAIL + ROUNDING
-            _filter(grey, detail[which], across[which], down[which])
-        weights, places = 0.0, 0
-        fine_phone, fine_dslr, edge_phone, edge_dslr = 0.0, 0.0, 0.0, 0.0
-        for j in range(side):
-            for i in range(side):
-                a, b, c, d = across[0, j, i], down[0, j, i], across[1, j, i], down[1, j, i]
-                weight = a * c + b * d
-                if weight > 0 and usable[j, i]:
-                    weights += weight
-                    places += 1
-                    fine_phone += weight * detail[0, j + 3, i + 3]
-                    fine_dslr += weight * detail[1, j + 3, i + 3]
-                    edge_phone += weight * (a * a + b * b)
-                    edge_dslr += weight * (c * c + d * d)
+            _filter(grey, rooms, detail[which], across[which].reshape(-1), down[which].reshape(-1))
+        _weigh(across, down, detail, usable, terms)
+        places = 0
+        weights, fine_phone, fine_dslr, edge_phone, edge_dslr = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(side * half):
+            places += terms[0, i] > 0
+            weights += terms[0, i]
+            fine_phone += terms[1, i]
+            fine_dslr += terms[2, i]
+            edge_phone += terms[3, i]
+            edge_dslr += terms[4, i]
         if places < LEAST_PLACES or edge_phone <= 0.0 or edge_dslr <= 0.0:
             continue
         signal_phone, signal_dslr = fine_phone / weights - noise[0], fine_dslr / weights - noise[1]
         if signal_phone > LEAST_DETAIL * noise[0]:
             out[k] = np.sqrt(max(signal_dslr, 0.0) / signal_phone * (edge_phone / edge_dslr))
+
+
+@njit(cache=True, nogil=True)
+def _weigh(across, down, detail, usable, terms):  # type: ignore[no-untyped-def]
+    """Fill terms (5, rows of h) with weight, weighted fine detail and weighted edges of every place; 0 where none."""
+    side, half = usable.shape[0], detail.shape[1]
+    for j in range(side):
+        first_x, first_y, second_x, second_y = across[0, j], down[0, j], across[1, j], down[1, j]
+        asked, row = usable[j], terms[0, j * half : j * half + side]
+        for i in range(side):
+            weight = first_x[i] * second_x[i] + first_y[i] * second_y[i]
+            row[i] = weight if (weight > 0) & asked[i] else np.float32(0)
+    weights = terms[0]
+    for which in range(2):
+        fine, x, y = detail[which].reshape(-1)[3 * half + 3 :], across[which].reshape(-1), down[which].reshape(-1)
+        of_fine, of_edge = terms[1 + which], terms[3 + which]
+        for i in range(weights.size):
+            of_fine[i] = weights[i] * fine[i]
+        for i in range(weights.size):
+            of_edge[i] = weights[i] * (x[i] * x[i] + y[i] * y[i])
 
 
 @njit(cache=True, nogil=True)
@@ -121,89 +142,120 @@ def _usable(valid, usable):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _filter(grey, detail, across, down):  # type: ignore[no-untyped-def]
-    """Fill detail with mean squares of 2x2 pixels, across and down with gradients at every second pixel."""
-    size = grey.shape[0]
-    rows, soft = np.empty((size, size - 2), np.int32), np.empty((size - 2, size - 2), np.int32)
-    for j in range(size):
-        row, line, second, third = rows[j], grey[j], grey[j][1:], grey[j][2:]
-        for i in range(row.size):
-            row[i] = np.int32(line[i] + np.int32(2) * second[i] + third[i])
-    for j in range(size - 2):
-        row, above, here, below = soft[j], rows[j], rows[j + 1], rows[j + 2]
-        for i in range(row.size):
-            row[i] = np.int32(above[i] + np.int32(2) * here[i] + below[i])  # 16 times the grey
-    softer = _blurred(soft)  # 4096 times the grey
-    half = detail.shape[0]
-    shrunk = np.empty((half, half), np.int32)
-    squares = np.empty((2, 2 * half), np.float32)
+def _filter(grey, rooms, detail, across, down):  # type: ignore[no-untyped-def]
+    """Fill detail (h, h) with mean squares of 2x2 pixels, across and down with gradients at every second pixel.
+
+    across, down: rows of h, of which h - 6 count. Planes are worked through as one long row, for vectors; what is
+    summed across a row's end lies beyond what is read.
+    """
+    lines, soft, softer, squares, shrunk, smooth = rooms
+    size, half = grey.shape[0], detail.shape[0]
+    whole = size * (size - 2 * SKIRT)
+    _thrice(grey.reshape(-1), 1, lines[: size * size - 2])
+    _thrice(lines, size, soft[: size * (size - 2) - 2])  # 16 times the grey
+    _five(soft, 1, lines[: size * (size - 2) - 6])
+    _five(lines, size, softer[: whole - 6])  # 4096 times the grey
+    _square_rest(soft[2 * size + 2 :], softer, squares[0, : whole - 6])
+    _mean_of_four(squares[0], size, squares[1, : whole - size - 7])
+    _add_four(softer, size, lines[: whole - size - 7])  # 16 times the grey
     for j in range(half):
-        for v in range(2):
-            values, fine, square = softer[2 * j + v], soft[2 * j + v + 2][2:], squares[v]
-            for i in range(square.size):
-                rest = np.float32(np.int32(np.int32(256) * fine[i] - values[i]))
-                square[i] = rest * rest
-        row, line, above, below = detail[j], shrunk[j], softer[2 * j], softer[2 * j + 1]
-        upper, lower = squares[0], squares[1]
+        row, line = detail[j], shrunk[j * half : (j + 1) * half]
+        fine, grey_line = squares[1, 2 * j * size : (2 * j + 1) * size], lines[2 * j * size : (2 * j + 1) * size]
         for i in range(half):
-            at = np.uint64(2) * np.uint64(i)
-            after = at + np.uint64(1)
-            square = ((upper[at] + upper[after]) + lower[at]) + lower[after]
-            row[i] = square * np.float32(1 / (4 * 4096.0 * 4096.0))
-            total = above[at] + above[after] + below[at] + below[after]
-            line[i] = np.int32(total + np.int32(512)) >> np.int32(10)  # 16 times the grey
-    smooth = _blurred(shrunk)
-    scale = np.float32(1 / 4096.0)
-    for j in range(across.shape[0]):
-        above, here, below = smooth[j][1:], smooth[j + 1], smooth[j + 2][1:]
-        beside, row, line = smooth[j + 1][2:], across[j], down[j]
-        for i in range(row.size):
-            row[i] = np.float32(np.int32(beside[i] - here[i])) * scale
-        for i in range(row.size):
-            line[i] = np.float32(np.int32(below[i] - above[i])) * scale
+            row[i] = fine[np.uint64(2) * np.uint64(i)]
+        for i in range(half):
+            line[i] = grey_line[np.uint64(2) * np.uint64(i)]
+    _five(shrunk, 1, lines[: half * half - 4])
+    _five(lines, half, smooth[: half * (half - 4) - 4])
+    count = across.size - 6
+    _differences(smooth[half + 2 :], smooth[half:], across[:count])
+    _differences(smooth[2 * half + 1 :], smooth[1:], down[:count])
 
 
 @njit(cache=True, nogil=True)
-def _blurred(values):  # type: ignore[no-untyped-def]
-    """Return 256 times the binomial 1 4 6 4 1 of values both ways, two less on each side."""
-    height, width = values.shape
-    rows, result = np.empty((height, width - 4), np.int32), np.empty((height - 4, width - 4), np.int32)
+def _thrice(values, step, out):  # type: ignore[no-untyped-def]
+    """Fill out with the sums 1 2 1 of values a step apart."""
+    second, third = values[step:], values[2 * step :]
+    for i in range(out.size):
+        out[i] = np.uint16(np.uint16(values[i]) + np.uint16(2) * np.uint16(second[i]) + np.uint16(third[i]))
+
+
+@njit(cache=True, nogil=True)
+def _five(values, step, out):  # type: ignore[no-untyped-def]
+    """Fill out with the sums 1 4 6 4 1 of values a step apart."""
+    second, third, fourth, last = values[step:], values[2 * step :], values[3 * step :], values[4 * step :]
     four, six = np.int32(4), np.int32(6)
-    for j in range(height):
-        row, line = rows[j], values[j]
-        second, third, fourth, last = line[1:], line[2:], line[3:], line[4:]
-        for i in range(row.size):
-            row[i] = np.int32(line[i] + last[i] + four * (second[i] + fourth[i]) + six * third[i])
-    for j in range(height - 4):
-        row, far_above, above, here, below, far_below = (
-            result[j],
-            rows[j],
-            rows[j + 1],
-            rows[j + 2],
-            rows[j + 3],
-            rows[j + 4],
-        )
-        for i in range(row.size):
-            row[i] = np.int32(far_above[i] + far_below[i] + four * (above[i] + below[i]) + six * here[i])
-    return result
+    for i in range(out.size):
+        outer, inner = np.int32(values[i]) + np.int32(last[i]), np.int32(second[i]) + np.int32(fourth[i])
+        out[i] = np.int32(outer + four * inner + six * np.int32(third[i]))
+
+
+@njit(cache=True, nogil=True)
+def _square_rest(fine, soft, squares):  # type: ignore[no-untyped-def]
+    """Fill squares with those of the differences between what is 16 and what is 4096 times the grey, times 4096."""
+    for i in range(squares.size):
+        rest = np.float32(np.int32(np.int32(256) * np.int32(fine[i]) - soft[i]))
+        squares[i] = rest * rest
+
+
+@njit(cache=True, nogil=True)
+def _mean_of_four(squares, step, out):  # type: ignore[no-untyped-def]
+    """Fill out with the means of the squares of 2x2 pixels, rows a step apart, in grey levels."""
+    after, below, across = squares[1:], squares[step:], squares[step + 1 :]
+    for i in range(out.size):
+        out[i] = (((squares[i] + after[i]) + below[i]) + across[i]) * np.float32(1 / (4 * 4096.0 * 4096.0))
+
+
+@njit(cache=True, nogil=True)
+def _add_four(values, step, out):  # type: ignore[no-untyped-def]
+    after, below, across = values[1:], values[step:], values[step + 1 :]
+    for i in range(out.size):
+        total = np.int32(values[i] + after[i] + below[i] + across[i])
+        out[i] = np.uint16(np.int32(total + np.int32(512)) >> np.int32(10))
+
+
+@njit(cache=True, nogil=True)
+def _differences(after, before, out):  # type: ignore[no-untyped-def]
+    scale = np.float32(1 / 4096.0)
+    for i in range(out.size):
+        out[i] = np.float32(np.int32(after[i] - before[i])) * scale
 
 
 @njit(cache=True, nogil=True)
 def count_clipped(patches, valid, out):  # type: ignore[no-untyped-def]
     """Fill out (N,) with the share of the (valid) pixels of which a channel is at its upper end."""
-    size = patches.shape[1]
+    pixels = patches.shape[1] * patches.shape[2]
     for k in range(len(patches)):
-        counted, clipped = np.int64(0), np.int64(0)
-        for j in range(size):
-            values = patches[k, j].reshape(-1)
-            for i in range(size):
-                at = np.uint64(3) * np.uint64(i)
-                bright = values[at] >= CLIPPED
-                bright |= (values[at + np.uint64(1)] >= CLIPPED) | (values[at + np.uint64(2)] >= CLIPPED)
-                seen = not len(valid) or valid[k, j, i]
-                counted += seen
-                clipped += seen & bright
+        if len(valid):
+            counted, clipped = _count_bright(patches[k].reshape(-1), valid[k].reshape(-1))
+        else:
+            counted, clipped = pixels, _count_all_bright(patches[k].reshape(-1))
         out[k] = clipped / counted if counted else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _count_all_bright(values):  # type: ignore[no-untyped-def]
+    clipped = np.int32(0)
+    for i in range(values.size // 3):
+        at = np.uint64(3) * np.uint64(i)
+        bright = (
+            (values[at] >= CLIPPED) | (values[at + np.uint64(1)] >= CLIPPED) | (values[at + np.uint64(2)] >= CLIPPED)
+        )
+        clipped += np.int32(bright)
+    return np.int64(clipped)
+
+
+@njit(cache=True, nogil=True)
+def _count_bright(values, valid):  # type: ignore[no-untyped-def]
+    counted, clipped = np.int64(0), np.int64(0)
+    for i in range(valid.size):
+        at = np.uint64(3) * np.uint64(i)
+        bright = (
+            (values[at] >= CLIPPED) | (values[at + np.uint64(1)] >= CLIPPED) | (values[at + np.uint64(2)] >= CLIPPED)
+        )
+        counted += valid[i]
+        clipped += valid[i] & bright
+    return counted, clipped
 
 
 @njit(cache=True, nogil=True)
