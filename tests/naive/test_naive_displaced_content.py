@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, gaussian_filter, maximum_filter
 
 from dped_data.align.kernels import displaced_content as kernel
-from dped_data.align.kernels.displaced_content import BLOCK, LANES, LEVELS, MARGIN, REACH, displaced_content
+from dped_data.align.kernels.displaced_content import BLOCK, LANES, LEVELS, MARGIN, REACH, TOGETHER, displaced_content
 from dped_data.common.jit import njit
 
 Floats = NDArray[np.float64]
@@ -111,9 +111,10 @@ def test_the_vectors_sum_as_the_loop_does() -> None:
     random = np.random.default_rng(0)
     weights, weighted = random.normal(0, 9, (2, BLOCK, BLOCK, 2 * LANES)).astype(np.float32)
     moved = random.normal(0, 9, 5 * LANES * BLOCK).astype(np.float32)
-    places = random.permutation(len(moved) - 2 * LANES)[: BLOCK * BLOCK]
-    found = np.full((2, 3, 2 * LANES + 5), -1, np.float32)
-    njit()(lambda *given: kernel.block_sums(*given))(weights, weighted, moved, places, found[0])
-    kernel.plain_block_sums(weights, weighted, moved, places, found[1])
-    np.testing.assert_array_equal(found[0], found[1])
-    assert (found[0, :, 2 * LANES :] == -1).all() and (found[0, :, : 2 * LANES] != -1).all()
+    for together in ((0,), (0,) * TOGETHER):
+        places = np.stack([random.permutation(len(moved) - 2 * LANES)[: BLOCK * BLOCK] for _ in together])
+        found = np.full((2, 3 * len(together), 2 * LANES + 5), -1, np.float32)
+        njit()(lambda *given: kernel.block_sums(*given))(weights, weighted, moved, places, found[0], together)
+        kernel.plain_block_sums(weights, weighted, moved, places, found[1], together)
+        np.testing.assert_array_equal(found[0], found[1])
+        assert (found[0, :, 2 * LANES :] == -1).all() and (found[0, :, : 2 * LANES] != -1).all()

@@ -246,8 +246,8 @@ def _binomial(values, step, bits, out):  # type: ignore[no-untyped-def]
     half, shift = np.uint16((1 << bits) >> 1), np.uint16(bits)
     four, six = np.uint16(4), np.uint16(6)
     for i in range(out.size):
-        outer, inner = np.uint16(values[i] + last[i]), np.uint16(second[i] + fourth[i])
-        out[i] = np.uint16(outer + four * inner + six * np.uint16(third[i]) + half) >> shift
+        outer, inner = np.uint16(values[i]) + np.uint16(last[i]), np.uint16(second[i]) + np.uint16(fourth[i])
+        out[i] = np.uint16(outer + four * np.uint16(inner) + six * np.uint16(third[i]) + half) >> shift
 
 
 @njit(cache=True, nogil=True)
