@@ -47,13 +47,15 @@ class CameraLook:
     subsampling: Literal["4:2:2", "4:2:0"]
 
 
-def draw_phone(rng: np.random.Generator, full_well: int, exposure_factor: float = 1.0) -> CameraLook:
+def draw_phone(
+    rng: np.random.Generator, full_well: int, exposure_factor: float = 1.0, white_balance: float = 0.15
+) -> CameraLook:
     """Draw a phone: small pixels, strong processing. All ranges are ours, wide enough for phones since 2010.
 
-    `exposure_factor` makes all its photos darker or brighter.
+    `exposure_factor` makes all its photos darker or brighter; red and blue are off by up to `white_balance`.
     """
     exposure = rng.uniform(0.75, 1.1) * exposure_factor
-    red, blue = rng.uniform(0.85, 1.15, 2)
+    red, blue = rng.uniform(1 - white_balance, 1 + white_balance, 2)
     return CameraLook(
         blur_px=rng.uniform(0.55, 1.0),
         vignetting=0.35,

@@ -174,7 +174,8 @@ def _render_shot(
         first, after = (len(photos) * number // settings.sessions for number in (shot.session, shot.session + 1))
         photos, index = photos[first:after], shot.place
     scene = make_scene(photos, index, geometry, rng)
-    looks = (draw_phone(rng, settings.full_well, settings.exposure), dslr_look())
+    phone = draw_phone(rng, settings.full_well, settings.exposure, settings.white_balance)
+    looks = (phone, dslr_look())
     for look, is_phone in zip(looks, (True, False), strict=True):
         light = render_light(geometry, scene, phone=is_phone, blur_px=look.blur_px)
         file, time_s = (shot.phone_file, shot.phone_time_s) if is_phone else (shot.dslr_file, shot.dslr_time_s)

@@ -42,6 +42,13 @@ class SimulationSettings:
         minimum=0.1,
         maximum=2,
     )
+    white_balance: float = setting(
+        0.15,
+        "largest error of the phone's red and blue, drawn for each capture, share; no patch shows it, so that a "
+        "trained enhancer keeps a cast",
+        minimum=0,
+        maximum=0.5,
+    )
     sessions: int = setting(3, "shooting sessions that the captures are spread over, two hours apart", minimum=1)
     photos_apart: bool = setting(
         False, "give each session photos of its own, so that no scene is in two splits of a dataset; by turns otherwise"
@@ -73,5 +80,5 @@ class SimulationSettings:
             "clock_offset_s": 3637.0,
             "file_names": "equal",
         },
-        added={"phone_raw": False, "photos_apart": False},
+        added={"phone_raw": False, "photos_apart": False, "white_balance": 0.15},
     )

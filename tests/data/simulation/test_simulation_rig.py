@@ -105,6 +105,18 @@ def test_each_session_has_photos_of_its_own_when_asked(photos: Path, tmp_path: P
         simulate_rig(photos, tmp_path / "more", RIG, "pocket", dataclasses.replace(settings, sessions=60), jobs=1)
 
 
+def test_a_phone_without_an_error_of_white_balance_weighs_all_channels_alike(photos: Path, tmp_path: Path) -> None:
+    """Everything else is drawn as before."""
+    settings = SimulationSettings(scale=0.1)
+    simulate_rig(photos, tmp_path / "usual", RIG, "pocket", settings, jobs=1)
+    simulate_rig(photos, tmp_path / "fixed", RIG, "pocket", dataclasses.replace(settings, white_balance=0.0), jobs=1)
+    for usual, fixed in zip(read_truths(tmp_path / "usual"), read_truths(tmp_path / "fixed"), strict=True):
+        red, green, blue = usual.phone_look.gains
+        assert fixed.phone_look == dataclasses.replace(usual.phone_look, gains=(green, green, green))
+        errors = np.array([red, blue]) / green - 1
+        assert (np.abs(errors) <= 0.15).all() and (errors != 0).all()
+
+
 def test_photos_too_small_for_the_camera_make_a_wall(photos: Path) -> None:
     settings = SimulationSettings()
     geometry = draw_geometry(np.random.default_rng(0), (900, 675), (1260, 840), settings)
