@@ -60,11 +60,13 @@ def extract_patches(
         valid[foreign] = foreign_masks(phone_patches[foreign], dslr_patches[foreign], settings.max_foreign)
         foreign[foreign] = ~_good_remainder(phone_patches[foreign], dslr_patches[foreign], valid[foreign], settings)
     if settings.max_foreign < 1:
-        whole = passed & ~foreign & ~flat  # noise alone has no cells to ask
+        asked = passed & ~flat  # noise alone has no cells to ask
+        known = foreign.copy()
         if valid is not None:
-            whole &= valid.all(axis=(1, 2))
-        corners = alignment.window_xy[tried[whole]]
-        foreign[whole] = cells_disagree(phone, corners, phone_patches[whole], dslr_patches[whole])
+            known |= ~valid.all(axis=(1, 2))
+        corners = alignment.window_xy[tried[asked]]
+        told = cells_disagree(phone, corners, phone_patches[asked], dslr_patches[asked], known[asked])
+        foreign[asked] |= told & ~known[asked]
     reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
     passed &= ~foreign
     quality = measure_quality(phone_patches[passed], dslr_patches[passed], None if valid is None else valid[passed])

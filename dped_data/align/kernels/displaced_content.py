@@ -1,8 +1,10 @@
-"""Cells of a patch that the map leaves unexplained, and cells that another displacement explains clearly better.
+"""Cells of a patch that the map leaves unexplained, and blocks that another displacement explains clearly better.
 
 Every cell has its own gain and offset, and every pixel its own variance: the photos' noise at its grey level, and what
 a small misregistration makes of its gradient. So a strong edge says no more than it knows, and the faint landscape
-behind a window frame counts as much as the frame.
+behind a window frame counts as much as the frame. What lies elsewhere is sought in blocks smaller than a cell, which
+fit between the bars of a frame; gain and offset are there those of the blocks around at no displacement, for light
+does not depend on the surface.
 
 Sums run in float32 and in one order, without fast-math flags: the same on every machine.
 
@@ -13,6 +15,7 @@ Delete it when patches with two contents are found otherwise.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -54,23 +57,35 @@ LEAST_SIGNAL = 4.0
 NOISE_MARGIN = 1.5
 """Residual power over the noise that may be noise. Ours."""
 
-MOST_UNEXPLAINED = 0.2
+MOST_UNEXPLAINED = 0.4
 """Share of a textured cell's power beyond which what the map leaves is another content. Ours."""
 
 LOW_LEVEL, HIGH_LEVEL, MOST_CLIPPED = 8, 245, 6
-"""A cell with more than so many pixels at an end of the scale cannot be judged: photos differ in where they clip."""
+"""A cell with more than so many pixels at an end of the scale cannot be judged, nor a block with a quarter of them:
+photos differ in where they clip."""
+
+LEAST_POWER = 0.02 * CELL_PIXELS
+"""Least power that a gain is measured with, noise variances. Ours."""
 
 NOISE_CORRELATION = 8.0
 """Pixels that share one independent piece of noise, after smoothing. Ours."""
 
-CELL_EVIDENCE = 0.5
-"""Log likelihood ratio that a cell must exceed to speak for another displacement. Ours: noise prefers some, too."""
+BLOCK_EVIDENCE = 1.5
+"""Log likelihood ratio that a block must exceed to speak for another displacement. Ours: noise prefers some, too."""
+
+MOST_OF_BLOCK = 6.0
+"""Most that a block may say. Ours: another surface covers more than one block."""
 
 MOST_RESIDUAL = 3.0
-"""Residual power over the noise up to which a displacement explains a cell at all. Ours."""
+"""Residual power over the noise up to which a displacement explains a block at all. Ours."""
 
-WORTH_SEARCHING = 16.0
-"""Least evidence that is of interest: patches whose residuals cannot hold as much are not searched."""
+STANDS_OUT = 6.5
+"""Evidence for the best displacement beyond FLANKS times that for any not beside it from which on another surface lies
+there: a surface is at one place, while noise, sharpness and what is missing in one photo speak for many. Also the
+least of interest: patches whose residuals cannot hold as much are not searched. Ours: the logarithm of how many
+displacements are tried is 5."""
+
+FLANKS, BESIDE_PX = 2.0, 2.5
 
 MOST_GAIN = 10.0
 
@@ -96,28 +111,62 @@ PLAIN = bool(numba.config.DISABLE_JIT)
 _FLOATS, _I64 = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
 
 
+@dataclass(frozen=True)
+class DisplacedContent:
+    """What N patches' cells say of another displacement.
+
+    Attributes:
+        unexplained: (N,) share of the cells, 0 to 1, whose texture the phone does not have there.
+        evidence: (N,) the largest sum over the blocks, over displacements from 1.7 pixels on, of the log likelihood
+            ratio of that displacement against none (CLOSER_LOOKS says which are tried); 0 where it is below STANDS_OUT
+            for certain.
+        beyond: (N,) by how much it exceeds FLANKS times the largest farther than BESIDE_PX from it; exact from
+            STANDS_OUT on.
+        displacement: (N, 2) int64 where it lies, x and y, phone pixels.
+    """
+
+    unexplained: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    beyond: NDArray[np.float64]
+    displacement: NDArray[np.int64]
+
+
 def displaced_content(
     phone: NDArray[np.uint8],
     dslr: NDArray[np.uint8],
     phone_noise: NDArray[np.float64],
     dslr_noise: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> DisplacedContent:
     """Return how much of each patch is unexplained, and the evidence that a part of it lies elsewhere.
 
     Args:
         phone: (N, S + 2 MARGIN, S + 2 MARGIN) luminance of the phone photo around each patch.
         dslr: (N, S, S) luminance of the DSLR half as stored.
         phone_noise, dslr_noise: (LEVELS,) variance of the pixels' noise by grey level.
-    Returns:
-        (N,) share of the cells, 0 to 1, whose texture the phone does not have there; (N,) the largest sum over the
-        cells, over displacements from 1.5 pixels on, of the log likelihood ratio of that displacement against none,
-        per independent cell (CLOSER_LOOKS says which are tried); 0 where it is below WORTH_SEARCHING for certain.
     """
-    unexplained, evidence = np.zeros(len(dslr)), np.zeros(len(dslr))
-    _displaced_content(
-        np.ascontiguousarray(phone), np.ascontiguousarray(dslr), phone_noise, dslr_noise, unexplained, evidence
-    )
-    return unexplained, evidence
+    unexplained, evidence, beyond = np.zeros((3, len(dslr)))
+    displacement = np.zeros((len(dslr), 2), np.int64)
+    found = unexplained, evidence, beyond, displacement
+    _displaced_content(np.ascontiguousarray(phone), np.ascontiguousarray(dslr), phone_noise, dslr_noise, True, *found)
+    return DisplacedContent(*found)
+
+
+def evidence_at(
+    phone: NDArray[np.uint8],
+    dslr: NDArray[np.uint8],
+    phone_noise: NDArray[np.float64],
+    dslr_noise: NDArray[np.float64],
+    displacement: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return (N,) the largest evidence at a displacement (2,), x and y, or one pixel beside it.
+
+    Args: as for `displaced_content`.
+    """
+    unexplained, evidence, beyond = np.zeros((3, len(dslr)))
+    at = np.tile(np.asarray(displacement, np.int64), (len(dslr), 1))
+    found = unexplained, evidence, beyond, at
+    _displaced_content(np.ascontiguousarray(phone), np.ascontiguousarray(dslr), phone_noise, dslr_noise, False, *found)
+    return evidence
 
 
 @njit(cache=True, nogil=True)
@@ -247,8 +296,8 @@ def _invert(own, steep, weights):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _clipped_pixels(phone, dslr, marks, cells):  # type: ignore[no-untyped-def]
-    """Fill cells with how many of their pixels lie at an end of the scale in either photo, or beside one that does.
+def _clipped_pixels(phone, dslr, marks, blocks):  # type: ignore[no-untyped-def]
+    """Fill blocks with how many of their pixels lie at an end of the scale in either photo, or beside one that does.
 
     marks: (2, S + 2, S + 2) uint8 to work in, whose rims stay 0.
     """
@@ -264,22 +313,20 @@ def _clipped_pixels(phone, dslr, marks, cells):  # type: ignore[no-untyped-def]
             row[i] = end
             ends |= end
         found += int(ends)
-    cells[:] = 0
+    blocks[:] = 0
     if not found:
         return
     near, along = marks[0].reshape(-1), marks[1].reshape(-1)
     _any_of_three(near, 1, along[: near.size - 2])
     _any_of_three(along, wide, near[: size * wide])  # of pixel j, i at j * wide + i
-    for row in range(cells.shape[0] + 1):
-        for column in range(cells.shape[1] + 1):
+    for row in range(blocks.shape[0]):
+        for column in range(blocks.shape[1]):
             first = row * BLOCK * wide + column * BLOCK
             count = 0
             for j in range(BLOCK):
                 for i in range(BLOCK):
                     count += near[first + j * wide + i]
-            for j in range(max(row - 1, 0), min(row + 1, cells.shape[0])):
-                for i in range(max(column - 1, 0), min(column + 1, cells.shape[1])):
-                    cells[j, i] += count
+            blocks[row, column] = count
     for i in range(wide):
         marks[0, 0, i] = 0
         marks[0, i, 0], marks[0, i, wide - 1] = 0, 0
@@ -399,11 +446,10 @@ block_sums = plain_block_sums if PLAIN else _vector_block_sums
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _find_residuals(planes, moved, at_xy, wide, places, blocks, of_b, residuals, together):  # type: ignore[no-untyped-def]
-    """Fill residuals (G, n) with each cell's power of b that no gain and offset of a explains; a begins at at_xy.
+def _moved_sums(planes, moved, at_xy, wide, places, blocks, together):  # type: ignore[no-untyped-def]
+    """Fill blocks (3 G, >= n) with the sums over each block of w a, w a a and w a b; a begins at each of at_xy (G, 2).
 
-    planes: (BLOCK, BLOCK, n) of w and of w b; moved: planes of a with as many columns. of_b: (3, n), each cell's w, w b
-    and power of b. together: a tuple G long.
+    planes: (2, BLOCK, BLOCK, n) of w and of w b; moved: planes of a with as many columns. together: a tuple G long.
     """
     for g in range(len(together)):
         for v in range(BLOCK):
@@ -412,9 +458,6 @@ def _find_residuals(planes, moved, at_xy, wide, places, blocks, of_b, residuals,
                 plane = (y % BLOCK) * BLOCK + x % BLOCK
                 places[g, v * BLOCK + u] = plane * moved.shape[2] + y // BLOCK * wide + x // BLOCK
     block_sums(planes[0], planes[1], moved.reshape(-1), places, blocks, together)
-    for g in range(len(together)):
-        first, second, product = blocks[3 * g], blocks[3 * g + 1], blocks[3 * g + 2]
-        _fill_residuals(first, second, product, wide, of_b[0], of_b[1], of_b[2], residuals[g])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -431,7 +474,7 @@ def _fill_residuals(first, second, product, wide, weight, weighted, power, resid
 
     first, second, product: each block's w a, w a a, w a b; weight, weighted, power: each cell's w, w b and power of b.
     """
-    zero, least = np.float32(0.0), np.float32(0.02 * CELL_PIXELS)
+    zero, least = np.float32(0.0), np.float32(LEAST_POWER)
     first_1, first_2, first_3 = first[1:], first[wide:], first[wide + 1 :]
     second_1, second_2, second_3 = second[1:], second[wide:], second[wide + 1 :]
     product_1, product_2, product_3 = product[1:], product[wide:], product[wide + 1 :]
@@ -448,15 +491,59 @@ def _fill_residuals(first, second, product, wide, weight, weighted, power, resid
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _fit_blocks(own, weight, weighted, square, rows, wide, near, fit):  # type: ignore[no-untyped-def]
+    """Fill fit (3, n): each block's gain and offset by the three by three blocks around it, what does not depend on a.
+
+    own: (3, >= n) sums of w a, w a a and w a b; weight, weighted, square: (n) those of w, w b and w b b. Columns from
+    `rows` on hold zeros. near: (5, wide) to work in.
+    """
+    gain, offset, constant = fit[0], fit[1], fit[2]
+    for row in range(rows):
+        first, last = max(row - 1, 0) * wide, min(row + 2, rows) * wide
+        near[:] = np.float32(0.0)
+        for start in range(first, last, wide):
+            for i in range(wide):
+                near[0, i] += weight[start + i]
+                near[1, i] += weighted[start + i]
+                near[2, i] += own[0, start + i]
+                near[3, i] += own[1, start + i]
+                near[4, i] += own[2, start + i]
+        for column in range(rows):
+            before, after = max(column - 1, 0), min(column + 2, rows)
+            w, wb, wa = near[0, before:after].sum(), near[1, before:after].sum(), near[2, before:after].sum()
+            power = near[3, before:after].sum() - wa * wa / w
+            common = near[4, before:after].sum() - wa * wb / w
+            i = row * wide + column
+            gain[i] = max(common, np.float32(0.0)) / max(power, np.float32(LEAST_POWER))
+            offset[i] = (wb - gain[i] * wa) / w
+            constant[i] = square[i] - np.float32(2) * offset[i] * weighted[i] + offset[i] * offset[i] * weight[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_block_residuals(first, second, product, fit, residuals):  # type: ignore[no-untyped-def]
+    """Fill residuals (n) with the mean power of b in each block that its gain and offset of a leave.
+
+    first, second, product: each block's w a, w a a, w a b; fit: (3, n) as `_fit_blocks` fills it.
+    """
+    two, share = np.float32(2), np.float32(1 / (BLOCK * BLOCK))
+    gain, offset, constant = fit[0], fit[1], fit[2]
+    for i in range(residuals.size):
+        common = product[i] - offset[i] * first[i]
+        residuals[i] = (constant[i] - gain[i] * (two * common - gain[i] * second[i])) * share
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _total_evidence(own, other, judged, rows, wide, gains, columns):  # type: ignore[no-untyped-def]
-    """Return the sum over the judged cells of what each says for the other displacement beyond CELL_EVIDENCE."""
-    zero, one, share = np.float32(0.0), np.float32(1.0), np.float32(1 / CELL_PIXELS)
-    factor, margin, most = np.float32(0.5 / NOISE_CORRELATION), np.float32(CELL_EVIDENCE), np.float32(MOST_RESIDUAL)
+    """Return the sum over the judged blocks of what each says for the other displacement beyond BLOCK_EVIDENCE."""
+    zero, one = np.float32(0.0), np.float32(1.0)
+    factor, margin = np.float32(BLOCK * BLOCK / 2 / NOISE_CORRELATION), np.float32(BLOCK_EVIDENCE)
+    most, ceiling = np.float32(MOST_RESIDUAL), np.float32(MOST_OF_BLOCK)
     for i in range(gains.size):
-        rest = other[i] * share
+        rest = other[i]
         least = rest if rest > one else one
-        ratio = (own[i] - other[i]) * factor / least - margin
+        ratio = (own[i] - rest) * factor / least - margin
         ratio = ratio if ratio > zero else zero
+        ratio = ratio if ratio < ceiling else ceiling
         gains[i] = ratio * judged[i] if rest <= most else zero
     columns[:] = zero
     for row in range(rows):
@@ -501,7 +588,58 @@ def _multiply(a, b, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, evidence):  # type: ignore[no-untyped-def]
+def _look(to_move, blocks_of, work, x, y, reach, step, found_at):  # type: ignore[no-untyped-def]
+    """Fill in the evidence found_at (2 REACH + 1, 2 REACH + 1) up to `reach` around x, y where it is not known yet."""
+    planes, dealt, begins = to_move
+    fit, own, judged, rows, wide = blocks_of
+    looks, sums, residuals, gains, columns = work
+    count = 0
+    for j in range(max(y - reach, 0), min(y + reach, 2 * REACH) + 1, step):
+        for i in range(max(x - reach, 0), min(x + reach, 2 * REACH) + 1, step):
+            if found_at[j, i] < 0.0 and (i - REACH) ** 2 + (j - REACH) ** 2 >= NEAREST_SQUARE:
+                looks[count, 0], looks[count, 1] = i, j
+                count += 1
+    if not count:
+        return
+    looks[count : count + TOGETHER - 1] = looks[count - 1]  # the last one again where others are missing
+    for first in range(0, count, TOGETHER):
+        some = looks[first : first + TOGETHER]
+        _moved_sums(planes, dealt, some, wide, begins, sums, ALL_TOGETHER)
+        for g in range(TOGETHER):
+            _fill_block_residuals(sums[3 * g], sums[3 * g + 1], sums[3 * g + 2], fit, residuals[g])
+            total = _total_evidence(own, residuals[g], judged, rows, wide, gains, columns)
+            found_at[some[g, 1], some[g, 0]] = total
+
+
+@njit(cache=True, nogil=True)
+def _peak(found_at, step, chosen):  # type: ignore[no-untyped-def]
+    """Return x and y of the largest evidence at every `step`th displacement that is not among chosen (K, 2)."""
+    x, y, most = 0, 0, -1.0
+    for j in range(0, 2 * REACH + 1, step):
+        for i in range(0, 2 * REACH + 1, step):
+            new = found_at[j, i] > most
+            for m in range(len(chosen)):
+                new = new and (chosen[m, 0] != i or chosen[m, 1] != j)
+            if new:
+                x, y, most = i, j, found_at[j, i]
+    return x, y
+
+
+@njit(cache=True, nogil=True)
+def _beyond_others(found_at, x, y):  # type: ignore[no-untyped-def]
+    """Return by how much the evidence at x, y exceeds FLANKS times any that is not beside it."""
+    most = 0.0
+    for j in range(2 * REACH + 1):
+        for i in range(2 * REACH + 1):
+            if (i - x) ** 2 + (j - y) ** 2 > BESIDE_PX**2:
+                most = max(most, found_at[j, i])
+    return found_at[y, x] - FLANKS * most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _displaced_content(  # type: ignore[no-untyped-def]
+    phone, dslr, phone_noise, dslr_noise, search, unexplained, evidence, beyond, displacement
+):
     size = dslr.shape[1]
     rows = size // BLOCK
     reach_blocks = (2 * REACH + BLOCK - 1) // BLOCK + 1
@@ -519,16 +657,26 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
     planes = np.zeros((2, BLOCK, BLOCK, count), np.float32)  # of w and of w b
     inner_b, power_b = np.zeros((BLOCK, BLOCK, count), np.float32), np.zeros((BLOCK, BLOCK, count), np.float32)
     blocks, of_b = np.zeros((3 * TOGETHER, count + wide + 1), np.float32), np.empty((3, count), np.float32)
-    own, residuals = np.empty((1, count), np.float32), np.empty((TOGETHER, count), np.float32)
+    own, own_blocks, residuals = (
+        np.empty(count, np.float32),
+        np.empty(count, np.float32),
+        np.empty((TOGETHER, count), np.float32),
+    )
+    near_sums, of_dslr, fit = (
+        np.empty((5, wide), np.float32),
+        np.empty((3, count), np.float32),
+        np.zeros((3, count), np.float32),
+    )
     gains, judged = np.empty(count, np.float32), np.empty(count, np.float32)
     columns = np.empty(wide, np.float32)
     found_at = np.empty((2 * REACH + 1, 2 * REACH + 1))
-    strongest, places = np.empty(CLOSER_LOOKS), np.zeros((CLOSER_LOOKS, 2), np.int64)
+    places = np.zeros((CLOSER_LOOKS, 2), np.int64)
     begins = np.empty((TOGETHER, BLOCK * BLOCK), np.int64)
     here, looks = np.full((1, 2), REACH), np.empty(((2 * REACH + 1) ** 2 + TOGETHER, 2), np.int64)
     noise_a, noise_b = np.empty(LEVELS, np.float32), np.empty(LEVELS, np.float32)
-    clipped = np.empty((rows - 1, rows - 1), np.int64)
-    per_cell = BLOCK * BLOCK / CELL_PIXELS
+    clipped = np.empty((rows, rows), np.int64)
+    to_move, blocks_of = (planes, dealt, begins), (fit, own_blocks, judged, rows, wide)
+    work = looks, blocks, residuals, gains, columns
     whole = rows * BLOCK
     for k in range(len(dslr)):
         for j in range(stride_b):
@@ -563,68 +711,56 @@ def _displaced_content(phone, dslr, phone_noise, dslr_noise, unexplained, eviden
         _sum_planes(planes[0], blocks[0, :count])
         _sum_planes(planes[1], blocks[1, :count])
         _sum_planes(power_b, blocks[2, :count])
+        of_dslr[:] = blocks[:3, :count]
         weight, weighted, power = of_b[0], of_b[1], of_b[2]
         for n in range(3):
             _to_cells(blocks[n], wide, of_b[n])
-        judged[:] = 0.0
         for i in range(count):
             weight[i] = weight[i] if weight[i] > 0 else np.float32(1.0)
             power[i] -= weighted[i] * weighted[i] / weight[i]
-        _find_residuals(planes, dealt, here, wide, begins, blocks, of_b, own, (0,))
-        bound, found = 0.0, 0
+        _moved_sums(planes, dealt, here, wide, begins, blocks, (0,))
+        _fill_residuals(blocks[0], blocks[1], blocks[2], wide, weight, weighted, power, own)
+        found = 0
         for row in range(rows - 1):
             for column in range(rows - 1):
-                if clipped[row, column] > MOST_CLIPPED:
-                    continue
-                i = row * wide + column
-                judged[i] = 1.0
-                left = own[0, i] / CELL_PIXELS - NOISE_MARGIN
-                signal = power[i] / CELL_PIXELS
-                found += signal > LEAST_SIGNAL and left > MOST_UNEXPLAINED * signal
-                bound += max(own[0, i] / (2 * NOISE_CORRELATION) - CELL_EVIDENCE, 0.0)
+                if clipped[row : row + 2, column : column + 2].sum() <= MOST_CLIPPED:
+                    i = row * wide + column
+                    left = own[i] / CELL_PIXELS - NOISE_MARGIN
+                    signal = power[i] / CELL_PIXELS
+                    found += signal > LEAST_SIGNAL and left > MOST_UNEXPLAINED * signal
         unexplained[k] = found / (rows - 1) ** 2
-        if bound * per_cell < WORTH_SEARCHING:
-            continue
+        _fit_blocks(blocks, of_dslr[0], of_dslr[1], of_dslr[2], rows, wide, near_sums, fit)
+        _fill_block_residuals(blocks[0], blocks[1], blocks[2], fit, own_blocks)
+        judged[:] = 0.0
+        bound = 0.0
+        for row in range(rows):
+            for column in range(rows):
+                if 4 * clipped[row, column] <= MOST_CLIPPED:
+                    i = row * wide + column
+                    judged[i] = 1.0
+                    most = own_blocks[i] * (BLOCK * BLOCK / 2 / NOISE_CORRELATION) - BLOCK_EVIDENCE
+                    bound += min(max(most, 0.0), MOST_OF_BLOCK)
         found_at[:] = -1.0
-        looked = 0
-        for y in range(0, 2 * REACH + 1, 2):
-            for x in range(0, 2 * REACH + 1, 2):
-                if (y - REACH) ** 2 + (x - REACH) ** 2 >= NEAREST_SQUARE:
-                    looks[looked, 0], looks[looked, 1] = x, y
-                    looked += 1
-        most = 0.0
-        for closer in range(2):
-            looks[looked : looked + TOGETHER - 1] = looks[looked - 1]  # the last one again where others are missing
-            for first in range(0, looked, TOGETHER):
-                some = looks[first : first + TOGETHER]
-                _find_residuals(planes, dealt, some, wide, begins, blocks, of_b, residuals, ALL_TOGETHER)
-                for g in range(TOGETHER):
-                    total = _total_evidence(own[0], residuals[g], judged, rows, wide, gains, columns)
-                    found_at[some[g, 1], some[g, 0]] = total
-                    most = max(most, total)
-            if closer:
-                break
-            for n in range(CLOSER_LOOKS):
-                strongest[n] = -1.0
-                for y in range(0, 2 * REACH + 1, 2):
-                    for x in range(0, 2 * REACH + 1, 2):
-                        new = True
-                        for m in range(n):
-                            new = new and (places[m, 0] != y or places[m, 1] != x)
-                        if new and found_at[y, x] > strongest[n]:
-                            strongest[n] = found_at[y, x]
-                            places[n, 0], places[n, 1] = y, x
-            looked = 0
-            for n in range(CLOSER_LOOKS):
-                for y in range(max(places[n, 0] - 1, 0), min(places[n, 0] + 2, 2 * REACH + 1)):
-                    for x in range(max(places[n, 1] - 1, 0), min(places[n, 1] + 2, 2 * REACH + 1)):
-                        if found_at[y, x] < 0.0 and (y - REACH) ** 2 + (x - REACH) ** 2 >= NEAREST_SQUARE:
-                            found_at[y, x] = 0.0  # not to be looked at twice
-                            looks[looked, 0], looks[looked, 1] = x, y
-                            looked += 1
-            if not looked:
-                break
-        evidence[k] = most * per_cell
+        if not search:
+            x, y = displacement[k, 0] + REACH, displacement[k, 1] + REACH
+            _look(to_move, blocks_of, work, x, y, 1, 1, found_at)
+            evidence[k] = max(found_at.max(), 0.0)
+            continue
+        if bound < STANDS_OUT:
+            continue
+        _look(to_move, blocks_of, work, REACH, REACH, REACH, 2, found_at)
+        for n in range(CLOSER_LOOKS):
+            x, y = _peak(found_at, 2, places[:n])
+            places[n, 0], places[n, 1] = x, y
+            _look(to_move, blocks_of, work, x, y, 1, 1, found_at)
+        x, y = _peak(found_at, 1, places[:0])
+        beyond[k] = _beyond_others(found_at, x, y)
+        if beyond[k] > STANDS_OUT:
+            _look(to_move, blocks_of, work, REACH, REACH, REACH, 1, found_at)
+            x, y = _peak(found_at, 1, places[:0])
+            beyond[k] = _beyond_others(found_at, x, y)
+        evidence[k] = found_at[y, x]
+        displacement[k, 0], displacement[k, 1] = x - REACH, y - REACH
 
 
 @njit(cache=True, nogil=True)

@@ -9,17 +9,23 @@ from dped_data.align.cell_check import _quantile, cells_disagree, noise_by_level
 from dped_data.align.kernels.displaced_content import LEVELS
 
 SIZE, COUNT = 48, 6
+NOT_FOREIGN = np.zeros(COUNT, bool)
 
 
-def faint_behind_frames(displaced: int) -> tuple[np.ndarray, ...]:
-    """Patches side by side: a bright frame around faint texture, which lies 4 pixels off in one of them."""
+def faint_behind_frames(displaced: dict[int, int], rows: dict[int, int] | None = None) -> tuple[np.ndarray, ...]:
+    """Patches side by side: a bright frame around faint texture, which lies some pixels off in some of them.
+
+    Args:
+        displaced: pixels by patch; rows: how many rows of it, by patch (default: all).
+    """
     random = np.random.default_rng(0)
     faint = gaussian_filter(random.normal(0, 1, (SIZE + 40, COUNT * SIZE + 40)), 2)
     faint = 60 + faint * (5 / faint.std())
     phone = faint[20:-20, 20:-20].copy()
     dslr = phone.copy()
-    part = slice(displaced * SIZE, (displaced + 1) * SIZE)
-    dslr[:, part] = faint[20:-20, 24 + part.start : 24 + part.stop]
+    for patch, pixels in displaced.items():
+        part, most = slice(patch * SIZE, (patch + 1) * SIZE), (rows or {}).get(patch, SIZE)
+        dslr[:most, part] = faint[20 : 20 + most, 20 + pixels + part.start : 20 + pixels + part.stop]
     y, x = np.mgrid[: phone.shape[0], : phone.shape[1]]
     frame = ((y % SIZE) // 6 % 4 == 0) | ((x % SIZE) // 6 % 4 == 0)
     photos = []
@@ -32,8 +38,24 @@ def faint_behind_frames(displaced: int) -> tuple[np.ndarray, ...]:
 
 
 def test_the_faint_content_that_moved_behind_its_frame_is_seen() -> None:
-    disagree = cells_disagree(*faint_behind_frames(displaced=2))
+    disagree = cells_disagree(*faint_behind_frames({2: 4}), NOT_FOREIGN)
     assert disagree.tolist() == [False, False, True, False, False, False]
+
+
+def test_what_lies_elsewhere_is_looked_for_next_to_it() -> None:
+    rows = {3: 12, 5: 10}
+    assert not cells_disagree(*faint_behind_frames({3: 4, 5: 4}, rows), NOT_FOREIGN).any()
+    near_2 = cells_disagree(*faint_behind_frames({2: 4, 3: 4, 5: 4}, rows), NOT_FOREIGN)
+    assert near_2.tolist() == [False, False, True, True, False, False]  # 5 is too far from 2
+    other_way = cells_disagree(*faint_behind_frames({2: -4, 3: 4, 5: 4}, rows), NOT_FOREIGN)
+    assert other_way.tolist() == [False, False, True, False, False, False]
+
+
+def test_foreign_patches_stay_foreign_and_tell_of_their_neighbours() -> None:
+    photos = faint_behind_frames({2: 4, 3: 4}, {3: 12})
+    known = np.arange(COUNT) == 2
+    assert cells_disagree(*photos, known).tolist() == [False, False, True, True, False, False]
+    assert cells_disagree(*photos, ~NOT_FOREIGN).all()
 
 
 def test_the_steps_of_a_dark_photo_are_no_other_content() -> None:
@@ -42,12 +64,17 @@ def test_the_steps_of_a_dark_photo_are_no_other_content() -> None:
     dark, bright = (np.repeat((scale * scene).round().astype(np.uint8)[..., None], 3, axis=2) for scale in (0.2, 1.0))
     corners = np.array([[k * SIZE, 0] for k in range(COUNT)], np.int32)
     halves = [np.stack([photo[:, x : x + SIZE] for x, _ in corners]) for photo in (dark, bright)]
-    assert not cells_disagree(dark, corners, *halves).any()
+    assert not cells_disagree(dark, corners, *halves, NOT_FOREIGN).any()
 
 
 def test_no_patches_are_no_disagreement() -> None:
     nothing = np.zeros((0, SIZE, SIZE, 3), np.uint8)
-    assert cells_disagree(np.zeros((99, 99, 3), np.uint8), np.zeros((0, 2), np.int32), nothing, nothing).size == 0
+    assert (
+        cells_disagree(
+            np.zeros((99, 99, 3), np.uint8), np.zeros((0, 2), np.int32), nothing, nothing, np.zeros(0, bool)
+        ).size
+        == 0
+    )
 
 
 def test_noise_is_measured_at_each_grey_level() -> None:
