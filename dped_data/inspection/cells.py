@@ -15,10 +15,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.inspection.remeasure import BLUR_PX, LEAST_CORRELATION, Half, Shifts, contrast_of
+from dped_data.inspection.remeasure import (
+    BLUR_PX,
+    CLEARLY,
+    LEAST_CORRELATION,
+    MOST_DEVIATION_PX,
+    Half,
+    Shifts,
+    contrast_of,
+    fisher_z,
+    is_clipped,
+)
+from dped_data.inspection.tone_parts import parts_elsewhere
 
-BRIGHT, BLACK = 250, 4
-"""A pixel with a channel at 250 or more is burnt out, one with all at 4 or less black."""
 PARTS = 7
 """Cells on each side of a patch: a quarter of it wide, half of that apart."""
 _SHARE = 4
@@ -34,13 +43,11 @@ _LEAST_FINE = 1.0
 _LEAST_SLOPE, _SLOPE_SHARE = 0.5, 0.1
 """Ours: root mean square slope across a cell's edges, grey levels per pixel, and as a share of its contrast: along an
 edge a cell lies anywhere, and only where both photos have texture both ways does it say where it belongs."""
-_FOREIGN, _ELSEWHERE, _CLEARLY, _MOVED_PX = 0.5, 0.7, 0.3, 2.0
+_FOREIGN, _ELSEWHERE, _MOVED_PX = 0.5, 0.7, 2.0
 """Ours: a cell shows something else where it correlates below 0.5 in its place, or above 0.7 at least 2 px away and
-there better by 0.3 of Fisher's z, in which the noise of correlations is the same near 1 as elsewhere."""
+there clearly better."""
 _WELL = 0.95
 """A cell that correlates better than this, and best in its place, is not searched for."""
-_MOST_DEVIATION_PX = 2.0
-"""A patch whose own shift is less certain gives its cells no place."""
 _LEAST_CELLS = 12
 """Fewer cells that tell give a patch no answer, and no scale."""
 
@@ -79,6 +86,9 @@ def compare_cells(phone: Half, dslr: Half, shifts: Shifts) -> Cells:
                 result.foreign[k] += foreign
                 found[n, row, column], moves[n, row, column] = move is not None, move or (0.0, 0.0)
             result.scale[k] = _scale(grid, found[n], moves[n])
+        apart = parts_elsewhere(phone, dslr, rows, grid.shift)
+        result.foreign[rows] += apart
+        result.told[rows] |= apart > 0
     return result
 
 
@@ -113,7 +123,8 @@ _Cuts = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def _alike(shifts: Shifts, size: int) -> Iterator[tuple[NDArray[np.int64], _Grid]]:
     """Yield which pairs share a whole-pixel shift, of those that match, with cells over what both halves show."""
-    usable = ~shifts.edge & (shifts.correlation >= LEAST_CORRELATION) & (shifts.deviation_px <= _MOST_DEVIATION_PX)
+    placed = (shifts.deviation_px <= MOST_DEVIATION_PX) | (shifts.shift_px == 0).all(1)
+    usable = ~shifts.edge & (shifts.correlation >= LEAST_CORRELATION) & placed
     whole = np.where(usable[:, None], shifts.shift_px.round(), 0).astype(np.int64)
     side = (size - 2 * _MARGIN_PX) // _SHARE
     for shift in np.unique(whole[usable], axis=0).tolist():
@@ -122,13 +133,6 @@ def _alike(shifts: Shifts, size: int) -> Iterator[tuple[NDArray[np.int64], _Grid
             for s in shift
         )
         yield np.flatnonzero(usable & (whole == shift).all(1)), _Grid(x, y, (shift[0], shift[1]), side, size)
-
-
-def is_clipped(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which pixels (..., 3) are burnt out or black."""
-    red, green, blue = np.moveaxis(pixels, -1, 0)
-    top = np.maximum(np.maximum(red, green), blue)
-    return (top >= BRIGHT) | (top <= BLACK)
 
 
 def _telling(half: Half, rows: NDArray[np.int64], cuts: _Cuts) -> NDArray[np.bool_]:
@@ -183,7 +187,7 @@ def _searched(
     left, top = x + grid.shift[0], y + grid.shift[1]
     cell = target[y : y + grid.side, x : x + grid.side]
     best, move = _find(cell, source, left, top)
-    elsewhere = best > _ELSEWHERE and np.hypot(*move) >= _MOVED_PX and _z(best) > _z(at) + _CLEARLY
+    elsewhere = best > _ELSEWHERE and np.hypot(*move) >= _MOVED_PX and fisher_z(best) > fisher_z(at) + CLEARLY
     if at < _FOREIGN or elsewhere:
         there = source[top : top + grid.side, left : left + grid.side]
         return _both_ways(cell) and _both_ways(there), None
@@ -202,11 +206,6 @@ def _find(cell: NDArray[np.float32], source: NDArray[np.float32], x: int, y: int
         around = surface[row - 1 : row + 2, column - 1 : column + 2]
         return best, (move[0] + float(_steps(around[1])), move[1] + float(_steps(around[:, 1])))
     return best, (float(move[0]), float(move[1]))
-
-
-def _z(correlation: float) -> float:
-    """Fisher's z of a correlation, which camera noise and interpolation hold below 0.995 anyway."""
-    return float(np.arctanh(min(correlation, 0.995)))
 
 
 def _both_ways(cell: NDArray[np.float32]) -> bool:

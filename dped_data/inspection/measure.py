@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from dped_data.align.records import WINDOW_REASONS
 from dped_data.common.spread_rows import spread_rows
-from dped_data.inspection.cells import compare_cells, is_clipped, relative_sharpness
+from dped_data.inspection.cells import compare_cells, relative_sharpness
 from dped_data.inspection.previews import mosaic, photo_size, shrink_factor
 from dped_data.inspection.records import CaptureFigures, Look, PatchSample, SceneView, StoredCapture
-from dped_data.inspection.remeasure import LEAST_CORRELATION, contrast_of, half_of, remeasure_shifts
+from dped_data.inspection.remeasure import LEAST_CORRELATION, contrast_of, half_of, is_clipped, remeasure_shifts
 from dped_data.inspection.settings import InspectSettings
 
 VIEW_SIDE = 64

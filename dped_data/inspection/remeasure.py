@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import make_interp_spline
 
 from dped_data.photos.colour import LUMA
@@ -29,11 +29,22 @@ _FINE_PX = np.arange(-7, 8) * _STEP_PX
 """Where the spline is evaluated around the highest sample; a parabola then interpolates between these."""
 _NOISE_AREA_PX = 4 * np.pi * (BLUR_PX**2 + 0.25)
 """Pixels that share one independent noise value after the blur (0.25: the cameras' own demosaicing, ours)."""
+MOST_DEVIATION_PX = 2.0
+"""A shift that is less certain says nothing of where a patch's content lies."""
+CLEARLY = 0.3
+"""Ours: by how much of Fisher's z, in which the noise of correlations is the same near 1 as elsewhere, another place
+must be better to be believed."""
+_UNTOLD_PX, _AS_STORED = 0.5, 0.9
+"""Ours: patches whose shift is less certain than half a pixel match as they lie from this correlation on."""
 LEAST_CORRELATION = 0.6
 """Ours: below it at every shift, two patches do not show the same thing."""
 _MODEL_SHARE = 1.5
 """Ours: the two cameras' different sharpening and tone make the residual smoother than noise; calibrated on patches
 with planted shifts, where the predicted deviation then equals the real one within a factor of 1.5."""
+
+
+BRIGHT, BLACK = 250, 4
+"""A pixel with a channel at 250 or more is burnt out, one with all at 4 or less black."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,8 @@ class Shifts:
 
     Attributes:
         shift_px: (N, 2) float32, x and y: the DSLR patch shows the phone patch's content this far right and down of
-            where it belongs. Meaningless where `measured` is False.
+            where it belongs. Not to be trusted where `measured` is False; 0 with an infinite deviation where texture
+            does not tell, as along an edge, and the patches match as well where they lie as anywhere.
         deviation_px: (N,) float32, standard deviation of the shift along its least certain direction.
         correlation: (N,) float32, correlation at the measured shift, -1 to 1.
         measured: (N,) bool, whether texture, correlation and a clear peak allow the measurement.
@@ -117,6 +129,11 @@ def remeasure_shifts(phone: Half, dslr: Half, *, max_deviation_px: float = 0.1) 
     for index in range(count):
         surfaces[index] = _correlation_surface(phone.soft[index], dslr.soft[index], reach)
     shift, deviation, correlation, edge = _peaks(surfaces, template_pixels=(size - 2 * reach) ** 2)
+    here = surfaces[:, reach, reach]
+    as_stored = (edge | (deviation > _UNTOLD_PX)) & (here >= _AS_STORED)
+    as_stored &= fisher_z(here) > fisher_z(correlation) - CLEARLY
+    shift[as_stored], edge[as_stored], deviation[as_stored] = 0.0, False, np.inf
+    correlation[as_stored] = here[as_stored]
     measured = ~edge & (deviation <= max_deviation_px) & (correlation >= LEAST_CORRELATION)
     return Shifts(
         shift.astype(np.float32), deviation.astype(np.float32), correlation.astype(np.float32), measured, edge
@@ -135,6 +152,18 @@ def _correlation_surface(target: NDArray[np.float32], source: NDArray[np.float32
 def contrast_of(picture: NDArray[np.float32] | NDArray[np.uint8]) -> float:
     """Standard deviation of a picture (h, w)."""
     return float(cv2.meanStdDev(picture)[1][0, 0])
+
+
+def is_clipped(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pixels (..., 3) are burnt out or black."""
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    top = np.maximum(np.maximum(red, green), blue)
+    return (top >= BRIGHT) | (top <= BLACK)
+
+
+def fisher_z(correlation: ArrayLike) -> NDArray[np.float64]:
+    """Fisher's z of correlations, which camera noise and interpolation hold below 0.995 anyway."""
+    return np.arctanh(np.clip(correlation, -0.995, 0.995, dtype=np.float64))
 
 
 @lru_cache(maxsize=1)

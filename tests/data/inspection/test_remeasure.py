@@ -10,6 +10,8 @@ from planted_dataset import SIZE, moved, scene
 
 from dped_data.inspection.remeasure import Shifts, half_of, remeasure_shifts
 
+COUNT = 12
+
 
 def planted_pairs(shifts: NDArray[np.float64], noise: float = 2.0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Patch pairs of different cameras whose DSLR content is moved by exactly `shifts`."""
@@ -81,3 +83,17 @@ def test_shift_beyond_the_search_is_said_to_be_so() -> None:
     result = remeasured(*planted_pairs(np.array([[11.5, 0.0], [0.0, -11.5]])))
     assert result.edge.all()
     assert not result.measured.any()
+
+
+def test_edges_of_one_direction_match_as_they_lie_where_no_place_is_better() -> None:
+    """Along a bar everywhere is as good; the search ended where noise had its best place, and nothing matched."""
+    rng = np.random.default_rng(6)
+    bar = np.full((COUNT, SIZE, SIZE, 1), 80.0)
+    bar[:, :, 40:60] = 170
+    phone, dslr = (np.repeat(bar + rng.normal(0, 2, bar.shape), 3, -1).round().astype(np.uint8) for _ in range(2))
+    as_stored = remeasured(phone, dslr)
+    assert not as_stored.measured.any() and not as_stored.edge.any() and (as_stored.correlation > 0.9).all()
+    unknown = np.isinf(as_stored.deviation_px)
+    assert unknown.mean() > 0.5 and (as_stored.shift_px[unknown] == 0).all()
+    across = remeasured(phone, np.roll(dslr, 5, 2))  # 5 px beside its place is another place
+    assert not np.isinf(across.deviation_px[~across.edge]).any()
