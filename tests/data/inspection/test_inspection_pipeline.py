@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
-from planted_dataset import PHONE, Fault, make_dataset
+from numpy.typing import NDArray
+from planted_dataset import DSLR, PHONE, Fault, make_dataset
 
 from dped_data.errors import InputError, UsageError
-from dped_data.inspection.dataset_reader import open_dataset
+from dped_data.inspection.dataset_reader import open_dataset, stored_captures
 from dped_data.inspection.pipeline import inspect_captures, inspect_pairs, redraw_report
+from dped_data.inspection.records import ListedCapture, StoredCapture
 from dped_data.inspection.report import Check, Histogram, InspectReport
 from dped_data.inspection.report_files import as_json
 from dped_data.inspection.settings import InspectSettings, load_inspect_settings
 from dped_data.inspection.terminal import sparkline, terminal_text
+from dped_data.photos.preview import read_preview
 
 FAULTS = {2: Fault(shift_px=(3.0, 0.0)), 5: Fault(scene=40), 7: Fault(exposure=2.5)}
 
@@ -152,6 +158,30 @@ def test_a_report_is_drawn_again_by_other_limits_without_measuring(
         redraw_report(dataset, PHONE, out, InspectSettings(sample_patches=8))
     with pytest.raises(InputError, match=r"verdict.json: no report there to draw again"):
         redraw_report(dataset, PHONE, faulty_folder / "nothing")
+
+
+@pytest.mark.parametrize(("patches", "decoded"), [(0, True), (12, True), (13, False), (19, False)])
+def test_a_dslr_photo_is_decoded_unless_patches_cover_more_than_three_fifths_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patches: int, decoded: bool
+) -> None:
+    """Of the 20 places for a patch in a photo; nothing of what lies around a few patches could be seen without it."""
+    photos, read = tmp_path / "photos", list[str]()
+    dataset = make_dataset(tmp_path / "dataset", count=1, photos=photos)
+
+    def reading(path: Path, most_px: int) -> tuple[NDArray[np.uint8] | None, float | None]:
+        read.append(path.parent.name)
+        return read_preview(path, most_px)
+
+    def first_ones(file: h5py.File, captures: Sequence[ListedCapture]) -> list[StoredCapture]:
+        """As many patches as there are to be, as if the others had been dropped."""
+        (stored,) = stored_captures(file, captures)
+        kept = {name: getattr(stored, name)[:patches] for name in ("rows", "phone_xy", "shift_px", "ncc", "error_px")}
+        return [replace(stored, **kept)]
+
+    monkeypatch.setattr("dped_data.inspection.pipeline.read_preview", reading)
+    monkeypatch.setattr("dped_data.inspection.pipeline.stored_captures", first_ones)
+    inspect_pairs(dataset, PHONE, tmp_path / "report", captures=photos, jobs=1)
+    assert read == [PHONE, *[DSLR] * decoded]
 
 
 def test_result_does_not_depend_on_the_number_of_processes(faulty_folder: Path, faulty: InspectReport) -> None:
