@@ -123,8 +123,7 @@ _Cuts = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def _alike(shifts: Shifts, size: int) -> Iterator[tuple[NDArray[np.int64], _Grid]]:
     """Yield which pairs share a whole-pixel shift, of those that match, with cells over what both halves show."""
-    placed = (shifts.deviation_px <= MOST_DEVIATION_PX) | (shifts.shift_px == 0).all(1)
-    usable = ~shifts.edge & (shifts.correlation >= LEAST_CORRELATION) & placed
+    usable = ~shifts.edge & (shifts.correlation >= LEAST_CORRELATION) & (shifts.deviation_px <= MOST_DEVIATION_PX)
     whole = np.where(usable[:, None], shifts.shift_px.round(), 0).astype(np.int64)
     side = (size - 2 * _MARGIN_PX) // _SHARE
     for shift in np.unique(whole[usable], axis=0).tolist():

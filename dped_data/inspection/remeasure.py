@@ -34,8 +34,8 @@ MOST_DEVIATION_PX = 2.0
 CLEARLY = 0.3
 """Ours: by how much of Fisher's z, in which the noise of correlations is the same near 1 as elsewhere, another place
 must be better to be believed."""
-_UNTOLD_PX, _AS_STORED = 0.5, 0.9
-"""Ours: patches whose shift is less certain than half a pixel match as they lie from this correlation on."""
+_AS_STORED = 0.9
+"""Ours: patches whose shift cannot be told match as they lie from this correlation on."""
 LEAST_CORRELATION = 0.6
 """Ours: below it at every shift, two patches do not show the same thing."""
 _MODEL_SHARE = 1.5
@@ -130,7 +130,7 @@ def remeasure_shifts(phone: Half, dslr: Half, *, max_deviation_px: float = 0.1) 
         surfaces[index] = _correlation_surface(phone.soft[index], dslr.soft[index], reach)
     shift, deviation, correlation, edge = _peaks(surfaces, template_pixels=(size - 2 * reach) ** 2)
     here = surfaces[:, reach, reach]
-    as_stored = (edge | (deviation > _UNTOLD_PX)) & (here >= _AS_STORED)
+    as_stored = (edge | (deviation > MOST_DEVIATION_PX)) & (here >= _AS_STORED)
     as_stored &= fisher_z(here) > fisher_z(correlation) - CLEARLY
     shift[as_stored], edge[as_stored], deviation[as_stored] = 0.0, False, np.inf
     correlation[as_stored] = here[as_stored]

@@ -61,7 +61,9 @@ def judge_loose(summary: Summary, shares: Shares, settings: InspectSettings) -> 
             "patches", "pass" if shares.there else "fail", shares.there, None, None, "", _listed(summary), found, found
         ),
         _accuracy(summary, settings),
-        _share("matching content", shares.matching, shares.there, "match their partner at no shift", settings),
+        _share(
+            "matching content", shares.matching, shares.there, "find no match in their partner at any shift", settings
+        ),
         _share("foreign content", shares.foreign, shares.looked, "hold a part that shows something else", settings),
         _scale(summary, settings),
         _shared(summary, settings),

@@ -94,6 +94,6 @@ def test_edges_of_one_direction_match_as_they_lie_where_no_place_is_better() -> 
     as_stored = remeasured(phone, dslr)
     assert not as_stored.measured.any() and not as_stored.edge.any() and (as_stored.correlation > 0.9).all()
     unknown = np.isinf(as_stored.deviation_px)
-    assert unknown.mean() > 0.5 and (as_stored.shift_px[unknown] == 0).all()
+    assert unknown.any() and (as_stored.shift_px[unknown] == 0).all()
     across = remeasured(phone, np.roll(dslr, 5, 2))  # 5 px beside its place is another place
     assert not np.isinf(across.deviation_px[~across.edge]).any()
