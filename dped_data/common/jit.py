@@ -58,6 +58,13 @@ def njit(**options: Any) -> Callable[[Any], Any]:
     return decorated
 
 
+@njit(cache=True, nogil=True, forceinline=True)
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """Copy a vector. For `target[:] = source` numba compiles the words of an error first, two seconds at each place."""
+    for i in range(source.size):
+        target[i] = source[i]
+
+
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def dot(a, b):  # type: ignore[no-untyped-def]
     """Return the sum of the products of two float32 vectors."""

@@ -15,7 +15,7 @@ a Winograd convolution saves: without these passes torch's F.conv2d is the bette
 
 import numpy as np
 
-from dped_data.common.jit import FAST_MATH, njit
+from dped_data.common.jit import FAST_MATH, copy, njit
 
 A, B = np.float32(2 / 3), np.float32(3 / 2)  # winograd.POINT and its reciprocal, so that A B = 1
 A2, A3, B2, B3 = np.float32(4 / 9), np.float32(8 / 27), np.float32(9 / 4), np.float32(27 / 8)
@@ -185,7 +185,7 @@ def _input_gradient_of_lines(lines, number, high, x, sums):  # type: ignore[no-u
                 for i in range(length):
                     target[i] += source[i]
             else:
-                target[:] = source
+                copy(source, target)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)

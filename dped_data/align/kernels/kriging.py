@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from dped_data.align.kernels.cholesky import backward, factor, forward
-from dped_data.common.jit import FAST_MATH, njit
+from dped_data.common.jit import FAST_MATH, copy, njit
 
 STUDENT_DEGREES = 4.0
 """Degrees of freedom of the measurement errors: tracks fail more often than a normal distribution says."""
@@ -169,7 +169,7 @@ def _robust_solve(  # type: ignore[no-untyped-def]
     Returns the share of the ring of neighbours that lost their weight, and their mean distance from the field.
     """
     _weights_against_own(offset, shared, displacement, covariance, rows, found, own, kernel, trend, base)
-    weights[:found] = base[:found]
+    copy(base[:found], weights)
     for _ in range(2):
         _solve(offset, shared, displacement, covariance, rows, found, kernel, trend, weights, system, solution)
         _reweigh(covariance, rows, found, kernel, base, solution, weights, distance)
@@ -192,7 +192,7 @@ def _variance(offset, found, kernel, trend, system, x, y, prior, column):  # typ
     variance = 0.0
     for axis in range(2):
         column[:] = 0.0
-        column[axis * found : (axis + 1) * found] = prior[:found]
+        copy(prior[:found], column[axis * found :])
         forward(system, 2 * found, column)
         explained = 0.0
         for a in range(2 * found):

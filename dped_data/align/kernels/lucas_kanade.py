@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dped_data.align.kernels.bilinear import VECTOR, move_map, sample_window
 from dped_data.align.kernels.cholesky import backward, factor, forward
-from dped_data.common.jit import FAST_MATH, dot, njit
+from dped_data.common.jit import FAST_MATH, copy, dot, njit
 
 MIN_GAIN = 0.02
 """Floor of the contrast ratio. Ours: the prior is divided by it, and a window of pure noise has none."""
@@ -222,7 +222,8 @@ def _track(  # type: ignore[no-untyped-def]
             gain = max(common / template_power, MIN_GAIN)
             variance = max(power - common * common / template_power, 0.0) / samples + NOISE_FLOOR
             noise[k] = np.sqrt(variance)
-            normal[:] = hessian
+            for a in range(parameters + 1):
+                copy(hessian[a], normal[a])
             for a in range(parameters):
                 prior = correlation * variance / (translation_sd if a < 2 else affine_sd) ** 2
                 normal[a, a] += prior / (gain * gain)

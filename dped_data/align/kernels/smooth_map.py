@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from dped_data.align.kernels.cholesky import backward, factor, forward
-from dped_data.common.jit import FAST_MATH, njit
+from dped_data.common.jit import FAST_MATH, copy, njit
 
 TOGETHER = 128
 """Points that are worked on at a time: what is known of them stays in the processor's first cache."""
@@ -93,25 +93,25 @@ def ridge_solve(normal, right, prior_px, scales, coefficients):  # type: ignore[
         spread = _ridge_factor(normal, prior_px, scales[k], system)
         evidence = -spread
         for r in range(right.shape[1]):
-            column[:] = right[:, r]
+            copy(right[:, r], column)
             forward(system, size, column)
             evidence += 0.5 * _dot(column, column)
         if evidence > best:
             best, chosen = evidence, k
     _ridge_factor(normal, prior_px, scales[chosen], system)
     for r in range(right.shape[1]):
-        column[:] = right[:, r]
+        copy(right[:, r], column)
         forward(system, size, column)
         backward(system, size, column)
-        coefficients[:, r] = column
+        copy(column, coefficients[:, r])
     return chosen
 
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
 def _ridge_factor(normal, prior_px, scale, system):  # type: ignore[no-untyped-def]
     """Factor the normal matrix plus the prior into `system`; return half of both axes' logarithms of determinants."""
-    system[:] = normal
     for a in range(len(normal)):
+        copy(normal[a], system[a])
         system[a, a] += (prior_px[a] * scale) ** -2.0
     factor(system, len(normal))
     spread = 0.0
