@@ -81,9 +81,14 @@ def _nearest_two(
     for start in range(0, len(query), MATCHED_ROWS):
         part = query[start : start + MATCHED_ROWS]
         rows = slice(start, start + len(part))
-        apart = length - np.float32(2) * (part @ train.T)
-        index[rows] = apart.argmin(axis=1)
-        square[:, rows] = np.partition(apart, 1, axis=1)[:, :2].T
+        apart = part @ train.T
+        apart *= np.float32(-2)
+        apart += length
+        nearest = apart.argmin(axis=1)
+        index[rows], each = nearest, np.arange(len(part))
+        square[0, rows] = apart[each, nearest]
+        apart[each, nearest] = np.inf
+        square[1, rows] = apart.min(axis=1)
     square += np.einsum("nd,nd->n", query, query)
     distance = np.sqrt(square).astype(np.float64)
     return index, distance[0], distance[1]

@@ -7,25 +7,27 @@ for depth edges.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dped_data.align.depth_edges import quadrant_moves, rival_evidence
-from dped_data.align.displacement_field import krige, measured_field, prior_of, tracked_field
+from dped_data.align.displacement_field import TrackedField, krige, measured_field, prior_of, tracked_field
 from dped_data.align.far_search import NEAR_PX, search_reach, track_far
 from dped_data.align.field_prior import FittedPrior
 from dped_data.align.kernels.lucas_kanade import Tracks, TrackSettings
 from dped_data.align.kernels.template_search import search_windows
 from dped_data.align.own_word import NO_WORD, hear_windows, own_motions, slope_variance, surface_variance
 from dped_data.align.pyramid import Level, make_level
-from dped_data.align.records import CONTRAST_LIMITS, WINDOW_REASONS, Alignment, Homography, Matches, MeasuredField
+from dped_data.align.records import CONTRAST_LIMITS, WINDOW_REASONS, Alignment, Homography, Matches
 from dped_data.align.smooth_map import (
     MATCH_PRIOR_SD,
     TRACK_PRIOR_SD,
+    PolynomialFit,
     SmoothMap,
     fit_polynomial,
+    fit_polynomials,
     fit_projective,
     project,
     smooth_map_of_homography,
@@ -172,14 +174,14 @@ def _refine_windows(
     tie_points = place_tie_points(level, with_between(window_xy, smooth, size), size)
     start = coarse_displacement[nearest_rows(coarse_xy, tie_points.centre_xy)]
     tracks = track_tie_points(level, smooth, tie_points, start, FINE)
-    best, field = _best_fit(smooth, plane, tie_points, tracks, most_px)
+    best, tracked = _best_fit(smooth, plane, tie_points, tracks, most_px)
+    field = measured_field(tracked, best.displacement, best.fitted)
     rough, smooth, noise_factor = smooth, best.smooth, best.fitted.noise_factor
     node_xy = window_xy[:, None, None].astype(np.float64) + node_grid(size)
     count = len(window_xy)
     flat_nodes, error = krige(field, smooth, node_xy.reshape(count, NODES * NODES, 2), np.arange(count))
     caution = max(noise_factor, 1.0)
     windows, track_error = tie_points.select(slice(0, count)), track_sd(tracks) * caution
-    tracked = tracked_field(tie_points, tracks, smooth.phone_size_wh[0])
     measured = np.where(field.usable[:count, None, None], field.covariance[:count], NO_WORD * np.eye(2))
     variance = error**2 + surface_variance(tracked, field.displacement, best.fitted, windows, measured)
     own = own_motions(windows, tracks, rough, smooth, node_xy)
@@ -227,11 +229,12 @@ class _Fit:
     smooth: SmoothMap
     displacement: NDArray[np.float64]
     fitted: FittedPrior
+    fit: PolynomialFit | None = None
 
 
 def _best_fit(
     rough: SmoothMap, plane: SmoothMap, tie_points: TiePoints, tracks: Tracks, most_px: float
-) -> tuple[_Fit, MeasuredField]:
+) -> tuple[_Fit, TrackedField]:
     """Fit the smooth map in several ways and take the one against which neighbouring tracks agree best.
 
     Near objects bend a flexible map far off the background; a stiff one cannot follow a lens. The pairs' likelihood,
@@ -254,13 +257,13 @@ def _best_fit(
         dslr_xy = rough(phone_xy + moved_points(tracks.motion[trusted], uv).reshape(-1, 2))
         variance = len(uv) * tie_points.variance_factor * (sd[trusted] ** 2 + MODEL_SD_PX**2)
         point_sd = np.repeat(np.sqrt(variance), len(uv)) * rough.scale()
-        for terms in MAP_TERMS:
-            for start, trust in ((rough, False), (rough, True), (plane, True)):
-                smooth = fit_polynomial(start, phone_xy, dslr_xy, TRACK_PRIOR_SD[:terms], point_sd, trust_start=trust)
-                displacement = displaced_from(smooth, tie_points.centre_xy, found_at)
-                fits.append(_Fit(smooth, displacement, prior_of(tracked, displacement)))
+        starts = ((rough, False), (rough, True), (plane, True))
+        priors = tuple(TRACK_PRIOR_SD[:terms] for terms in MAP_TERMS)
+        for fit in fit_polynomials(starts, phone_xy, dslr_xy, priors, point_sd):
+            displacement = displaced_from(fit.smooth, tie_points.centre_xy, found_at)
+            fits.append(_Fit(fit.smooth, displacement, prior_of(tracked, displacement), fit))
     best = max(fits, key=lambda fit: fit.fitted.likelihood - PARSIMONY * len(fit.smooth.coefficients))
-    return best, measured_field(tracked, best.displacement, best.fitted)
+    return (replace(best, smooth=best.fit.with_covariance()) if best.fit else best), tracked
 
 
 def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:

@@ -136,3 +136,50 @@ def residual_lengths(design, values, coefficients, length):  # type: ignore[no-u
                     row[p] -= coefficient * term[start + p]
         for p in range(count):
             length[start + p] = np.sqrt(rest[0, p] * rest[0, p] + rest[1, p] * rest[1, p])
+
+
+@njit(cache=True, nogil=True)
+def tukey_weights(distance, floor, factor, share, weight):  # type: ignore[no-untyped-def]
+    """Fill weight (N,) with Tukey's biweight at `factor` times the quantile `share` of distance, no tighter than floor.
+
+    Without fast-math flags, and the quantile interpolated as numpy's is.
+    """
+    at = share * (distance.size - 1)
+    low = int(at)
+    below, above = _ranked(distance.copy(), low)
+    limit = max(factor * (below + (above - below) * (at - low)), floor)
+    for i in range(distance.size):
+        part = distance[i] / limit
+        rest = 1 - part * part
+        rest = rest if rest > 0.0 else 0.0
+        weight[i] = rest * rest
+
+
+@njit(cache=True, nogil=True)
+def _ranked(values, rank):  # type: ignore[no-untyped-def]
+    """Return the value that `rank` others precede in order, and the next one or itself (Hoare's selection in place)."""
+    first, last = 0, values.size - 1
+    while first < last:
+        pivot = values[(first + last) // 2]
+        i, j = first, last
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            last = j
+        elif rank >= i:
+            first = i
+        else:
+            break
+    following = values[rank]
+    if rank + 1 < values.size:
+        following = values[rank + 1]
+        for i in range(rank + 2, values.size):
+            following = min(following, values[i])
+    return values[rank], following
