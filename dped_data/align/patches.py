@@ -52,8 +52,10 @@ def extract_patches(
     flat = ~correlated & (agreement.residual <= FLAT_RESIDUAL) & settings.keep_flat
     passed = correlated | flat
     reason[tried[~passed]] = WINDOW_REASONS.index("ncc")
-    foreign = passed.copy()
-    foreign[passed] = foreign_shares(phone_patches[passed], dslr_patches[passed]) > settings.max_foreign
+    tried, flat, ncc = tried[passed], flat[passed], agreement.ncc[passed]
+    phone_patches, dslr_patches = _those(phone_patches, passed), _those(dslr_patches, passed)
+    passed = np.ones(len(tried), bool)
+    foreign = foreign_shares(phone_patches, dslr_patches) > settings.max_foreign
     valid = None
     if settings.mask_cells:
         valid = np.ones(phone_patches.shape[:3], bool)
@@ -69,20 +71,20 @@ def extract_patches(
         foreign[asked] |= told & ~known[asked]
     reason[tried[foreign]] = WINDOW_REASONS.index("foreign")
     passed &= ~foreign
-    quality = measure_quality(phone_patches[passed], dslr_patches[passed], None if valid is None else valid[passed])
+    quality = measure_quality(phone_patches, dslr_patches, valid).of(passed)
     poor = _poor_targets(quality, settings)
     reason[tried[passed]] = poor
     good = poor == 0
     passed[passed] = good
     kept = tried[passed]
     return Patches(
-        phone=phone_patches[passed],
-        dslr=dslr_patches[passed],
+        phone=_those(phone_patches, passed),
+        dslr=_those(dslr_patches, passed),
         phone_xy=alignment.window_xy[kept],
         dslr_xy=alignment.dslr_xy[kept],
         shift_px=alignment.shift_px[kept].astype(np.float32),
         angle_deg=alignment.angle_deg[kept].astype(np.float32),
-        ncc=agreement.ncc[passed].astype(np.float32),
+        ncc=ncc[passed].astype(np.float32),
         error_px=alignment.error_px[kept].astype(np.float32),
         window_xy=alignment.window_xy,
         window_reason=reason,
@@ -92,6 +94,11 @@ def extract_patches(
         phone_raw=None,
         dslr_linear=None,
     )
+
+
+def _those(patches: NDArray[np.uint8], chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the chosen patches; the same array where that is all of them: copies cost as much as some of the tests."""
+    return patches if chosen.all() else patches[chosen]
 
 
 def _good_remainder(
