@@ -14,6 +14,7 @@ which one is not valid. No gradient reaches the enhanced pixels there, from any 
 that what is left weighs what it weighed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from math import log
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dped_train.networks.dped import Discriminator, Normalisation
+from dped_train.networks.dped import Normalisation
 from dped_train.networks.vgg import ContentLayer, Vgg
 from dped_train.photo_tensors import placed
 
@@ -130,7 +131,7 @@ def generator_losses(
     dslr: Tensor,
     *,
     recipe: Recipe,
-    discriminator: Discriminator,
+    discriminator: Callable[[Tensor], Tensor],
     vgg: Vgg | None,
     dslr_features: Tensor | None = None,
     batch_size: int | None = None,
@@ -142,8 +143,8 @@ def generator_losses(
         enhanced: (N, 3, S, S), what the enhancer made of the phone patches, with gradient.
         dslr: (N, 3, S, S), the DSLR patches.
         recipe: weights and forms.
-        discriminator: as it stands; call `backward(inputs=...)` with the enhancer's parameters, then no gradient of
-            the discriminator's weights is computed.
+        discriminator: gives the logits of enhanced patches, as it stands; call `backward(inputs=...)` with the
+            enhancer's parameters, then no gradient of the discriminator's weights is computed.
         vgg: the network of the content loss, or None where its weight is 0. A loss of weight 0 is not computed.
         dslr_features: `vgg.features(dslr)` where it is known already; otherwise computed here, without gradient.
         batch_size: patches in the whole batch where these are a part of it; None: N.

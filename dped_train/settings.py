@@ -17,6 +17,8 @@ CHOSEN_RATE = -1.0
 """The learning rate of the discriminator that stands for one chosen by its normalisation."""
 INSTANCE_SHARE = 0.2
 """Ours: of the enhancer's rate, for a discriminator with instance normalisation: at 5e-4 it learns little."""
+CHOSEN_PRETRAINING = -1
+"""The steps of the discriminator's pretraining that stand for the recipe's own share."""
 BALANCED_BATCH = 50
 """The batch size at which the released recipe's losses have the balance that its authors chose."""
 
@@ -92,6 +94,12 @@ class TrainSettings:
         "edges",
         "first weights of the discriminator: edges (random but for its first layer, which sees texture alone), or "
         "random (as the authors)",
+    )
+    pretraining: int = setting(
+        CHOSEN_PRETRAINING,
+        "steps in which the discriminator first learns alone, from the phone's patches (with --start MODEL: from what "
+        "that makes of them); -1 takes the recipe's: a twentieth of the steps (paper), none (released)",
+        minimum=-1,
     )
     padding: Literal["zeros", "reflect"] = setting(
         "zeros",
@@ -198,6 +206,7 @@ class TrainSettings:
             "halves": False,
             "figures_every": 0,
             "discriminator_start": "random",
+            "pretraining": -1,
         },
     )
 
@@ -230,7 +239,13 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     if (settings.recipe, settings.method) != ("released", "dped"):
         raise UsageError("--exactly is the authors' released training; it goes with --recipe released --method dped")
     ours = TrainSettings()
-    for name, authors in {**AUTHORS, "schedule": "constant", "clip_norm": 0.0, "padding": "zeros"}.items():
+    for name, authors in {
+        **AUTHORS,
+        "schedule": "constant",
+        "clip_norm": 0.0,
+        "padding": "zeros",
+        "pretraining": 0,
+    }.items():
         if (value := getattr(settings, name)) not in (authors, getattr(ours, name)):
             raise UsageError(
                 f"--exactly: the authors' {name} is {authors}, {value} was asked for; leave one of them out"

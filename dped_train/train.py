@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ from dped_train.run.log import RunRecord
 from dped_train.run.methods import Rates, learning_rates, recipe_of, texture_factor
 from dped_train.run.state import begin, place
 from dped_train.run.validation import Validation
-from dped_train.settings import BALANCED_BATCH, TrainSettings, resolved
+from dped_train.settings import BALANCED_BATCH, CHOSEN_PRETRAINING, STARTS, TrainSettings, resolved
 
 CHUNK_ON_CPU = 10  # ours: larger ones are no faster there, and need memory in proportion
 PRETRAINING_SHARE = 1 / 20  # ours: of the steps; the paper says that the discriminator is pre-trained, not how long
@@ -323,7 +323,7 @@ class Run:
                     enhanced,
                     dslr,
                     recipe=self.recipe,
-                    discriminator=state.discriminator,
+                    discriminator=self.judging(dslr),
                     vgg=self.vgg,
                     dslr_features=features,
                     batch_size=batch.whole,
@@ -335,6 +335,17 @@ class Run:
             made.append(leave_out(enhanced.detach(), dslr, valid))
         norm = self.descend(state.enhancer, state.enhancer_adam)
         return torch.cat([summed(sums, self.process.count), norm]), torch.cat(made)
+
+    def judging(self, dslr: Tensor) -> Callable[[Tensor], Tensor]:
+        """The discriminator as the enhancer's step asks it for its logits.
+
+        With batch normalisation it judges enhanced patches among DSLR patches, as it learnt to. Among themselves they
+        would be brought to one size, all of them soft or all of them sharp, and no gradient would ask for texture.
+        """
+        discriminator = self.state.discriminator
+        if discriminator.normalisation == "instance":
+            return discriminator
+        return lambda enhanced: discriminator(torch.cat([dslr, enhanced.to(dslr.dtype)]))[len(dslr) :]
 
     def discriminator_step_on_either(self, batch: Batch) -> Tensor:
         """Show the discriminator one photo of each pair (released code); enhance only those it is shown."""
@@ -403,13 +414,23 @@ class Run:
         return mean | {"texture_share": lengths["texture"] / max(sum(lengths.values()), TINY)}
 
     def pretrain_discriminator(self) -> None:
-        """Teach the discriminator to tell phone patches from DSLR patches, where the recipe says so (section 3.1.2)."""
-        if not (self.recipe.pretrain_discriminator and self.adversarial):
+        """Teach the discriminator to tell phone patches from DSLR patches, where recipe or settings say so (3.1.2).
+
+        A model that training starts from makes its own of the phone patches: those it will be asked about.
+        """
+        count = self.settings.pretraining
+        if count == CHOSEN_PRETRAINING:
+            count = int(self.settings.steps * PRETRAINING_SHARE) if self.recipe.pretrain_discriminator else 0
+        if not (count and self.adversarial):
             return
-        steps, done = range(int(self.settings.steps * PRETRAINING_SHARE)), list[StepFigures]()
+        from_model = self.settings.start not in STARTS
+        steps, done = range(count), list[StepFigures]()
         for read in read_ahead(self.pairs, (PRETRAINING_BATCH,), steps, self.process.rank, self.process.count):
             batch = read.batches[0]
             phone = self.photos(batch.phone)
+            if from_model:
+                with torch.no_grad(), self.autocast():
+                    phone = self.state.mean(self.photos(batch.seen)).to(phone.dtype)
             if batch.valid is not None:
                 phone = leave_out(phone, self.photos(batch.dslr), self.valid(batch, slice(None)))
             verdict = self.discriminator_step_on_both(batch, phone)

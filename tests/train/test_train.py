@@ -18,6 +18,7 @@ import pytest
 import torch
 from make_shards import make_dataset
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dped_data.dataset.store import PatchStore
 from dped_data.errors import InputError, UsageError
@@ -120,6 +121,35 @@ def test_the_paper_recipe_trains_its_discriminator_on_both_photos(data: Path) ->
     assert figures["accuracy"] in {n / 16 for n in range(17)}
     assert _run(data, replace(settings, recipe="released")).own_batch
     assert not run.own_batch
+
+
+@pytest.mark.parametrize("start", ["identity", "white.safetensors"])
+def test_pretraining_shows_what_the_model_of_the_start_makes(data: Path, start: str) -> None:
+    """Of weights that make white of everything: a model's are shown as they are, first weights are not asked."""
+    run = _run(data, replace(SMALL, recipe="paper", steps=4, batch_size=4, pretraining=3, start=start))
+    with torch.no_grad():
+        run.state.mean.tail.weight.zero_()
+        run.state.mean.tail.bias.fill_(5.0)
+    shown: list[Tensor] = []
+    run.state.discriminator.register_forward_pre_hook(lambda _, seen: shown.append(seen[0].detach().clone()))
+    run.pretrain_discriminator()
+    assert len(shown) == 3  # steps, as asked
+    assert {bool((step[4:] > 0.99).all()) for step in shown} == {start != "identity"}
+    assert not any((step[:4] > 0.99).all() for step in shown)
+
+
+def test_the_paper_recipe_judges_enhanced_patches_among_dslr_patches(data: Path) -> None:
+    """Among themselves batch normalisation would bring them to one size, whatever texture they have."""
+    run = _run(data, replace(SMALL, recipe="paper", batch_size=4))
+    batch = next(iter(run.batches(0))).batches[0]
+    dslr, enhanced = run.photos(batch.dslr), run.photos(batch.phone)
+    discriminator = run.state.discriminator
+    with torch.no_grad():
+        judged, alone = run.judging(dslr)(enhanced), discriminator(enhanced)
+        torch.testing.assert_close(judged, discriminator(torch.cat([dslr, enhanced]))[4:], atol=0, rtol=0)
+    assert (judged - alone).abs().max() > 0.001
+    released = _run(data, replace(SMALL, batch_size=4))
+    assert released.judging(dslr) is released.state.discriminator
 
 
 @pytest.mark.parametrize("recipe", ["released", "paper"])
