@@ -26,7 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from dped_data.common.jit import njit
+from dped_data.common.jit import copy, njit
 
 REACH = 6
 """Displacements along each axis that are tried, phone pixels."""
@@ -601,7 +601,8 @@ def _look(to_move, blocks_of, work, x, y, reach, step, found_at):  # type: ignor
                 count += 1
     if not count:
         return
-    looks[count : count + TOGETHER - 1] = looks[count - 1]  # the last one again where others are missing
+    for n in range(count, count + TOGETHER - 1):  # the last one again where others are missing
+        copy(looks[count - 1], looks[n])
     for first in range(0, count, TOGETHER):
         some = looks[first : first + TOGETHER]
         _moved_sums(planes, dealt, some, wide, begins, sums, ALL_TOGETHER)
@@ -688,8 +689,8 @@ def _displaced_content(  # type: ignore[no-untyped-def]
         _smooth(phone[k], across, a)
         _smooth(padded, across, b_wide)
         for j in range(size):
-            _copy(a[REACH + j][REACH:], inner[j * size : (j + 1) * size])
-            _copy(b_wide[j], b[j * size : (j + 1) * size])
+            copy(a[REACH + j][REACH : REACH + size], inner[j * size :])
+            copy(b_wide[j][:size], b[j * size :])
         mean_a, variance_a = _moments(inner)
         mean_b, variance_b = _moments(b)
         gain = min(max(variance_b / max(variance_a, 1e-6), 1 / MOST_GAIN), MOST_GAIN)
@@ -711,7 +712,8 @@ def _displaced_content(  # type: ignore[no-untyped-def]
         _sum_planes(planes[0], blocks[0, :count])
         _sum_planes(planes[1], blocks[1, :count])
         _sum_planes(power_b, blocks[2, :count])
-        of_dslr[:] = blocks[:3, :count]
+        for n in range(3):
+            copy(blocks[n, :count], of_dslr[n])
         weight, weighted, power = of_b[0], of_b[1], of_b[2]
         for n in range(3):
             _to_cells(blocks[n], wide, of_b[n])
@@ -761,12 +763,6 @@ def _displaced_content(  # type: ignore[no-untyped-def]
             beyond[k] = _beyond_others(found_at, x, y)
         evidence[k] = found_at[y, x]
         displacement[k, 0], displacement[k, 1] = x - REACH, y - REACH
-
-
-@njit(cache=True, nogil=True)
-def _copy(values, target):  # type: ignore[no-untyped-def]
-    for i in range(target.size):
-        target[i] = values[i]
 
 
 @njit(cache=True, nogil=True)

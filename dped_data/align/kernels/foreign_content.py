@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.common.jit import njit
+from dped_data.common.jit import copy, njit
 
 BLUR_REACH = 2
 """Both photos are smoothed by the binomial 1 4 6 4 1: two lenses and two noises never agree on single pixels."""
@@ -218,9 +218,7 @@ def _smooth(grey, padded, across, smooth):  # type: ignore[no-untyped-def]
     size, rim, wide = grey.shape[0], BLUR_REACH + REACH, padded.shape[0]
     for j in range(size):
         line, row = grey[j], padded[rim + j]
-        inner = row[rim:]
-        for i in range(size):
-            inner[i] = line[i]
+        copy(line, row[rim:])
         for i in range(rim):
             row[rim - 1 - i], row[rim + size + i] = line[i], line[size - 1 - i]
     for j in range(rim):
@@ -230,10 +228,8 @@ def _smooth(grey, padded, across, smooth):  # type: ignore[no-untyped-def]
             padded[rim + j],
             padded[rim + size - 1 - j],
         )
-        for i in range(wide):
-            above[i] = first[i]
-        for i in range(wide):
-            below[i] = last[i]
+        copy(first, above)
+        copy(last, below)
     values = padded.reshape(-1)
     _binomial(values, 1, 0, across[: values.size - 4])
     _binomial(across, wide, 6, smooth[: (size + 4) * wide])  # of 256 parts, UNIT are kept
