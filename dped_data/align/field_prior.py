@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from dped_data.align.kernels.kriging import STUDENT_DEGREES
 from dped_data.align.records import FieldPrior
@@ -94,41 +96,21 @@ def fit_prior(pairs: NearPairs, displacement: NDArray[np.float64]) -> FittedPrio
     if len(pairs.first) < MIN_PAIRS:
         return FittedPrior(start, NOISE_FACTORS[-1], -np.inf)
     moved = np.ascontiguousarray(((displacement[pairs.first] - displacement[pairs.second]) ** 2).T)
-    likelihoods = np.full((len(FIELD_FACTORS), len(NOISE_FACTORS), len(NUGGETS_PX)), np.nan)
-    chosen = _likeliest(pairs.apart, pairs.noise, moved, _SQUARES, likelihoods)
-    field, factor, nugget = FIELD_FACTORS[chosen[0]], NOISE_FACTORS[chosen[1]], NUGGETS_PX[chosen[2]]
-    prior = FieldPrior(start.near_px, start.near_sd * field, start.far_px, start.far_sd * field, nugget)
-    return FittedPrior(prior, factor, float(likelihoods[chosen]))
 
+    @cache
+    def likelihood(field: float, factor: float, nugget: float) -> float:
+        return float(_log_likelihood(pairs.apart, pairs.noise, moved, 2 * field**2, factor**2, 2 * nugget**2))
 
-_SQUARES = (
-    np.array([2 * field**2 for field in FIELD_FACTORS]),
-    np.array([factor**2 for factor in NOISE_FACTORS]),
-    np.array([2 * nugget**2 for nugget in NUGGETS_PX]),
-)
-
-
-@njit(cache=True, nogil=True)
-def _likeliest(apart, noise, moved, squares, likelihoods):  # type: ignore[no-untyped-def]
-    """Return the places of the likeliest in each of squares (_SQUARES); fill likelihoods, NaN before, where tried."""
-    at = np.array([2, 1, 0])
+    field, factor, nugget = FIELD_FACTORS[2], NOISE_FACTORS[1], NUGGETS_PX[0]
     for _ in range(2):  # one at a time, twice around: the three hardly depend on each other
-        for axis in range(3):
-            best, found = -np.inf, at[axis]
-            for k in range(likelihoods.shape[axis]):
-                at[axis] = k
-                field, factor, nugget = at[0], at[1], at[2]
-                if np.isnan(likelihoods[field, factor, nugget]):
-                    likelihoods[field, factor, nugget] = _log_likelihood(
-                        apart, noise, moved, squares[0][field], squares[1][factor], squares[2][nugget]
-                    )
-                if likelihoods[field, factor, nugget] > best:
-                    best, found = likelihoods[field, factor, nugget], k
-            at[axis] = found
-    return at[0], at[1], at[2]
+        field = max(FIELD_FACTORS, key=lambda value: likelihood(value, factor, nugget))
+        factor = max(NOISE_FACTORS, key=lambda value: likelihood(field, value, nugget))
+        nugget = max(NUGGETS_PX, key=lambda value: likelihood(field, factor, value))
+    prior = FieldPrior(start.near_px, start.near_sd * field, start.far_px, start.far_sd * field, nugget)
+    return FittedPrior(prior, factor, likelihood(field, factor, nugget))
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, forceinline=True)
+@njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _log_likelihood(apart, noise, moved, field, factor, nugget):  # type: ignore[no-untyped-def]
     """Return the sum of the logarithms of the pairs' densities: Student's t along both axes, or anywhere at an edge.
 
@@ -153,25 +135,11 @@ def near_rows(
     centre_xy: NDArray[np.float64], reach_px: float, every: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of all pairs within a distance, in order, the first of each pair among every so many."""
-    count = _near_rows(centre_xy, reach_px**2, every, np.empty((0, 2), np.int64))
-    pairs = np.empty((count, 2), np.int64)
-    _near_rows(centre_xy, reach_px**2, every, pairs)
-    return pairs[:, 0].copy(), pairs[:, 1].copy()
-
-
-@njit(cache=True, nogil=True)
-def _near_rows(centre_xy, square, every, pairs):  # type: ignore[no-untyped-def]
-    """Fill pairs, unless it is empty, with the rows of all pairs nearer than the root of `square`; return how many.
-
-    Pairs on a grid are often exactly as far apart as that: they are left out.
-    """
-    found = 0
-    for i in range(0, len(centre_xy), every):
-        x, y = centre_xy[i, 0], centre_xy[i, 1]
-        for j in range(i + 1, len(centre_xy)):
-            dx, dy = x - centre_xy[j, 0], y - centre_xy[j, 1]
-            if dx * dx + dy * dy < square:
-                if len(pairs):
-                    pairs[found, 0], pairs[found, 1] = i, j
-                found += 1
-    return found
+    count = len(centre_xy)
+    first, second = cKDTree(centre_xy).query_pairs(reach_px * (1 + 1e-9), output_type="ndarray").astype(np.int64).T
+    among = first % every == 0
+    first, second = first[among], second[among]
+    step_xy = centre_xy[first] - centre_xy[second]
+    near = (step_xy**2).sum(axis=1) < reach_px**2  # pairs on a grid are often exactly as far apart as that
+    in_order = np.sort(first[near] * count + second[near])  # one key: half the time of a sort by two
+    return in_order // count, in_order % count

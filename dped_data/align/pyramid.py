@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.common.jit import njit
+from dped_data.common.jit import copy, njit
 
 PIXEL_RATIO = 0.95
 """Least DSLR level pixels per phone level pixel: the DSLR level is never coarser than the phone's."""
@@ -81,8 +81,7 @@ def _box_means(photo, factor, small):  # type: ignore[no-untyped-def]
     share = np.float32(1 / factor**2)
     for i in range(len(small)):
         row = photo[i * factor]
-        for x in range(sums.size):
-            sums[x] = row[x]
+        copy(row[: sums.size], sums)
         for k in range(1, factor):
             row = photo[i * factor + k]
             for x in range(sums.size):

@@ -7,7 +7,7 @@ for depth edges.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from dped_data.align.records import CONTRAST_LIMITS, WINDOW_REASONS, Alignment, 
 from dped_data.align.smooth_map import (
     MATCH_PRIOR_SD,
     TRACK_PRIOR_SD,
-    PolynomialFit,
     SmoothMap,
     fit_polynomial,
     fit_polynomials,
@@ -229,7 +228,6 @@ class _Fit:
     smooth: SmoothMap
     displacement: NDArray[np.float64]
     fitted: FittedPrior
-    fit: PolynomialFit | None = None
 
 
 def _best_fit(
@@ -259,11 +257,11 @@ def _best_fit(
         point_sd = np.repeat(np.sqrt(variance), len(uv)) * rough.scale()
         starts = ((rough, False), (rough, True), (plane, True))
         priors = tuple(TRACK_PRIOR_SD[:terms] for terms in MAP_TERMS)
-        for fit in fit_polynomials(starts, phone_xy, dslr_xy, priors, point_sd):
-            displacement = displaced_from(fit.smooth, tie_points.centre_xy, found_at)
-            fits.append(_Fit(fit.smooth, displacement, prior_of(tracked, displacement), fit))
+        for smooth in fit_polynomials(starts, phone_xy, dslr_xy, priors, point_sd):
+            displacement = displaced_from(smooth, tie_points.centre_xy, found_at)
+            fits.append(_Fit(smooth, displacement, prior_of(tracked, displacement)))
     best = max(fits, key=lambda fit: fit.fitted.likelihood - PARSIMONY * len(fit.smooth.coefficients))
-    return (replace(best, smooth=best.fit.with_covariance()) if best.fit else best), tracked
+    return best, tracked
 
 
 def _near(smooth: SmoothMap, matches: Matches, gate: float) -> NDArray[np.bool_]:

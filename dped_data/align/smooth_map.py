@@ -11,13 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dped_data.align.kernels.smooth_map import (
-    map_points,
-    normal_equations,
-    residual_lengths,
-    ridge_solve,
-    tukey_weights,
-)
+from dped_data.align.kernels.smooth_map import map_points, normal_equations, residual_lengths, ridge_solve
 
 PRIOR_SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Factors of the polynomial's prior that are tried; the most probable one is taken, since some lenses hardly distort
@@ -169,20 +163,7 @@ def fit_polynomial(
         point_sd: (N,) standard deviation of each pair, DSLR pixels.
         trust_start: let `start` choose the pairs that count first, rather than a fit to all.
     """
-    fit = next(fit_polynomials(((start, trust_start),), phone_xy, dslr_xy, (prior_sd,), point_sd))
-    return fit.with_covariance()
-
-
-@dataclass(frozen=True)
-class PolynomialFit:
-    """A smooth map as `fit_polynomial` fits it, without covariance; and its inverse (K, K)."""
-
-    smooth: SmoothMap
-    information: NDArray[np.float64]
-
-    def with_covariance(self) -> SmoothMap:
-        """Return the map with its covariance."""
-        return replace(self.smooth, covariance=np.linalg.inv(self.information).astype(np.float64))
+    return next(fit_polynomials(((start, trust_start),), phone_xy, dslr_xy, (prior_sd,), point_sd))
 
 
 def fit_polynomials(
@@ -191,26 +172,28 @@ def fit_polynomials(
     dslr_xy: NDArray[np.float64],
     prior_sds: tuple[tuple[float, ...], ...],
     point_sd: NDArray[np.float64],
-) -> Iterator[PolynomialFit]:
+) -> Iterator[SmoothMap]:
     """Fit as `fit_polynomial` does, for each prior from each start and whether it is trusted.
 
     What they have in common is computed once: the monomials of a degree, and what a start leaves of the points.
     """
     floor = float(np.median(point_sd)) * 2
     certainty = point_sd**-2.0
-    rests = {id(start): _transposed(dslr_xy - start.without_polynomial()(phone_xy)) for start, _ in starts}
-    errors = {id(start): dslr_xy - start(phone_xy) for start, trust_start in starts if trust_start}
-    distances = {key: np.hypot(error[:, 0], error[:, 1]) for key, error in errors.items()}
-    trusted = {key: certainty * _tukey(distance, floor, START_QUANTILE) for key, distance in distances.items()}
+    begins = []
+    for start, trust_start in starts:
+        weight = certainty
+        if trust_start:
+            error = dslr_xy - start(phone_xy)
+            weight = certainty * _tukey(np.hypot(error[:, 0], error[:, 1]), floor, START_QUANTILE)
+        rest = np.ascontiguousarray((dslr_xy - start.without_polynomial()(phone_xy)).T)
+        begins.append((start, rest, weight, START_QUANTILE if trust_start else 0.5))
     distance = np.empty(len(phone_xy))
     for prior_sd in prior_sds:
         degree = len(prior_sd) - 1
         by_term = np.array([prior_sd[i + j] for i in range(degree + 1) for j in range(degree + 1 - i)])
         design = _monomials(starts[0][0]._normalised(phone_xy), degree)
-        for start, trust_start in starts:
-            rest, prior_px = rests[id(start)], by_term * start.dslr_size_wh[0]
-            quantile = START_QUANTILE if trust_start else 0.5
-            weight, scale = trusted[id(start)] if trust_start else certainty, 1.0
+        for start, rest, weight, quantile in begins:
+            prior_px, scale = by_term * start.dslr_size_wh[0], 1.0
             coefficients = np.empty((len(design), 2))
             for step in range(REFITS + 1):
                 normal, right = _normal_equations(design, weight, rest)
@@ -220,12 +203,8 @@ def fit_polynomials(
                 if step < REFITS:
                     residual_lengths(design, rest, coefficients, distance)
                     weight = certainty * _tukey(distance, floor, quantile)
-            smooth = replace(start, coefficients=coefficients, degree=degree, covariance=None)
-            yield PolynomialFit(smooth, normal + np.diag((prior_px * scale) ** -2))
-
-
-def _transposed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.ascontiguousarray(values.T)
+            covariance = np.linalg.inv(normal + np.diag((prior_px * scale) ** -2)).astype(np.float64)
+            yield replace(start, coefficients=coefficients, degree=degree, covariance=covariance)
 
 
 def _normal_equations(
@@ -270,6 +249,14 @@ def _monomials(uv: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
 
 def _tukey(distance: NDArray[np.float64], floor: float, quantile: float = 0.5) -> NDArray[np.float64]:
     """Return Tukey's biweight at TUKEY_MEDIANS times a quantile of `distance`, no tighter than `floor`."""
-    weight = np.empty_like(distance)
-    tukey_weights(distance, floor, TUKEY_MEDIANS, quantile, weight)
-    return weight
+    limit = max(TUKEY_MEDIANS * _quantile(distance, quantile), floor)
+    rest = np.maximum(1 - (distance / limit) ** 2, 0.0)
+    return rest * rest
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float:
+    """Return the quantile, interpolated between the two values beside it, as numpy's does several times slower."""
+    at = share * (len(values) - 1)
+    low = int(at)
+    below, above = np.partition(values, (low, min(low + 1, len(values) - 1)))[[low, min(low + 1, len(values) - 1)]]
+    return float(below + (above - below) * (at - low))

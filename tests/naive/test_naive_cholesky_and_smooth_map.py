@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from dped_data.align.kernels.cholesky import backward, factor, forward
-from dped_data.align.kernels.smooth_map import (
-    TOGETHER,
-    map_points,
-    normal_equations,
-    residual_lengths,
-    ridge_solve,
-    tukey_weights,
-)
+from dped_data.align.kernels.smooth_map import TOGETHER, map_points, normal_equations, residual_lengths, ridge_solve
 
 RANDOM = np.random.default_rng(4)
 
@@ -85,14 +78,3 @@ def test_the_ridge_is_the_dense_one_of_largest_evidence(strength: float) -> None
         evidence.append(0.5 * (right * solutions[-1]).sum() - spread)
     assert chosen == int(np.argmax(evidence))
     np.testing.assert_allclose(found, solutions[chosen], rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 40, 41])
-def test_tukeys_weights_are_the_definition(count: int) -> None:
-    random = np.random.default_rng(count)
-    for distance in (random.gamma(1, 2, count), random.integers(0, 4, count) * 1.0):  # with ties
-        for share, floor in ((0.5, 0.01), (0.3, 0.1), (0.3, 9.0)):
-            weight = np.empty(count)
-            tukey_weights(distance, floor, 1.5, share, weight)
-            limit = max(1.5 * np.quantile(distance, share), floor)
-            np.testing.assert_allclose(weight, np.maximum(1 - (distance / limit) ** 2, 0) ** 2, rtol=1e-12)

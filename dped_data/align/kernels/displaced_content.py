@@ -682,9 +682,7 @@ def _displaced_content(  # type: ignore[no-untyped-def]
     for k in range(len(dslr)):
         for j in range(stride_b):
             line, row = dslr[k, min(max(j - 1, 0), size - 1)], padded[j]
-            middle = row[1:]
-            for i in range(size):
-                middle[i] = line[i]
+            copy(line, row[1:])
             row[0], row[size + 1] = line[0], line[size - 1]
         _smooth(phone[k], across, a)
         _smooth(padded, across, b_wide)

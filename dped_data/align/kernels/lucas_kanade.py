@@ -156,8 +156,7 @@ def _steepest_descent(template, left, top, size, parameters, rows):  # type: ign
         gx, gy, grey = rows[0, part], rows[1, part], rows[parameters, part]
         above, below = template[max(y - 1, 0), left : left + size], template[min(y + 1, height - 1), left : left + size]
         line = template[y, left : left + size]
-        for i in range(size):  # one array at a time: else it is not vectorised, for fear that they overlap
-            grey[i] = line[i]
+        copy(line, grey)  # one array at a time: else it is not vectorised, for fear that they overlap
         for i in range(size):
             gy[i] = half * (below[i] - above[i])
         for i in range(1, size - 1):
